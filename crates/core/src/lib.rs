@@ -1,0 +1,11 @@
+//! DECIDES: everything pilotlight decides, as pure code.
+//!
+//! Nothing here performs I/O, reads a clock or knows an async runtime: `now` is a parameter, events go in, actions
+//! come out. The effects live in the crates around it.
+
+pub mod id;
+pub mod image;
+pub mod name;
+pub mod pool;
+pub mod reload;
+pub mod route;
