@@ -1,1 +1,160 @@
-//! reload: being written.
+//! Decides live reload: when a batch of file events is complete, whether it matters, and which file to name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long after the last event a save counts as complete. Editors write a file in several steps.
+pub const SETTLE: Duration = Duration::from_millis(30);
+
+/// How much longer to wait when the last event was a removal: many editors save by removing and renaming.
+const REMOVED_FACTOR: u32 = 8;
+
+/// The content of a file, by digest. `None`: there is no such file.
+pub type Content = Option<String>;
+
+/// The files that an app was made from, with the content that was last loaded.
+#[derive(Debug, Clone, Default)]
+pub struct Watched {
+    files: BTreeMap<PathBuf, Content>,
+    broken: bool,
+}
+
+/// What a batch of events asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing that was loaded has changed.
+    Nothing,
+    /// Load the app again.
+    Reload {
+        /// The file to name on the terminal: the first of the batch that changed.
+        named: PathBuf,
+        /// How many more changed with it.
+        others: usize,
+    },
+}
+
+impl Watched {
+    /// The files of an app that loaded, by their resolved paths.
+    pub fn new(files: impl IntoIterator<Item = (PathBuf, Content)>) -> Self {
+        Self { files: files.into_iter().collect(), broken: false }
+    }
+
+    /// The files that an attempt to load saw before it failed. They are added to those of the last good version, and
+    /// until the next good one a new Python file beside them counts too: it may be the module that was not found.
+    pub fn failed(&mut self, files: impl IntoIterator<Item = (PathBuf, Content)>) {
+        self.files.extend(files);
+        self.broken = true;
+    }
+
+    /// The folders in which to listen for events. A file is watched through its folder, since saving by rename
+    /// replaces the file itself.
+    pub fn folders(&self) -> BTreeSet<&Path> {
+        self.files.keys().filter_map(|file| file.parent()).collect()
+    }
+
+    /// Whether an event on `path` may matter, so that its content is worth reading.
+    pub fn concerns(&self, path: &Path) -> bool {
+        self.files.contains_key(path) || (self.broken && self.may_be_missing_module(path))
+    }
+
+    /// Decides about a complete batch: each path with its content now. The new content becomes the loaded one.
+    pub fn decide(&mut self, batch: impl IntoIterator<Item = (PathBuf, Content)>) -> Decision {
+        let mut changed: Vec<PathBuf> = Vec::new();
+        for (path, now) in batch {
+            let before = match self.files.get(&path) {
+                Some(before) => before,
+                None if self.broken && self.may_be_missing_module(&path) => &None,
+                None => continue,
+            };
+            if *before == now {
+                continue;
+            }
+            self.files.insert(path.clone(), now);
+            if !changed.contains(&path) {
+                changed.push(path);
+            }
+        }
+        let others = changed.len().saturating_sub(1);
+        match changed.into_iter().next() {
+            Some(named) => Decision::Reload { named, others },
+            None => Decision::Nothing,
+        }
+    }
+
+    fn may_be_missing_module(&self, path: &Path) -> bool {
+        let python = path.extension().is_some_and(|extension| extension == "py");
+        python && !is_scratch(path) && path.parent().is_some_and(|folder| self.folders().contains(folder))
+    }
+}
+
+/// Whether the name is one that editors give to files of their own: swap files, locks and backups.
+pub fn is_scratch(path: &Path) -> bool {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+        return false;
+    };
+    // `.#x` and `#x#`: Emacs. `x~`, `.x.swp`, `4913`: Vim. `x___jb_tmp___`: the JetBrains editors. `.goutputstream-x`: GLib.
+    let swap = [".swp", ".swo", ".swx", ".tmp", ".bak", "___jb_tmp___", "___jb_old___", "~"];
+    swap.iter().any(|ending| name.ends_with(ending))
+        || name.starts_with(".#")
+        || (name.starts_with('#') && name.ends_with('#'))
+        || name.starts_with(".goutputstream-")
+        || name == "4913"
+}
+
+/// What the debounce hears of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A file was written, created or renamed into place.
+    Written(PathBuf),
+    /// A file was removed or renamed away.
+    Removed(PathBuf),
+    /// The deadline has come.
+    Woke,
+}
+
+/// Gathers file events until none has come for a while.
+#[derive(Debug)]
+pub struct Debounce {
+    settle: Duration,
+    pending: Vec<PathBuf>,
+    deadline: Option<Instant>,
+}
+
+impl Default for Debounce {
+    fn default() -> Self {
+        Self::new(SETTLE)
+    }
+}
+
+impl Debounce {
+    /// A debounce that waits for `settle` after the last event.
+    pub fn new(settle: Duration) -> Self {
+        Self { settle, pending: Vec::new(), deadline: None }
+    }
+
+    /// Takes one event at `now`; gives the batch when it is complete, its paths in the order they were first seen.
+    pub fn step(&mut self, now: Instant, event: Event) -> Option<Vec<PathBuf>> {
+        let (path, wait) = match event {
+            Event::Written(path) => (path, self.settle),
+            Event::Removed(path) => (path, self.settle * REMOVED_FACTOR),
+            Event::Woke => {
+                self.deadline.take_if(|deadline| now >= *deadline)?;
+                return Some(std::mem::take(&mut self.pending));
+            }
+        };
+        if !self.pending.contains(&path) {
+            self.pending.push(path);
+        }
+        self.deadline = Some(now + wait);
+        None
+    }
+
+    /// When to call `step(now, Event::Woke)`, if nothing else happens.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! Saves as editors make them.
+
+use super::*;
+
+fn content(text: &str) -> Content {
+    Some(text.to_owned())
+}
+
+fn hello() -> Watched {
+    Watched::new([
+        (PathBuf::from("/src/hello.py"), content("1")),
+        (PathBuf::from("/src/lib/util.py"), content("1")),
+    ])
+}
+
+fn reload(named: &str, others: usize) -> Decision {
+    Decision::Reload { named: PathBuf::from(named), others }
+}
+
+#[test]
+fn a_changed_file_is_named() {
+    let mut watched = hello();
+    let batch = [(PathBuf::from("/src/lib/util.py"), content("2"))];
+    assert_eq!(watched.decide(batch.clone()), reload("/src/lib/util.py", 0));
+    assert_eq!(watched.decide(batch), Decision::Nothing, "the same content again is no change");
+}
+
+#[test]
+fn several_changed_files_are_counted() {
+    let batch = [
+        (PathBuf::from("/src/notes.txt"), content("x")),
+        (PathBuf::from("/src/lib/util.py"), content("2")),
+        (PathBuf::from("/src/hello.py"), content("2")),
+        (PathBuf::from("/src/hello.py"), content("2")),
+    ];
+    assert_eq!(hello().decide(batch), reload("/src/lib/util.py", 1));
+}
+
+#[test]
+fn other_files_and_saves_without_a_change_trigger_nothing() {
+    for (path, now) in [
+        ("/src/hello.py", content("1")),
+        ("/src/other.py", content("1")),
+        ("/src/.hello.py.swp", content("1")),
+        ("/src/4913", content("")),
+        ("/src/hello.py~", content("1")),
+        ("/src/app.db-wal", content("9")),
+        ("/src/__pycache__/hello.cpython-311.pyc", content("9")),
+    ] {
+        assert_eq!(hello().decide([(PathBuf::from(path), now)]), Decision::Nothing, "{path}");
+    }
+}
+
+#[test]
+fn a_removed_file_and_its_return_are_changes() {
+    let mut watched = hello();
+    let path = PathBuf::from("/src/lib/util.py");
+    assert_eq!(watched.decide([(path.clone(), None)]), reload("/src/lib/util.py", 0));
+    assert_eq!(watched.decide([(path, content("1"))]), reload("/src/lib/util.py", 0));
+}
+
+#[test]
+fn after_a_failed_load_a_new_module_counts() {
+    let mut watched = hello();
+    let new = PathBuf::from("/src/missing.py");
+    assert!(!watched.concerns(&new));
+    watched.failed([(PathBuf::from("/src/hello.py"), content("2"))]);
+    assert!(watched.concerns(&new));
+    assert!(!watched.concerns(Path::new("/src/.#missing.py")));
+    assert!(!watched.concerns(Path::new("/elsewhere/missing.py")));
+    assert!(!watched.concerns(Path::new("/src/missing.txt")));
+    assert_eq!(watched.decide([(new, content("1"))]), reload("/src/missing.py", 0));
+    assert_eq!(watched.decide([(PathBuf::from("/src/hello.py"), content("1"))]), reload("/src/hello.py", 0));
+}
+
+#[test]
+fn the_folders_of_all_files_are_watched() {
+    let watched = hello();
+    let folders: Vec<&Path> = watched.folders().into_iter().collect();
+    assert_eq!(folders, [Path::new("/src"), Path::new("/src/lib")]);
+}
+
+#[test]
+fn scratch_names() {
+    for name in [".hello.py.swp", "hello.py~", ".#hello.py", "#hello.py#", "4913", "a.py___jb_tmp___"] {
+        assert!(is_scratch(Path::new(name)), "{name}");
+    }
+    for name in ["hello.py", "swp.py", "#.py", "tmp"] {
+        assert!(!is_scratch(Path::new(name)), "{name}");
+    }
+}
+
+#[test]
+fn a_batch_ends_when_the_events_do() {
+    let start = Instant::now();
+    let at = |ms: u64| start + Duration::from_millis(ms);
+    let mut debounce = Debounce::default();
+    let (a, b) = (PathBuf::from("/a"), PathBuf::from("/b"));
+    assert_eq!(debounce.deadline(), None);
+    assert_eq!(debounce.step(at(0), Event::Written(a.clone())), None);
+    assert_eq!(debounce.step(at(20), Event::Written(b.clone())), None);
+    assert_eq!(debounce.step(at(25), Event::Written(a.clone())), None);
+    assert_eq!(debounce.deadline(), Some(at(55)));
+    assert_eq!(debounce.step(at(54), Event::Woke), None, "woken too early");
+    assert_eq!(debounce.step(at(55), Event::Woke), Some(vec![a, b]));
+    assert_eq!(debounce.deadline(), None);
+    assert_eq!(debounce.step(at(90), Event::Woke), None);
+}
+
+#[test]
+fn a_removal_is_given_time_to_turn_into_a_save() {
+    let start = Instant::now();
+    let at = |ms: u64| start + Duration::from_millis(ms);
+    let mut debounce = Debounce::default();
+    let path = PathBuf::from("/a");
+    debounce.step(at(0), Event::Removed(path.clone()));
+    assert_eq!(debounce.deadline(), Some(at(240)));
+    debounce.step(at(100), Event::Written(path.clone()));
+    assert_eq!(debounce.deadline(), Some(at(130)));
+    assert_eq!(debounce.step(at(130), Event::Woke), Some(vec![path]));
+}
