@@ -1,1 +1,91 @@
-//! image: being written.
+//! Decides what an image consists of: from a plan to content-addressed layers, each with the command that makes it.
+//!
+//! Nothing is built here. The `image` crate executes what [`layers`] returns. Keys depend on the plan and on the name
+//! of the base alone, so they are the same on every machine and in every process.
+
+mod command;
+mod era;
+mod key;
+mod layer;
+mod version;
+
+pub use command::{APT_ENV, PATH, PYTHON_HOME, UV, UV_CACHE, VENV, VENV_PYTHON};
+pub use era::{Era, PackageSet, Sets};
+pub use key::Key;
+pub use layer::{LayerKind, LayerPlan, Layers, layers};
+pub use version::{PythonVersion, VersionError};
+
+/// An image as the user's program describes it: where it starts and what is done to it, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// What the image starts from.
+    pub base: Base,
+    /// The era of the program, which decides the packages every image of it holds.
+    pub era: Era,
+    /// What is done to the base, in the order of the program.
+    pub steps: Vec<Step>,
+}
+
+/// What an image starts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// `Image.debian_slim(python_version)`: a small Debian with this Python.
+    DebianSlim {
+        /// Major and minor version; the builder picks the patch release.
+        python: PythonVersion,
+    },
+}
+
+impl Base {
+    /// The version of Python that programs in this image run on.
+    pub fn python(&self) -> PythonVersion {
+        match self {
+            Self::DebianSlim { python } => *python,
+        }
+    }
+}
+
+/// One step of an image, named after the method of `Image` it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// `Image.pip_install`.
+    PipInstall(PipInstall),
+    /// `Image.apt_install`: Debian packages by name.
+    AptInstall {
+        /// Package names as apt knows them.
+        packages: Vec<String>,
+    },
+    /// `Image.run_commands`: each is run by a shell of its own and makes a layer of its own.
+    RunCommands {
+        /// Shell command lines.
+        commands: Vec<String>,
+    },
+    /// `Image.env`: variables for the later steps and for the container. Makes no layer.
+    Env {
+        /// Names and values; of two equal names the later one wins.
+        vars: Vec<(String, String)>,
+    },
+    /// `Image.workdir`: the working directory of the later steps and of the container. Makes no layer.
+    Workdir {
+        /// An absolute path inside the image.
+        path: String,
+    },
+}
+
+/// What `Image.pip_install` was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PipInstall {
+    /// Requirements; one that starts with `-` is an option, as programs of 2022 wrote it.
+    pub packages: Vec<String>,
+    /// Replaces the package index of the machine.
+    pub index_url: Option<String>,
+    /// Searched beside the index; the best version of both wins, as with pip.
+    pub extra_index_url: Option<String>,
+    /// A directory or page of wheels.
+    pub find_links: Option<String>,
+    /// Whether pre-releases count.
+    pub pre: bool,
+}
+
+#[cfg(test)]
+mod tests;

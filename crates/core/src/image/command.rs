@@ -1,0 +1,125 @@
+//! Decides the command line of each build step. Paths are those inside the image.
+
+use super::{PackageSet, PipInstall, PythonVersion};
+
+/// Where build steps find uv.
+pub const UV: &str = "/opt/pilotlight/bin/uv";
+/// Where build steps find uv's cache, shared by all builds of a server.
+pub const UV_CACHE: &str = "/var/cache/uv";
+/// The prefix of the interpreter; a link to /usr in a Debian base.
+pub const PYTHON_HOME: &str = "/opt/python";
+/// The virtual environment of the image.
+pub const VENV: &str = "/opt/venv";
+/// The interpreter that runs the user's code.
+pub const VENV_PYTHON: &str = "/opt/venv/bin/python";
+/// The search path of build steps and containers.
+pub const PATH: &str =
+    "/opt/venv/bin:/opt/python/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// What apt needs to know in the environment: nobody is there to answer questions.
+pub const APT_ENV: (&str, &str) = ("DEBIAN_FRONTEND", "noninteractive");
+
+/// Makes the virtual environment, installs the era's packages and imports them: resolving alone proves little.
+pub(super) fn venv(python: PythonVersion, set: &PackageSet) -> Vec<String> {
+    let interpreter = format!("{PYTHON_HOME}/bin/python{python}");
+    let create = [UV, "venv", "--quiet", "--no-project", "--python", &interpreter, VENV];
+    let mut script = shell_words(create);
+    if !set.packages.is_empty() {
+        let install = install_prefix().chain(sorted(&set.packages));
+        script = format!("{script} && {}", shell_words(install));
+    }
+    if !set.imports.is_empty() {
+        let imports = format!("import {}", set.imports.join(", "));
+        script = format!("{script} && {}", shell_words([VENV_PYTHON, "-W", "ignore", "-c", &imports]));
+    }
+    shell(&script)
+}
+
+/// `uv pip install` with the options of the step.
+pub(super) fn pip(step: &PipInstall) -> Vec<String> {
+    let mut argv: Vec<String> = install_prefix().collect();
+    let mut option = |name: &str, value: &Option<String>| {
+        if let Some(value) = value {
+            argv.extend([name.to_owned(), value.clone()]);
+        }
+    };
+    option("--find-links", &step.find_links);
+    option("--default-index", &step.index_url);
+    option("--index", &step.extra_index_url);
+    if step.extra_index_url.is_some() {
+        // pip looks at all indexes and takes the best version; uv by default stops at the first that has the name,
+        // which breaks programs that name an index of accelerator builds beside the main one.
+        argv.extend(["--index-strategy", "unsafe-best-match"].map(str::to_owned));
+    }
+    if step.pre {
+        argv.extend(["--prerelease", "allow"].map(str::to_owned));
+    }
+    argv.extend(requirements(&step.packages));
+    argv
+}
+
+/// `apt-get install`, with fresh lists that are not kept.
+///
+/// apt would switch to its own user for downloads, which a container without capabilities cannot do.
+pub(super) fn apt(packages: &[String]) -> Vec<String> {
+    let apt = ["apt-get", "-o", "APT::Sandbox::User=root", "-q"];
+    let update = shell_words(apt.into_iter().chain(["update"]));
+    let names = sorted(packages);
+    let install = apt.into_iter().chain(["install", "-y", "--"]).map(str::to_owned).chain(names);
+    let install = shell_words(install);
+    shell(&format!("{update} && {install} && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin"))
+}
+
+/// One command line of `run_commands`.
+pub(super) fn run(command: &str) -> Vec<String> {
+    shell(command)
+}
+
+/// Requirements in the order that decides the key: sorted, unless options among them make the order matter.
+pub(super) fn requirements(packages: &[String]) -> Vec<String> {
+    if packages.iter().any(|package| package.trim_start().starts_with('-')) {
+        return packages.iter().flat_map(|package| option_words(package)).collect();
+    }
+    sorted(packages)
+}
+
+fn option_words(package: &str) -> Vec<String> {
+    let package = package.trim();
+    if package.starts_with('-') {
+        package.split_whitespace().map(str::to_owned).collect()
+    } else {
+        vec![package.to_owned()]
+    }
+}
+
+pub(super) fn sorted(packages: &[String]) -> Vec<String> {
+    let mut sorted: Vec<String> = packages.iter().map(|package| package.trim().to_owned()).collect();
+    sorted.sort();
+    sorted.dedup();
+    sorted
+}
+
+fn install_prefix() -> impl Iterator<Item = String> {
+    [UV, "pip", "install", "--python", VENV_PYTHON, "--compile-bytecode"].into_iter().map(str::to_owned)
+}
+
+fn shell(script: &str) -> Vec<String> {
+    ["/bin/sh", "-c", script].map(str::to_owned).to_vec()
+}
+
+/// Joins words so that a POSIX shell reads them back unchanged.
+fn shell_words<I>(words: I) -> String
+where
+    I: IntoIterator,
+    I::Item: AsRef<str>,
+{
+    words.into_iter().map(|word| quote(word.as_ref())).collect::<Vec<_>>().join(" ")
+}
+
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}

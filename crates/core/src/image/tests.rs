@@ -1,0 +1,140 @@
+//! What keys and command lines promise.
+
+use super::*;
+
+fn plan(steps: Vec<Step>) -> Plan {
+    Plan { base: Base::DebianSlim { python: PythonVersion::new(3, 11) }, era: Era::Stub, steps }
+}
+
+fn pip(packages: &[&str]) -> Step {
+    let packages = packages.iter().map(|&name| name.to_owned()).collect();
+    Step::PipInstall(PipInstall { packages, ..PipInstall::default() })
+}
+
+fn env(name: &str, value: &str) -> Step {
+    Step::Env { vars: vec![(name.to_owned(), value.to_owned())] }
+}
+
+fn of(steps: Vec<Step>) -> Layers {
+    layers(&plan(steps), "debian-test", &Sets::default())
+}
+
+#[test]
+fn the_same_plan_gives_the_same_keys_everywhere() {
+    let sets = Sets {
+        stub: PackageSet { packages: vec!["a<2".into()], imports: vec!["a".into()] },
+        ..Sets::default()
+    };
+    let made = layers(&plan(vec![pip(&["six"])]), "debian-test", &sets);
+    assert_eq!(made.layers[0].key.short(), "be744afcb62b");
+    assert_eq!(made.layers[1].key.short(), "24532900008d");
+    assert_eq!(made.key, made.layers[1].key);
+}
+
+#[test]
+fn the_order_of_packages_and_white_space_do_not_matter() {
+    assert_eq!(of(vec![pip(&["b", " a"])]), of(vec![pip(&["a", "b ", "a"])]));
+    assert_ne!(of(vec![pip(&["a"]), pip(&["b"])]).key, of(vec![pip(&["a", "b"])]).key);
+}
+
+#[test]
+fn base_python_era_and_sets_change_every_key() {
+    let plain = of(vec![]);
+    let mut other = plan(vec![]);
+    other.era = Era::App;
+    assert_ne!(layers(&other, "debian-test", &Sets::default()).key, plain.key);
+    other = plan(vec![]);
+    other.base = Base::DebianSlim { python: PythonVersion::new(3, 12) };
+    assert_ne!(layers(&other, "debian-test", &Sets::default()).key, plain.key);
+    assert_ne!(layers(&plan(vec![]), "another", &Sets::default()).key, plain.key);
+}
+
+#[test]
+fn env_and_workdir_make_no_layer_but_change_what_follows() {
+    let plain = of(vec![pip(&["a"])]);
+    let with = of(vec![
+        env("B", "1"),
+        env("A", "2"),
+        env("B", "3"),
+        Step::Workdir { path: "/srv".into() },
+        pip(&["a"]),
+    ]);
+    assert_eq!(with.layers.len(), 2);
+    assert_eq!(with.layers[0], plain.layers[0]);
+    assert_ne!(with.layers[1].key, plain.layers[1].key);
+    let expected = vec![("A".to_owned(), "2".to_owned()), ("B".to_owned(), "3".to_owned())];
+    assert_eq!(with.layers[1].env, expected);
+    assert_eq!(with.env, expected);
+    assert_eq!(with.layers[1].workdir.as_deref(), Some("/srv"));
+    let after = of(vec![pip(&["a"]), env("A", "2")]);
+    assert_eq!(after.layers, plain.layers);
+    assert_ne!(after.key, plain.key);
+}
+
+#[test]
+fn empty_steps_change_nothing() {
+    let nothing = vec![pip(&[]), Step::AptInstall { packages: vec![] }, Step::Env { vars: vec![] }];
+    assert_eq!(of(nothing), of(vec![]));
+}
+
+#[test]
+fn pip_options_become_those_of_uv() {
+    let step = Step::PipInstall(PipInstall {
+        packages: vec!["torch".into()],
+        index_url: Some("https://a.test/simple".into()),
+        extra_index_url: Some("https://b.test/simple".into()),
+        find_links: Some("/wheels".into()),
+        pre: true,
+    });
+    let made = of(vec![step]);
+    let expected = "/opt/pilotlight/bin/uv pip install --python /opt/venv/bin/python --compile-bytecode \
+                    --find-links /wheels --default-index https://a.test/simple --index https://b.test/simple \
+                    --index-strategy unsafe-best-match --prerelease allow torch";
+    assert_eq!(made.layers[1].command.join(" "), expected);
+    assert_eq!(made.layers[1].find_links.as_deref(), Some("/wheels"));
+}
+
+#[test]
+fn options_among_the_packages_keep_their_place() {
+    let made = of(vec![pip(&["zope.interface", "--no-deps", "-c /c.txt", "attrs"])]);
+    let tail: Vec<&str> = made.layers[1].command.iter().rev().take(5).rev().map(String::as_str).collect();
+    assert_eq!(tail, ["zope.interface", "--no-deps", "-c", "/c.txt", "attrs"]);
+}
+
+#[test]
+fn the_venv_is_made_filled_and_tried() {
+    let made = of(vec![]);
+    let [shell, flag, script] = &made.layers[0].command[..] else { panic!("a shell command") };
+    assert_eq!((shell.as_str(), flag.as_str()), ("/bin/sh", "-c"));
+    let parts: Vec<&str> = script.split(" && ").collect();
+    assert!(parts[0].ends_with("--python /opt/python/bin/python3.11 /opt/venv"), "{script}");
+    assert!(parts[1].contains("'pydantic>=1.10.13,<2'"), "{script}");
+    assert!(parts[2].contains("'import aiohttp, "), "{script}");
+}
+
+#[test]
+fn each_command_has_its_own_shell_and_layer() {
+    let made = of(vec![Step::RunCommands { commands: vec!["cd /tmp".into(), "echo 'hi'".into()] }]);
+    assert_eq!(made.layers.len(), 3);
+    assert_eq!(made.layers[2].command, ["/bin/sh", "-c", "echo 'hi'"]);
+}
+
+#[test]
+fn apt_names_are_quoted() {
+    let made = of(vec![Step::AptInstall { packages: vec!["git".into(), "a;b".into()] }]);
+    assert!(made.layers[1].command[2].contains("install -y -- 'a;b' git && "), "{:?}", made.layers[1]);
+}
+
+#[test]
+fn versions_drop_the_patch_and_know_their_bounds() {
+    assert_eq!("3.11.7".parse(), Ok(PythonVersion::new(3, 11)));
+    assert_eq!("3.13.0rc1".parse(), Ok(PythonVersion::new(3, 13)));
+    for wrong in ["", "3", "three.one", "3.11.", "3.11.7.1", "3.300", "3.11.x"] {
+        assert!(wrong.parse::<PythonVersion>().is_err(), "{wrong}");
+    }
+    assert_eq!(PythonVersion::new(3, 9).supported(), Ok(PythonVersion::new(3, 9)));
+    let old = PythonVersion::new(3, 7).supported();
+    assert_eq!(old.expect_err("too old").to_string(), "python 3.7 is not supported; choose 3.9 to 3.14");
+    assert!(PythonVersion::new(3, 15).supported().is_err());
+    assert!(PythonVersion::new(3, 9) < PythonVersion::new(3, 10));
+}
