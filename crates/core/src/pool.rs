@@ -1,1 +1,371 @@
-//! pool: being written.
+//! DECIDES when containers of one function start and stop, and which request goes to which container.
+//!
+//! A pure machine: events go in with the time at which they happened, actions come out. It performs nothing and reads
+//! no clock, so that every rule below is tested without a runtime.
+//!
+//! - There is no container until a request comes, but for `min_containers`.
+//! - A request that finds no free slot waits, first come first served, and containers are started for those waiting.
+//! - The container used last is used next, so that surplus containers go idle and stop.
+//! - A request is given to at most one container; what dies with its container is never given to another.
+//! - A container is named by a number that is never reused: late news about one that is gone is ignored.
+
+mod backoff;
+mod check;
+mod container;
+mod event;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use backoff::Backoff;
+use container::{Container, Phase};
+pub use event::{Action, ContainerNumber, Event, Reason, RequestId, Stop};
+pub use settings::Settings;
+
+/// The containers of one function and the requests that wait for them.
+#[derive(Debug)]
+pub struct Pool {
+    settings: Settings,
+    containers: BTreeMap<ContainerNumber, Container>,
+    /// Oldest first.
+    waiting: VecDeque<RequestId>,
+    backoff: Backoff,
+    next: u64,
+    retired: bool,
+    /// Somebody wants one container to be ready, and none is yet.
+    trial: bool,
+}
+
+/// How many containers and requests a pool has at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Containers that may be given requests, those at work included.
+    pub ready: usize,
+    /// Containers that are not ready yet.
+    pub starting: usize,
+    /// Containers that hold at least one request.
+    pub busy: usize,
+    /// Requests that wait for a container.
+    pub waiting: usize,
+    /// Containers that get no more requests and are not gone yet.
+    pub leaving: usize,
+}
+
+impl Pool {
+    /// A pool without containers. The first [`Pool::step`] (a [`Event::Woke`] will do) starts `min_containers`.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings: settings.normalised(),
+            containers: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            backoff: Backoff::default(),
+            next: 0,
+            retired: false,
+            trial: false,
+        }
+    }
+
+    /// Moves the pool by one event at `now` and pushes what must be done to `out`, in the order to do it.
+    pub fn step(&mut self, now: Instant, event: Event, out: &mut Vec<Action>) {
+        match event {
+            Event::Abandoned(request) => self.waiting.retain(|waiting| *waiting != request),
+            Event::Arrived(request) => self.arrived(now, request, out),
+            Event::Broken(number) => self.broken(now, number, out),
+            Event::Configure(settings) => self.configure(now, settings, out),
+            Event::Exited(number) | Event::StartFailed(number) => self.gone(now, number, out),
+            Event::Finished(number, request) => self.finished(now, number, request, out),
+            Event::Retire(stop) => self.retire(now, stop, out),
+            Event::Started(number) => self.started(now, number, out),
+            Event::Trial => self.try_out(out),
+            Event::Woke => {}
+        }
+        self.expire(now, out);
+        self.assign(now, out);
+        while self.waiting.len() > self.settings.queue_max {
+            out.extend(self.waiting.pop_back().map(|request| Action::Reject(request, Reason::Full)));
+        }
+        self.grow(now, out);
+        self.shrink(now, out);
+    }
+
+    /// When to call `step(now, Event::Woke)` next, if nothing else happens. Always later than the last step.
+    pub fn deadline(&self) -> Option<Instant> {
+        let phases = self.containers.values().filter_map(|container| match container.phase {
+            Phase::Starting { until } => Some(until),
+            Phase::Stopping { kill_at } => kill_at,
+            Phase::Leaving { .. } | Phase::Ready => None,
+        });
+        let surplus = self.surplus().map(|(_, at)| at);
+        let again = if self.starting() == 0 && self.missing() > 0 { self.backoff.until() } else { None };
+        phases.chain(surplus).chain(again).min()
+    }
+
+    /// True once the pool is retired and its last container is gone. Nothing will happen any more.
+    pub fn is_over(&self) -> bool {
+        self.retired && self.containers.is_empty()
+    }
+
+    /// How many containers and requests there are now.
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats { waiting: self.waiting.len(), ..Stats::default() };
+        for container in self.containers.values() {
+            stats.busy += usize::from(!container.is_idle());
+            match container.phase {
+                Phase::Ready => stats.ready += 1,
+                Phase::Starting { .. } => stats.starting += 1,
+                Phase::Leaving { .. } | Phase::Stopping { .. } => stats.leaving += 1,
+            }
+        }
+        stats
+    }
+
+    fn arrived(&mut self, now: Instant, request: RequestId, out: &mut Vec<Action>) {
+        if self.retired {
+            out.push(Action::Reject(request, Reason::Retired));
+            return;
+        }
+        // First what is overdue: a start that fails in this instant was not made for this request.
+        self.expire(now, out);
+        self.waiting.push_back(request);
+    }
+
+    fn started(&mut self, now: Instant, number: ContainerNumber, out: &mut Vec<Action>) {
+        let Some(container) = self.containers.get_mut(&number) else { return };
+        if !matches!(container.phase, Phase::Starting { .. }) {
+            return;
+        }
+        container.phase = Phase::Ready;
+        container.used = now;
+        self.backoff.succeeded();
+        if std::mem::take(&mut self.trial) {
+            out.push(Action::TrialPassed);
+        }
+    }
+
+    /// The container is gone, whatever it was doing. Requests inside it are lost, never given to another.
+    fn gone(&mut self, now: Instant, number: ContainerNumber, out: &mut Vec<Action>) {
+        let Some(container) = self.containers.remove(&number) else { return };
+        match container.phase {
+            Phase::Starting { .. } => self.start_failed(now, Reason::StartFailed, out),
+            // Ready, then dead without having served anybody: the other half of a crash loop.
+            Phase::Ready if !container.served => self.backoff.failed(now),
+            Phase::Leaving { .. } | Phase::Ready | Phase::Stopping { .. } => {}
+        }
+    }
+
+    /// One start failed. If nothing else can serve those who wait, they learn it now.
+    fn start_failed(&mut self, now: Instant, reason: Reason, out: &mut Vec<Action>) {
+        self.backoff.failed(now);
+        if self.usable() == 0 {
+            self.reject_all(reason, out);
+        }
+    }
+
+    fn finished(&mut self, now: Instant, number: ContainerNumber, request: RequestId, out: &mut Vec<Action>) {
+        let Some(container) = self.containers.get_mut(&number) else { return };
+        let Some(index) = container.running.iter().position(|running| *running == request) else { return };
+        container.running.swap_remove(index);
+        container.served = true;
+        container.used = now;
+        if let (Phase::Leaving { how }, true) = (container.phase, container.is_idle()) {
+            self.stop(now, number, how, out);
+        }
+    }
+
+    fn broken(&mut self, now: Instant, number: ContainerNumber, out: &mut Vec<Action>) {
+        // Not drained: what is broken may not listen. Other requests that it holds may still end.
+        if self.containers.get(&number).is_some_and(|container| !container.is_starting()) {
+            self.dismiss(now, number, Stop::Kill, out);
+        }
+    }
+
+    fn configure(&mut self, now: Instant, settings: Settings, out: &mut Vec<Action>) {
+        self.settings = settings.normalised();
+        let surplus = self.usable().saturating_sub(self.settings.max_containers.unwrap_or(usize::MAX));
+        if self.retired || surplus == 0 {
+            return;
+        }
+        // The least useful first: those not ready yet, the idle, those used longest ago.
+        let mut usable: Vec<_> =
+            self.containers.iter().filter(|(_, container)| container.is_usable()).collect();
+        usable.sort_by_key(|(number, container)| {
+            (!container.is_starting(), !container.is_idle(), container.used, **number)
+        });
+        let surplus: Vec<_> = usable.into_iter().take(surplus).map(|(number, _)| *number).collect();
+        for number in surplus {
+            self.dismiss(now, number, Stop::Drain, out);
+        }
+    }
+
+    fn retire(&mut self, now: Instant, stop: Stop, out: &mut Vec<Action>) {
+        self.retired = true;
+        self.reject_all(Reason::Retired, out);
+        let numbers: Vec<_> = self.containers.keys().copied().collect();
+        for number in numbers {
+            match stop {
+                Stop::Drain => self.dismiss(now, number, Stop::Drain, out),
+                Stop::Kill => self.stop(now, number, Stop::Kill, out),
+            }
+        }
+    }
+
+    fn try_out(&mut self, out: &mut Vec<Action>) {
+        if self.retired {
+            out.push(Action::TrialFailed(Reason::Retired));
+        } else if self.ready() > 0 {
+            out.push(Action::TrialPassed);
+        } else {
+            self.trial = true;
+        }
+    }
+
+    /// Ends the waits that are over: starts that take too long, and drains that nobody listens to.
+    fn expire(&mut self, now: Instant, out: &mut Vec<Action>) {
+        while let Some((number, was_starting)) = self.overdue(now) {
+            self.stop(now, number, Stop::Kill, out);
+            if was_starting {
+                self.start_failed(now, Reason::StartTimeout, out);
+            }
+        }
+    }
+
+    /// Gives waiting requests to free slots. The container used last comes first, so that the others go idle.
+    fn assign(&mut self, now: Instant, out: &mut Vec<Action>) {
+        while let Some(&request) = self.waiting.front() {
+            let free = self.containers.iter_mut().filter(|(_, container)| container.has_room());
+            let Some((&number, container)) =
+                free.max_by_key(|(number, container)| (container.used, **number))
+            else {
+                return;
+            };
+            container.running.push(request);
+            container.used = now;
+            self.waiting.pop_front();
+            out.push(Action::Assign(request, number));
+        }
+    }
+
+    /// Starts the containers that are missing. After a failure: one at a time, and not before the pause is over,
+    /// unless a request or a trial has nothing else to wait for.
+    fn grow(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let mut missing = self.missing();
+        if missing > 0
+            && let Some(until) = self.backoff.until()
+        {
+            let pressed = self.usable() == 0 && (self.trial || !self.waiting.is_empty());
+            let may_try = self.starting() == 0 && (pressed || now >= until);
+            missing = usize::from(may_try);
+        }
+        for _ in 0..missing {
+            let number = ContainerNumber(self.next);
+            self.next += 1;
+            self.containers.insert(number, Container::starting(now, &self.settings));
+            out.push(Action::Start(number));
+        }
+    }
+
+    /// Stops the containers that nobody has used for a while.
+    fn shrink(&mut self, now: Instant, out: &mut Vec<Action>) {
+        while let Some((number, at)) = self.surplus()
+            && at <= now
+        {
+            self.stop(now, number, Stop::Drain, out);
+        }
+    }
+
+    /// Lets a container go as gently as it can be: at once if it holds nothing, else when its last request ends.
+    fn dismiss(&mut self, now: Instant, number: ContainerNumber, how: Stop, out: &mut Vec<Action>) {
+        let Some(container) = self.containers.get_mut(&number) else { return };
+        match container.phase {
+            // It holds nothing, and does not listen yet.
+            Phase::Starting { .. } => self.stop(now, number, Stop::Kill, out),
+            Phase::Ready if container.is_idle() => self.stop(now, number, how, out),
+            Phase::Ready => container.phase = Phase::Leaving { how },
+            Phase::Leaving { how: before } => container.phase = Phase::Leaving { how: before.max(how) },
+            Phase::Stopping { .. } => {}
+        }
+    }
+
+    fn stop(&mut self, now: Instant, number: ContainerNumber, how: Stop, out: &mut Vec<Action>) {
+        let Some(container) = self.containers.get_mut(&number) else { return };
+        if matches!(container.phase, Phase::Stopping { kill_at: None }) {
+            return;
+        }
+        let kill_at = (how == Stop::Drain).then(|| now + self.settings.drain_timeout);
+        container.phase = Phase::Stopping { kill_at };
+        out.push(Action::Stop(number, how));
+    }
+
+    fn reject_all(&mut self, reason: Reason, out: &mut Vec<Action>) {
+        out.extend(self.waiting.drain(..).map(|request| Action::Reject(request, reason)));
+        if std::mem::take(&mut self.trial) {
+            out.push(Action::TrialFailed(reason));
+        }
+    }
+
+    /// How many containers to start if no pause forbade it.
+    fn missing(&self) -> usize {
+        if self.retired {
+            return 0;
+        }
+        let queued = self.waiting.len().div_ceil(self.settings.max_inputs);
+        let wanted = self.floor().max(self.busy() + queued + self.buffer()).max(usize::from(self.trial));
+        let room = self.settings.max_containers.unwrap_or(usize::MAX).saturating_sub(self.containers.len());
+        wanted.saturating_sub(self.usable()).min(room)
+    }
+
+    /// The idle container to stop next and when, if there are more ready ones than to be kept.
+    fn surplus(&self) -> Option<(ContainerNumber, Instant)> {
+        if self.retired || self.ready() <= self.floor() {
+            return None;
+        }
+        let idle =
+            self.containers.iter().filter(|(_, container)| container.is_ready() && container.is_idle());
+        let (number, container) = idle.min_by_key(|(number, container)| (container.used, **number))?;
+        Some((*number, container.used + self.settings.idle))
+    }
+
+    fn overdue(&self, now: Instant) -> Option<(ContainerNumber, bool)> {
+        self.containers.iter().find_map(|(number, container)| match container.phase {
+            Phase::Starting { until } if until <= now => Some((*number, true)),
+            Phase::Stopping { kill_at: Some(at) } if at <= now => Some((*number, false)),
+            _ => None,
+        })
+    }
+
+    /// How many containers are kept though nobody waits.
+    fn floor(&self) -> usize {
+        let floor = self.settings.min_containers.max(self.busy() + self.buffer());
+        floor.min(self.settings.max_containers.unwrap_or(usize::MAX))
+    }
+
+    /// Spare containers are kept only while there is work.
+    fn buffer(&self) -> usize {
+        let active = self.busy() > 0 || !self.waiting.is_empty();
+        if active { self.settings.buffer_containers } else { 0 }
+    }
+
+    fn busy(&self) -> usize {
+        self.count(|container| container.is_ready() && !container.is_idle())
+    }
+
+    fn ready(&self) -> usize {
+        self.count(Container::is_ready)
+    }
+
+    fn starting(&self) -> usize {
+        self.count(Container::is_starting)
+    }
+
+    /// Containers that serve requests, now or soon.
+    fn usable(&self) -> usize {
+        self.count(Container::is_usable)
+    }
+
+    fn count(&self, of: impl Fn(&Container) -> bool) -> usize {
+        self.containers.values().filter(|container| of(container)).count()
+    }
+}

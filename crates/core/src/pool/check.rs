@@ -1,0 +1,57 @@
+//! Every promise of the pool, recomputed from scratch.
+
+use std::collections::HashSet;
+
+use super::container::Phase;
+use super::{ContainerNumber, Pool};
+
+impl Pool {
+    /// Panics if a promise of this type is broken. Tests call it after each step.
+    pub fn check(&self) {
+        self.check_containers();
+        self.check_requests();
+        self.check_counts();
+    }
+
+    fn check_containers(&self) {
+        for (number, container) in &self.containers {
+            assert!(*number < ContainerNumber(self.next), "a number nobody gave");
+            assert!(container.running.len() <= container.max_inputs, "more requests than slots");
+            match container.phase {
+                Phase::Starting { .. } | Phase::Stopping { kill_at: Some(_) } => {
+                    assert!(container.is_idle(), "a request in a container that starts or drains");
+                }
+                Phase::Leaving { .. } => assert!(!container.is_idle(), "nothing left to end, not stopped"),
+                Phase::Ready | Phase::Stopping { kill_at: None } => {}
+            }
+        }
+    }
+
+    fn check_requests(&self) {
+        let mut seen = HashSet::new();
+        let running = self.containers.values().flat_map(|container| &container.running);
+        for request in running.chain(&self.waiting) {
+            assert!(seen.insert(request), "{request:?} is in two places");
+        }
+        if self.waiting.is_empty() {
+            return;
+        }
+        assert!(self.waiting.len() <= self.settings.queue_max, "the queue is over its bound");
+        assert!(!self.containers.values().any(super::Container::has_room), "waiting beside a free slot");
+        let full = self.settings.max_containers.is_some_and(|max| self.containers.len() >= max);
+        assert!(self.usable() > 0 || full, "waiting for nothing");
+    }
+
+    fn check_counts(&self) {
+        let max = self.settings.max_containers.unwrap_or(usize::MAX);
+        assert!(self.usable() <= max, "more containers than allowed");
+        assert!(!self.trial || self.ready() == 0, "a trial that nobody answered");
+        if self.retired {
+            assert!(self.waiting.is_empty() && self.usable() == 0 && !self.trial, "work in a retired pool");
+            return;
+        }
+        assert!(self.missing() == 0 || self.backoff.until().is_some(), "containers missing without a reason");
+        let next = self.deadline();
+        assert!(self.missing() == 0 || self.starting() > 0 || next.is_some(), "nobody will wake the pool");
+    }
+}

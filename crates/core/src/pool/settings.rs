@@ -1,0 +1,56 @@
+//! The knobs of one pool.
+
+use std::time::Duration;
+
+/// No wait is longer: a moment further away may not exist on the clock.
+const FOREVER: Duration = Duration::from_hours(10 * 365 * 24);
+
+/// The knobs of one pool. The defaults are Modal's where it has the knob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Spare containers kept ready while there is work, so that the next request does not wait for a start.
+    pub buffer_containers: usize,
+    /// How long a container may take to exit after it was asked to; then it is killed.
+    pub drain_timeout: Duration,
+    /// How long a container may be without a request before it stops (`container_idle_timeout`, `scaledown_window`).
+    pub idle: Duration,
+    /// At most this many containers, those that are still stopping included (`concurrency_limit`). At least one.
+    pub max_containers: Option<usize>,
+    /// At most this many requests in one container at a time. At least one.
+    pub max_inputs: usize,
+    /// At least this many containers at any time (`keep_warm`). Never more than `max_containers`.
+    pub min_containers: usize,
+    /// At most this many requests wait for a container; the next are refused. At least one.
+    pub queue_max: usize,
+    /// How long a container may take to become ready.
+    pub startup_timeout: Duration,
+}
+
+impl Settings {
+    /// The same with every knob inside its range, so that the machine needs no special cases.
+    pub(super) fn normalised(mut self) -> Self {
+        self.drain_timeout = self.drain_timeout.min(FOREVER);
+        self.idle = self.idle.min(FOREVER);
+        self.startup_timeout = self.startup_timeout.min(FOREVER);
+        self.max_inputs = self.max_inputs.max(1);
+        self.queue_max = self.queue_max.max(1);
+        self.max_containers = self.max_containers.map(|max| max.max(1));
+        self.min_containers = self.min_containers.min(self.max_containers.unwrap_or(usize::MAX));
+        self
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            buffer_containers: 0,
+            drain_timeout: Duration::from_secs(30),
+            idle: Duration::from_mins(1),
+            max_containers: None,
+            max_inputs: 1,
+            min_containers: 0,
+            queue_max: 1000,
+            startup_timeout: Duration::from_mins(5),
+        }
+    }
+}
