@@ -1,0 +1,112 @@
+//! A slot in a container, held for the length of one request.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use pilotlight_core::id::ContainerId;
+use pilotlight_core::pool::{ContainerNumber, RequestId};
+use tokio::sync::mpsc;
+
+use crate::launcher::{Address, StartFailure};
+
+/// A slot in a container. Dropping it tells the pool that the request has ended.
+#[derive(Debug)]
+pub struct Lease {
+    /// Where the container listens.
+    pub address: Address,
+    /// Which container it is.
+    pub container: ContainerId,
+    /// How long the request waited, if it did.
+    pub waited: Option<Receipt>,
+    ticket: Ticket,
+}
+
+impl Lease {
+    pub(crate) fn new(
+        address: Address,
+        container: ContainerId,
+        waited: Option<Receipt>,
+        ticket: Ticket,
+    ) -> Self {
+        Self { address, container, waited, ticket }
+    }
+
+    /// Says that the container must not be given another request: it refuses connections, breaks the protocol, or is
+    /// stuck in a request that timed out. It is killed when its last request has ended.
+    pub fn broken(&self) {
+        if !self.ticket.broken.swap(true, Ordering::Relaxed) {
+            self.ticket.notices.send(Notice::Broken(self.ticket.number));
+        }
+    }
+}
+
+/// Where the time of a request that waited went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// Waiting for a slot, the start of the container not counted.
+    pub queue: Duration,
+    /// From the launch to the runner's first word. Zero, as the next two, if the request waited for no start.
+    pub sandbox: Duration,
+    /// Importing the user's module.
+    pub import: Duration,
+    /// Building the web app.
+    pub app: Duration,
+}
+
+/// Why a request gets no container.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LeaseError {
+    /// Nothing was free before the deadline.
+    #[error("no container was free in time")]
+    Deadline,
+    /// Too many requests wait already. Try again in a moment.
+    #[error("too many requests are waiting")]
+    Full,
+    /// The pool was replaced or removed. Look the route up again.
+    #[error("this version of the function is no longer served")]
+    Retired,
+    /// No container could start.
+    #[error("the container could not start: {0}")]
+    Start(StartFailure),
+}
+
+/// Says `Finished` when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    pub(crate) number: ContainerNumber,
+    pub(crate) request: RequestId,
+    pub(crate) notices: Notices,
+    pub(crate) broken: AtomicBool,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.notices.send(Notice::Finished(self.number, self.request));
+    }
+}
+
+/// What a destructor tells the actor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Notice {
+    Abandoned(RequestId),
+    Broken(ContainerNumber),
+    Finished(ContainerNumber, RequestId),
+}
+
+/// The way back to the actor for destructors, which can neither wait nor be refused.
+///
+/// The queue has no bound of its own, but each request sends at most three notices and got in through a bounded queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Notices(mpsc::UnboundedSender<Notice>);
+
+impl Notices {
+    pub(crate) fn channel() -> (Self, mpsc::UnboundedReceiver<Notice>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    pub(crate) fn send(&self, notice: Notice) {
+        // An actor that ended has forgotten every request.
+        let _ = self.0.send(notice);
+    }
+}

@@ -1,0 +1,6 @@
+//! The pool with its actor, on tokio's paused clock and without containers.
+
+mod lease;
+mod retire;
+mod support;
+mod warm;
