@@ -1,0 +1,149 @@
+"""`python -m pilotlight._discover`: imports a user's program as a container will, and writes its manifest.
+
+    python -m pilotlight._discover --output FILE (PROGRAM[::NAME] | -m MODULE) [--name NAME]
+    python -m pilotlight._discover --era PROGRAM
+
+The manifest, or on a user's mistake `{"error": …}` with exit code 1, goes to FILE and nowhere else; what the
+program prints goes where it prints it. `--era` prints `stub` or `app` without importing anything.
+
+Environment: `PILOTLIGHT_DISCOVERY_PATH`, a folder of packages behind the user's own, or with
+`PILOTLIGHT_DISCOVERY_FRONT=1` before them (a program of 2022 needs the pydantic of its time).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from . import _alias, _find, _import, _launch, _manifest, _neighbours, _scan, _sources, config
+from ._failure import Failure
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the command line above and returns its exit code."""
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="python -m pilotlight._discover")
+    parser.add_argument("--output", help="where the manifest goes")
+    parser.add_argument("--name", help="the variable that holds the App or Stub")
+    parser.add_argument("--era", action="store_true", help="print stub or app, import nothing")
+    parser.add_argument("-m", dest="module", help="a module by its dotted name")
+    parser.add_argument("program", nargs="?", help="a file, or FILE::NAME")
+    given = parser.parse_args(arguments)
+    if (given.program is None) == (given.module is None):
+        parser.error("give either a file or -m MODULE")
+    if given.era:
+        return _print_era(given.program)
+    if given.output is None:
+        parser.error("--output is missing")
+    try:
+        result, code = discover(given.program, given.module, given.name), 0
+    except Failure as failure:
+        result, code = {"error": failure.described()}, 1
+    with open(given.output, "w", encoding="utf-8") as file:
+        json.dump(result, file)
+    return code
+
+
+def discover(program: str | None, module: str | None = None, name: str | None = None) -> dict[str, Any]:
+    """The manifest of a file (`FILE` or `FILE::NAME`) or of a module; raises `Failure` for a user's mistake.
+
+    Changes `sys.path`, `sys.argv` and `sys.modules` as running the program would: once per process.
+    """
+    if program is not None:
+        program, name = _split_reference(program, name)
+        found = _import.locate_file(program)
+    else:
+        _prepare_path(os.getcwd())
+        found = _import.locate_module(str(module))
+    extra = _prepare_path(found.root)
+    with open(found.path, "rb") as file:
+        source = file.read()
+    notices = _provide_modal(found, source)
+    script_arguments: list[str] = json.loads(os.environ.get(_launch.ARGUMENTS_VARIABLE, "[]"))
+    sys.argv = [program or found.path, *script_arguments]
+    known, search_path = set(sys.modules), [path for path in sys.path if path not in extra]
+    try:
+        imported = _import.import_program(found, source)
+        app = _find.application(imported, found, name, os.path.basename(program or found.path))
+        notices += _find.undeclared(imported, app)
+        # Without automount every module counts as known, so only the program's own file or package is left.
+        before = known if config.automount() else set(sys.modules)
+        files = _sources.collect(found, before, search_path, extra)
+        description = " ".join([os.path.basename(found.path), *script_arguments])
+        return _manifest.build(_manifest.Program(app, description, files, notices))
+    except BaseException as error:
+        failure = _import.explain(error, found)
+        failure.files += _sources.imported_local_files(known, extra)
+        raise failure from None
+
+
+def _print_era(path: str) -> int:
+    try:
+        with open(path.partition("::")[0], "rb") as file:
+            print(_scan.era(file.read()))
+    except OSError:
+        print("app")
+    return 0
+
+
+def _split_reference(program: str, name: str | None) -> tuple[str, str | None]:
+    path, separator, variable = program.partition("::")
+    return (path, name or variable or None) if separator else (program, name)
+
+
+def _prepare_path(root: str) -> list[str]:
+    """Puts the program's folder first, as `python FILE` does, and the discovery environment behind or before the
+    user's packages. Returns the folders that count as installed packages."""
+    # `python -m` put the working directory first, which `python FILE` would not.
+    if sys.path and sys.path[0] in ("", os.getcwd()) and not getattr(sys.flags, "safe_path", False):
+        del sys.path[0]
+    extra = [path for path in os.environ.get("PILOTLIGHT_DISCOVERY_PATH", "").split(os.pathsep) if path]
+    sys.path[:] = [path for path in sys.path if path not in extra and path != root]
+    if os.environ.get("PILOTLIGHT_DISCOVERY_FRONT") == "1":
+        sys.path[:0] = [root, *extra]
+    else:
+        sys.path[:] = [root, *sys.path, *extra]
+    return extra
+
+
+def _provide_modal(program: _sources.Program, source: bytes) -> list[str]:
+    """Makes `import modal` ours, unless the user has a module of that name; returns what to tell the user."""
+    own = _import.own_modal(program.root)
+    if own is not None:
+        if _scan.imports_modal(source):
+            raise Failure(
+                "invalid",
+                f"`import modal` finds {own}, your own file, and not pilotlight's modal",
+                "rename that file, or use `import pilotlight` in place of `import modal`",
+                files=[program.path, own],
+            )
+        return []
+    _alias.install()
+    client = _neighbours.installed_client()
+    if client is None or not _scan.imports_modal(source):
+        return []
+    return [
+        f"`import modal` is pilotlight here; the installed {client.name} {client.version} in {client.folder} is "
+        f"not used and not changed. `python FILE` may find that one: `pip uninstall {client.name}`, or a virtual "
+        "environment without it, makes both ways the same"
+    ]
+
+
+def _end(code: int) -> None:
+    """Leaves at once: threads and exit handlers the program's import left behind must not hold us."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            pass
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    config.discovering = True
+    # Byte code is matched to its source by size and whole seconds: a second save within one second would be lost.
+    sys.dont_write_bytecode = True
+    _end(main(sys.argv[1:]))

@@ -1,0 +1,122 @@
+"""Hands a program over to the `pilotlight` command: finds it, starts it, waits for it. The SDK's only subprocess."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from . import config
+from .exception import InvalidError, NotFoundError
+
+if TYPE_CHECKING:
+    import subprocess
+    from types import FrameType
+
+    from .app import Application
+
+#: The script's own arguments, as JSON, for the import that makes the manifest.
+ARGUMENTS_VARIABLE = "PILOTLIGHT_SCRIPT_ARGUMENTS"
+
+
+def serve(app: Application, timeout: float | None) -> None:
+    """Runs `pilotlight serve` on the running script; returns when it ends well, else raises `SystemExit`."""
+    extra = [] if timeout is None else ["--timeout", f"{timeout:g}"]
+    _hand_over("serve", app, extra)
+
+
+def deploy(app: Application, name: str) -> None:
+    """Runs `pilotlight deploy` on the running script; returns when it ends well, else raises `SystemExit`."""
+    _hand_over("deploy", app, ["--name", name])
+
+
+def find_binary() -> str:
+    """The path of the `pilotlight` command that belongs to this Python.
+
+    `PILOTLIGHT_BINARY` first, then the folder pip puts commands into, then `PATH`. Raises `NotFoundError`.
+    """
+    import shutil
+    import sysconfig
+
+    given = os.environ.get("PILOTLIGHT_BINARY")
+    if given:
+        found = shutil.which(given)
+        if found is None:
+            raise NotFoundError(f"PILOTLIGHT_BINARY names {given}, which is not a program")
+        return found
+    # The interpreter's own folders come first: another environment's command could bring another version.
+    folders = [os.path.dirname(sys.executable), sysconfig.get_path("scripts")]
+    folders.append(os.path.join(os.path.expanduser("~"), ".local", "bin"))
+    for folder in [*folders, None]:
+        found = shutil.which("pilotlight", path=folder)
+        if found is not None:
+            return found
+    raise NotFoundError(
+        "the command pilotlight was not found beside this Python nor on PATH: "
+        "run `pip install pilotlight`, or name it in PILOTLIGHT_BINARY"
+    )
+
+
+def _hand_over(verb: str, app: Application, extra: list[str]) -> None:
+    _refuse_import_time(verb, app)
+    program = _main_program(verb, app)
+    import subprocess
+
+    environment = {**os.environ, ARGUMENTS_VARIABLE: json.dumps(sys.argv[1:])}
+    command = [find_binary(), verb, *program, *extra, "--python", sys.executable]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    code = _wait(subprocess.Popen(command, env=environment))
+    if code != 0:
+        raise SystemExit(code)
+
+
+def _refuse_import_time(verb: str, app: Application) -> None:
+    variable = "stub" if app._era == "stub" else "app"
+    if config.discovering or not config.is_local():
+        raise InvalidError(
+            f"{variable}.{verb}() was called while the file was being imported: put it under\n\n"
+            f'    if __name__ == "__main__":\n        {variable}.{verb}()'
+        )
+
+
+def _main_program(verb: str, app: Application) -> list[str]:
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:  # `python -m package.module`
+        name: str = spec.name
+        return ["-m", name[: -len(".__main__")] if name.endswith(".__main__") else name]
+    path = getattr(main, "__file__", None)
+    if path is None:
+        raise InvalidError(f"{verb}() needs a program in a file: save it and run `python FILE`")
+    name = _variable_name(app, vars(main))
+    return [path if name in (None, "stub", "app") else f"{path}::{name}"]
+
+
+def _variable_name(app: Application, variables: dict[str, object]) -> str | None:
+    names = [name for name, value in variables.items() if value is app]
+    return next((name for name in ("stub", "app") if name in names), names[0] if names else None)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    """Waits for the command, which gets Ctrl-C from the terminal as we do; SIGTERM is passed on."""
+    import signal
+    import threading
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        process.terminate()
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    previous = signal.signal(signal.SIGTERM, pass_on) if in_main_thread else None
+    try:
+        while True:
+            try:
+                code = process.wait()
+                break
+            except KeyboardInterrupt:
+                continue  # The command stops the app first; its end is ours.
+    finally:
+        if previous is not None:
+            signal.signal(signal.SIGTERM, previous)
+    return code if code >= 0 else 128 - code
