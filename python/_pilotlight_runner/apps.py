@@ -1,0 +1,102 @@
+"""The web app: an ASGI callable made from the user's function, after its kind."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import Any, Callable
+
+from .deps import Libraries
+from .errors import StartError
+
+#: Threads for WSGI requests. They are made when needed; how many requests run at once is the host's decision, and a
+#: request whose client has left may still hold its thread.
+WSGI_THREADS_MAX = 1000
+
+
+def build(function: Callable[..., Any], name: str, web: dict[str, Any], libraries: Libraries) -> Any:
+    """The ASGI app of the function `name`. Raises `StartError` with stage `app`."""
+    kind = web.get("kind")
+    try:
+        if kind == "endpoint":
+            return _endpoint(function, web)
+        if kind == "asgi":
+            return _asgi(_called(function, name, "ASGI"), name)
+        if kind == "wsgi":
+            return _wsgi(_called(function, name, "WSGI"), name, libraries)
+    except StartError:
+        raise
+    except BaseException as error:
+        raise StartError.of("app", error) from None
+    raise StartError.said("app", f"`{name}` is a web function of an unknown kind: {kind!r}")
+
+
+def _endpoint(function: Callable[..., Any], web: dict[str, Any]) -> Any:
+    """A FastAPI app of the image's own FastAPI, with the function as its only route."""
+    try:
+        from fastapi import FastAPI
+        from fastapi.middleware.cors import CORSMiddleware
+    except ModuleNotFoundError as error:
+        if error.name != "fastapi":
+            raise
+        sentence = 'FastAPI is not installed in the image; add it: image.pip_install("fastapi[standard]")'
+        raise StartError.said("app", sentence) from None
+    app = FastAPI() if web.get("docs") else FastAPI(openapi_url=None)
+    if web.get("cors"):
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=["*"],
+            allow_credentials=True,
+            allow_methods=["*"],
+            allow_headers=["*"],
+        )
+    app.add_api_route("/", function, methods=[web.get("method", "GET")])
+    return app
+
+
+def _asgi(app: Any, name: str) -> Any:
+    if hasattr(app, "wsgi_app") and not _is_asynchronous(app):
+        raise StartError.said("app", f"`{name}` returned a WSGI app; decorate it as WSGI, not as ASGI")
+    if not callable(app):
+        raise StartError.said("app", f"`{name}` returned {_kind_of(app)}, not an ASGI app")
+    return app
+
+
+def _wsgi(app: Any, name: str, libraries: Libraries) -> Any:
+    if _is_asynchronous(app):
+        raise StartError.said("app", f"`{name}` returned an ASGI app; decorate it as ASGI, not as WSGI")
+    if not callable(app):
+        raise StartError.said("app", f"`{name}` returned {_kind_of(app)}, not a WSGI app")
+
+    def with_errors_to_stderr(environ: dict[str, Any], start_response: Any) -> Any:
+        # a2wsgi sends them to stdout; Flask writes its tracebacks here.
+        environ["wsgi.errors"] = sys.stderr
+        return app(environ, start_response)
+
+    return libraries.wsgi_middleware(with_errors_to_stderr, workers=WSGI_THREADS_MAX)
+
+
+def _called(function: Callable[..., Any], name: str, standard: str) -> Any:
+    """What the user's function returns. It is called once in the life of a container."""
+    asynchronous = (
+        f"`{name}` is an async function; one that returns {_article(standard)} app must be a plain `def`"
+    )
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise StartError.said("app", asynchronous)
+    app = function()
+    if inspect.iscoroutine(app):
+        app.close()
+        raise StartError.said("app", asynchronous)
+    return app
+
+
+def _is_asynchronous(app: Any) -> bool:
+    return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(getattr(app, "__call__", None))
+
+
+def _kind_of(app: Any) -> str:
+    return "None" if app is None else f"an object of type {type(app).__qualname__}"
+
+
+def _article(standard: str) -> str:
+    return f"an {standard}" if standard.startswith("A") else f"a {standard}"

@@ -1,0 +1,102 @@
+"""The control socket: JSON messages, one per line, between the host and this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+from typing import Any, Callable, NoReturn
+
+#: The version of the messages, told to the host in `hello`.
+PROTOCOL = 1
+#: A longer line than this is not one of ours.
+LINE_BYTES_MAX = 1 << 20
+#: How much of a traceback the host gets; all of it is on stderr.
+TRACEBACK_CHARS_MAX = 64 << 10
+
+
+class Control:
+    """The runner's end of the control socket.
+
+    `drain` is what a request to drain does. Until something is served, that is to leave at once: nothing is held.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._received = b""
+        self._sending = threading.Lock()
+        self.drain: Callable[[], None] = leave
+
+    def hello(self) -> None:
+        version = ".".join(str(part) for part in sys.version_info[:3])
+        self._send({"type": "hello", "protocol": PROTOCOL, "python": version})
+
+    def imported(self, import_ms: float) -> None:
+        self._send({"type": "imported", "import_ms": round(import_ms, 3)})
+
+    def ready(self, app_ms: float) -> None:
+        self._send({"type": "ready", "app_ms": round(app_ms, 3)})
+
+    def draining(self) -> None:
+        """No new request may be sent here; those that are held are being finished."""
+        self._send({"type": "draining"})
+
+    def failed(self, stage: str, summary: str, traceback: str) -> None:
+        self._send(
+            {
+                "type": "failed",
+                "stage": stage,
+                "summary": summary,
+                "traceback": traceback[-TRACEBACK_CHARS_MAX:],
+            }
+        )
+
+    def configuration(self) -> dict[str, Any]:
+        """Wait for the host to say which function this container serves."""
+        message = self._receive()
+        if message.get("type") != "configure":
+            raise ValueError(f"expected configure as the first message, got {message.get('type')!r}")
+        return message
+
+    def watch(self) -> None:
+        """Follow the host's messages from a thread of its own, so that a busy event loop cannot hide its death."""
+        threading.Thread(target=self._watch, name="pilotlight-control", daemon=True).start()
+
+    def _watch(self) -> None:
+        while True:
+            # A message of a type that this runner does not know is from a newer host; it may be ignored.
+            if self._receive().get("type") == "drain":
+                self.drain()
+
+    def _send(self, message: dict[str, Any]) -> None:
+        line = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        try:
+            with self._sending:
+                self._socket.sendall(line)
+        except OSError:
+            host_is_gone()
+
+    def _receive(self) -> dict[str, Any]:
+        while b"\n" not in self._received:
+            try:
+                chunk = self._socket.recv(65536)
+            except OSError:
+                chunk = b""
+            if not chunk or len(self._received) > LINE_BYTES_MAX:
+                host_is_gone()
+            self._received += chunk
+        line, _, self._received = self._received.partition(b"\n")
+        message = json.loads(line)
+        return message if isinstance(message, dict) else {}
+
+
+def leave() -> NoReturn:
+    """End now, in order: there is no work to finish."""
+    os._exit(0)
+
+
+def host_is_gone() -> NoReturn:
+    """End now: nobody is left to serve, and `atexit` functions of the user's could wait for ever."""
+    os._exit(1)

@@ -1,0 +1,137 @@
+"""The server: uvicorn, driven as a library on the socket that the host listens on, until the host says drain."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Coroutine
+from typing import Any, Callable
+
+from . import errors
+from .control import Control
+from .deps import Libraries
+from .guard import Guard
+from .lifespan import Lifespan
+
+#: Longer than any peer keeps an idle connection: closing is the gateway's part, or it would race with a request.
+KEEP_ALIVE_SECONDS = 3600
+#: Room for 64 KiB of header fields. h11 counts the request line and what it has buffered as well.
+HEAD_BYTES_MAX = 256 << 10
+#: What Starlette's threadpool holds unless told otherwise; a function that takes more inputs at once needs more.
+THREADS_DEFAULT = 40
+
+
+class Server:
+    """One function's server: configured before the app exists, run once."""
+
+    def __init__(self, libraries: Libraries, name: str) -> None:
+        self._libraries = libraries
+        self._guard = Guard(name)
+        self._name = name
+        log = _log()
+        libraries.server_module.logger = log  # type: ignore[attr-defined]
+        config = libraries.config(
+            app=self._guard,
+            http=_protocol(libraries.http_protocol, log),
+            ws=_protocol(libraries.websocket_protocol, log) if libraries.websocket_protocol else None,
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            # The gateway dates its answers; without this there is nothing to do while no request is held.
+            date_header=False,
+            # Only the gateway can reach this socket, and it sets these headers itself.
+            proxy_headers=True,
+            forwarded_allow_ips="*",
+            workers=1,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            h11_max_incomplete_event_size=HEAD_BYTES_MAX,
+        )
+        config.load()
+        self._server = libraries.server(config)
+
+    def run(
+        self, app: Any, listener: socket.socket, control: Control, max_inputs: int, ready: Callable[[], None]
+    ) -> None:
+        """Serve `app` until drained. `ready` is called when requests are accepted. Raises `errors.StartError`."""
+        self._guard.app = app
+        _run(self._libraries.new_event_loop(), self._serve(listener, control, max_inputs, ready))
+
+    async def _serve(
+        self, listener: socket.socket, control: Control, max_inputs: int, ready: Callable[[], None]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        drain = asyncio.Event()
+        control.drain = lambda: loop.call_soon_threadsafe(drain.set)
+        loop.add_signal_handler(signal.SIGTERM, drain.set)
+        lifespan = self._server.lifespan = Lifespan(self._guard.app, self._name)
+        await lifespan.startup()
+        if drain.is_set():
+            await lifespan.shutdown()
+            return
+        _widen_threadpool(max_inputs)
+        # What is alive now stays alive: later collections need not look at it.
+        gc.freeze()
+        await self._server.startup(sockets=[listener])
+        ready()
+        await drain.wait()
+        control.draining()
+        # Stops accepting, closes idle connections, waits for held requests, then asks for the lifespan's shutdown.
+        await self._server.shutdown(sockets=[listener])
+
+
+def _run(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, None]) -> None:
+    """`asyncio.run` with a loop of our choice, which Python 3.9 to 3.11 lack, deaf to a policy set by the user."""
+    try:
+        loop.run_until_complete(main)
+    finally:
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+
+def _widen_threadpool(max_inputs: int) -> None:
+    """Let as many sync handlers run at once as the host may send, if the app's framework uses anyio."""
+    anyio = sys.modules.get("anyio")
+    if anyio is not None and max_inputs > THREADS_DEFAULT:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = max_inputs
+
+
+def _protocol(base: Any, log: logging.Logger) -> Any:
+    """A protocol class of uvicorn that writes to our log whatever the user did to `logging`."""
+
+    class Protocol(base):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.logger = self.access_logger = log
+            self.access_log = False
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            # Instead of the socket's path, which WSGI apps would see as SERVER_NAME.
+            self.server = ("localhost", 80)
+
+    return Protocol
+
+
+def _log() -> logging.Logger:
+    """A logger outside the tree that user code configures. Exceptions are left out: the guard has told them."""
+
+    class Tell(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if not record.exc_info:
+                errors.tell(f"{record.getMessage()}\n")
+
+    log = logging.Logger("pilotlight.server", level=logging.WARNING)
+    log.addHandler(Tell())
+    return log
