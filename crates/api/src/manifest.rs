@@ -1,0 +1,251 @@
+//! The manifest: what a user's file declares, as data. Discovery writes it, the command line adds digests and sends it.
+//!
+//! The shape is one JSON object with `"manifest": 1`. A field that has a natural default may be left out; a field that
+//! is not known is ignored, so that a newer SDK can talk to an older server. [`Manifest::check`] holds the rules that
+//! types cannot.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+mod check;
+
+pub use check::Problem;
+pub(crate) use check::{app_name_problem, is_digest};
+
+/// The format that this crate reads and writes: the value of the field `manifest`.
+pub const FORMAT: u32 = 1;
+
+/// What one user's file declares.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Manifest {
+    /// The format's number, [`FORMAT`].
+    pub manifest: u32,
+    /// The version of the SDK that wrote it.
+    pub sdk: String,
+    /// Which generation of the API the file uses; it decides the package set of its containers.
+    pub era: Era,
+    /// The interpreter that imported the file.
+    pub python: Python,
+    /// The app.
+    pub app: App,
+    /// The images that functions name, by their key in this manifest (`im-0`).
+    #[serde(default)]
+    pub images: BTreeMap<String, Image>,
+    /// The user's source files and where containers see them.
+    #[serde(default)]
+    pub files: Vec<File>,
+    /// The functions of the app.
+    #[serde(default)]
+    pub functions: Vec<Function>,
+    /// Absolute local paths whose change means that the file must be read again.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub watch: Vec<PathBuf>,
+    /// What the user should be told: renamed or ignored arguments and the like.
+    #[serde(default)]
+    pub notices: Vec<String>,
+}
+
+/// A generation of the Modal API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Era {
+    /// `modal.Stub`, 2022 and 2023.
+    Stub,
+    /// `modal.App`, since 2024.
+    App,
+}
+
+/// The local interpreter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Python {
+    /// Its version, `3.11.7`.
+    pub version: String,
+    /// Its path, shims resolved.
+    #[schema(value_type = String)]
+    pub executable: PathBuf,
+    /// `sys.base_prefix`: the installation behind a virtual environment.
+    #[schema(value_type = String)]
+    pub base_prefix: PathBuf,
+}
+
+/// The app as the file names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct App {
+    /// The name given in the file; `deploy --name` overrides it.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// What stands in for a name in messages: the file's name.
+    #[serde(default)]
+    pub description: Option<String>,
+}
+
+/// An image: a base and the steps on top of it, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Image {
+    /// What it starts from.
+    pub base: Base,
+    /// What is done on top.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+}
+
+/// What an image starts from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Base {
+    /// A Debian userland with Python.
+    DebianSlim {
+        /// `3.11` or `3.11.7`; without one, the version of the interpreter that imported the file.
+        #[serde(default)]
+        python_version: Option<String>,
+    },
+}
+
+/// One build step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Step {
+    /// Installs Python packages into the image's environment.
+    PipInstall {
+        /// Requirement specifiers, as pip takes them.
+        packages: Vec<String>,
+        /// A page or directory with links to archives.
+        #[serde(default)]
+        find_links: Option<String>,
+        /// The package index in place of the configured one.
+        #[serde(default)]
+        index_url: Option<String>,
+        /// A package index beside the other.
+        #[serde(default)]
+        extra_index_url: Option<String>,
+        /// Whether pre-releases count.
+        #[serde(default)]
+        pre: bool,
+    },
+    /// Installs Debian packages.
+    AptInstall {
+        /// Package names.
+        packages: Vec<String>,
+    },
+    /// Runs shell commands, each with `sh -c`, as root of the image.
+    RunCommands {
+        /// The commands.
+        commands: Vec<String>,
+    },
+    /// Sets environment variables for later steps and for containers.
+    Env {
+        /// Names and values.
+        vars: BTreeMap<String, String>,
+    },
+    /// Sets the working directory for later steps and for containers.
+    Workdir {
+        /// An absolute path.
+        path: String,
+    },
+}
+
+/// A source file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct File {
+    /// The absolute path in containers.
+    pub remote: String,
+    /// The absolute path on the user's machine.
+    #[schema(value_type = String)]
+    pub local: PathBuf,
+    /// Permission bits (0o644 is 420).
+    pub mode: u32,
+    /// SHA-256 of the content, lower-case hex. Filled in by the command line; a server insists on it.
+    #[serde(default)]
+    pub digest: Option<String>,
+    /// The content's length, bytes. Filled in by the command line.
+    #[serde(default)]
+    pub size: Option<u64>,
+}
+
+/// A function.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Function {
+    /// Its name, unique in the app: `f`, or `Class.method`.
+    pub name: String,
+    /// The module to import.
+    pub module: String,
+    /// Where it stands in the module: `f` or `Class.method`.
+    pub qualname: String,
+    /// The key of its image in [`Manifest::images`].
+    pub image: String,
+    /// How it answers requests; `null` for a function without a URL.
+    #[serde(default)]
+    pub web: Option<Web>,
+    /// The URL label that the user asked for; `null` means one made from the names of app and function.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// Containers that are kept even when idle.
+    #[serde(default)]
+    pub min_containers: u32,
+    /// The most containers at a time; `null` means the server's own limit.
+    #[serde(default)]
+    pub max_containers: Option<u32>,
+    /// How long a container may be idle before it goes, seconds.
+    #[serde(default = "default_scaledown_window")]
+    pub scaledown_window: f64,
+    /// How long one input may take, seconds.
+    #[serde(default = "default_timeout")]
+    pub timeout: f64,
+    /// How long a container may take to start, seconds; `null` means the same as `timeout`.
+    #[serde(default)]
+    pub startup_timeout: Option<f64>,
+    /// Inputs that one container handles at a time.
+    #[serde(default = "default_max_inputs")]
+    pub max_inputs: u32,
+    /// CPU cores; `null` means no limit of its own.
+    #[serde(default)]
+    pub cpu: Option<f64>,
+    /// Memory, MiB; `null` means no limit of its own.
+    #[serde(default)]
+    pub memory: Option<u64>,
+    /// Environment variables of its containers.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+}
+
+/// How a function answers HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Web {
+    /// A handler that is wrapped in a FastAPI app of its own.
+    Endpoint {
+        /// The one HTTP method that it answers.
+        method: String,
+        /// Whether `/docs` is served.
+        docs: bool,
+        /// Whether every origin may call it from a browser.
+        cors: bool,
+    },
+    /// A function that returns an ASGI app.
+    Asgi,
+    /// A function that returns a WSGI app.
+    Wsgi,
+}
+
+impl Manifest {
+    /// What to call the app in messages: its name, else its description, else `app`.
+    pub fn title(&self) -> &str {
+        self.app.name.as_deref().or(self.app.description.as_deref()).unwrap_or("app")
+    }
+}
+
+fn default_scaledown_window() -> f64 {
+    60.0
+}
+
+fn default_timeout() -> f64 {
+    300.0
+}
+
+fn default_max_inputs() -> u32 {
+    1
+}

@@ -1,0 +1,284 @@
+//! The rules of a manifest that its types cannot hold. Every broken one is told, in a sentence.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::{Base, FORMAT, File, Function, Image, Manifest, Step, Web};
+
+/// Seconds in a day: the longest time an input may take.
+const TIMEOUT_MAX: f64 = 86_400.0;
+
+/// The longest idle time of a container, seconds: an hour, as Modal's client has it.
+const SCALEDOWN_MAX: f64 = 3_600.0;
+
+/// The most containers of one function.
+const CONTAINERS_MAX: u32 = 10_000;
+
+/// The most inputs that one container handles at a time.
+const INPUTS_MAX: u32 = 1_000;
+
+/// The most files of one app.
+const FILES_MAX: usize = 100_000;
+
+/// One broken rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where: `functions.f.timeout`.
+    pub path: String,
+    /// What is wrong, as a sentence without a period.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+/// Collects problems under a path.
+#[derive(Default)]
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn require(&mut self, holds: bool, path: &str, message: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push(Problem { path: path.to_owned(), message: message() });
+        }
+    }
+}
+
+impl Manifest {
+    /// Checks every rule; the list is never empty when it fails.
+    pub fn check(&self) -> Result<(), Vec<Problem>> {
+        let mut problems = Problems::default();
+        problems.require(self.manifest == FORMAT, "manifest", || {
+            format!(
+                "this is format {}, and only format {FORMAT} is understood: update pilotlight",
+                self.manifest
+            )
+        });
+        if let Some(name) = &self.app.name {
+            check_app_name(name, "app.name", &mut problems);
+        }
+        for (key, image) in &self.images {
+            check_image(image, &format!("images.{key}"), &mut problems);
+        }
+        check_files(&self.files, &mut problems);
+        let mut names = BTreeSet::new();
+        let mut labels = BTreeSet::new();
+        for function in &self.functions {
+            let path = format!("functions.{}", function.name);
+            problems
+                .require(names.insert(&function.name), &path, || "two functions have this name".to_owned());
+            if let Some(label) = &function.label {
+                problems
+                    .require(labels.insert(label), &path, || format!("the label `{label}` is used twice"));
+            }
+            problems.require(self.images.contains_key(&function.image), &path, || {
+                format!("its image `{}` is not in the manifest", function.image)
+            });
+            check_function(function, &path, &mut problems);
+        }
+        if problems.0.is_empty() { Ok(()) } else { Err(problems.0) }
+    }
+
+    /// [`check`](Self::check), and that every file says which content it has: what a server needs.
+    pub fn check_sent(&self) -> Result<(), Vec<Problem>> {
+        let mut problems = self.check().err().unwrap_or_default();
+        for file in &self.files {
+            if file.digest.is_none() || file.size.is_none() {
+                let message = "the digest and size of its content are missing".to_owned();
+                problems.push(Problem { path: format!("files.{}", file.remote), message });
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+}
+
+/// Says why `name` cannot name an app; `None` if it can.
+pub(crate) fn app_name_problem(name: &str) -> Option<Problem> {
+    let mut problems = Problems::default();
+    check_app_name(name, "name", &mut problems);
+    problems.0.pop()
+}
+
+/// Whether `text` is a SHA-256 digest in lower-case hex.
+pub(crate) fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Modal's rule for names: `^[a-zA-Z0-9-_.]+$`, at most 64 characters. One that looks like an id could not be told
+/// from it in `app stop`.
+fn check_app_name(name: &str, path: &str, problems: &mut Problems) {
+    let letters = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    problems.require(!name.is_empty() && name.len() <= 64 && letters, path, || {
+        format!("`{name}` is no app name: use 1 to 64 letters, digits, `-`, `_` and `.`")
+    });
+    problems.require(pilotlight_core::id::AppId::parse(name).is_none(), path, || {
+        format!("`{name}` looks like an app id: choose a name that does not begin with `ap-`")
+    });
+}
+
+fn check_image(image: &Image, path: &str, problems: &mut Problems) {
+    let Base::DebianSlim { python_version } = &image.base;
+    if let Some(version) = python_version {
+        let numbers: Vec<_> = version.split('.').collect();
+        let ok = matches!(numbers.len(), 2 | 3)
+            && numbers[0] == "3"
+            && numbers.iter().all(|number| number.len() <= 3 && number.parse::<u8>().is_ok());
+        problems.require(ok, path, || {
+            format!("`{version}` is no Python version: write it as \"3.11\" or \"3.11.7\"")
+        });
+    }
+    for (index, step) in image.steps.iter().enumerate() {
+        check_step(step, &format!("{path}.steps.{index}"), problems);
+    }
+}
+
+fn check_step(step: &Step, path: &str, problems: &mut Problems) {
+    match step {
+        Step::PipInstall { packages, .. } | Step::AptInstall { packages } => {
+            for package in packages {
+                // One that begins with a dash would be read as an option by the installer.
+                let ok = !package.trim().is_empty() && !package.starts_with('-') && is_one_line(package);
+                problems.require(ok, path, || format!("`{package}` is no package"));
+            }
+        }
+        Step::RunCommands { commands } => {
+            for command in commands {
+                problems.require(!command.contains('\0'), path, || "a command contains a NUL".to_owned());
+            }
+        }
+        Step::Env { vars } => check_env(vars, path, problems),
+        Step::Workdir { path: directory } => check_remote(directory, path, problems),
+    }
+}
+
+fn check_env(vars: &std::collections::BTreeMap<String, String>, path: &str, problems: &mut Problems) {
+    for (name, value) in vars {
+        let ok = !name.is_empty() && !name.contains(['=', '\0']);
+        problems.require(ok, path, || format!("`{name}` is no name for an environment variable"));
+        problems.require(!value.contains('\0'), path, || format!("the value of `{name}` contains a NUL"));
+    }
+}
+
+fn check_files(files: &[File], problems: &mut Problems) {
+    problems.require(files.len() <= FILES_MAX, "files", || {
+        format!("{} files are more than the {FILES_MAX} that an app may have", files.len())
+    });
+    let mut seen = BTreeSet::new();
+    for file in files {
+        let path = format!("files.{}", file.remote);
+        check_remote(&file.remote, &path, problems);
+        problems.require(file.remote != "/" && !file.remote.ends_with('/'), &path, || {
+            "this is no file".to_owned()
+        });
+        problems.require(seen.insert(&file.remote), &path, || "two files have this path".to_owned());
+        problems.require(file.local.is_absolute(), &path, || {
+            format!("the local path `{}` is not absolute", file.local.display())
+        });
+        problems.require(file.mode <= 0o777, &path, || format!("{} are no permission bits", file.mode));
+        if let Some(digest) = &file.digest {
+            problems.require(is_digest(digest), &path, || format!("`{digest}` is no SHA-256 digest"));
+        }
+    }
+}
+
+/// A path in a container: absolute, and one that stays where it says.
+fn check_remote(remote: &str, path: &str, problems: &mut Problems) {
+    let inside = !remote.split('/').any(|part| part == ".." || part == ".");
+    problems.require(remote.starts_with('/') && inside && !remote.contains('\0'), path, || {
+        format!("`{remote}` must be an absolute path without `.` and `..`")
+    });
+}
+
+fn check_function(function: &Function, path: &str, problems: &mut Problems) {
+    let dotted = |text: &str| {
+        text.len() <= 256
+            && text.split('.').all(|part| {
+                !part.is_empty()
+                    && !part.starts_with(|first: char| first.is_ascii_digit())
+                    && part.chars().all(|letter| letter.is_alphanumeric() || letter == '_')
+            })
+    };
+    let name = &function.name;
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) || !byte.is_ascii();
+    problems.require(!name.is_empty() && name.len() <= 256 && name.bytes().all(letters), path, || {
+        format!("`{name}` is no function name: use letters, digits, `-`, `_` and `.`")
+    });
+    problems.require(dotted(&function.module), path, || format!("`{}` is no module name", function.module));
+    problems
+        .require(dotted(&function.qualname), path, || format!("`{}` is no function path", function.qualname));
+    if let Some(label) = &function.label {
+        check_label(label, path, problems);
+    }
+    if let Some(Web::Endpoint { method, .. }) = &function.web {
+        let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"];
+        problems.require(known.contains(&method.as_str()), path, || {
+            format!("`{method}` is no HTTP method: use one of {}", known.join(", "))
+        });
+    }
+    check_limits(function, path, problems);
+    check_env(&function.env, path, problems);
+}
+
+/// A DNS label (RFC 1123, lower case) that is not only digits, which would read as an address.
+fn check_label(label: &str, path: &str, problems: &mut Problems) {
+    let letters =
+        label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    let ok = !label.is_empty()
+        && label.len() <= 63
+        && letters
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+        && !label.bytes().all(|byte| byte.is_ascii_digit());
+    problems.require(ok, path, || {
+        format!(
+            "the label `{label}` cannot stand in a URL: use 1 to 63 lower-case letters, digits and `-`, \
+             not only digits, no `-` at either end"
+        )
+    });
+}
+
+fn check_limits(function: &Function, path: &str, problems: &mut Problems) {
+    let field = |name: &str| format!("{path}.{name}");
+    let min = function.min_containers;
+    let max = function.max_containers.unwrap_or(CONTAINERS_MAX);
+    problems.require((1..=CONTAINERS_MAX).contains(&max), &field("max_containers"), || {
+        format!("{max} is not between 1 and {CONTAINERS_MAX}")
+    });
+    problems.require(min <= max, &field("min_containers"), || {
+        format!("{min} is more than max_containers, {max}")
+    });
+    problems.require((1..=INPUTS_MAX).contains(&function.max_inputs), &field("max_inputs"), || {
+        format!("{} is not between 1 and {INPUTS_MAX}", function.max_inputs)
+    });
+    let mut seconds = |name: &str, value: f64, limit: f64| {
+        problems.require(value > 0.0 && value <= limit, &field(name), || {
+            format!("{value} s is not between 0 (exclusive) and {limit} s")
+        });
+    };
+    seconds("scaledown_window", function.scaledown_window, SCALEDOWN_MAX);
+    seconds("timeout", function.timeout, TIMEOUT_MAX);
+    if let Some(startup) = function.startup_timeout {
+        seconds("startup_timeout", startup, TIMEOUT_MAX);
+    }
+    if let Some(cpu) = function.cpu {
+        problems.require(cpu > 0.0 && cpu <= 1_024.0, &field("cpu"), || {
+            format!("{cpu} cores are not between 0 (exclusive) and 1024")
+        });
+    }
+    if let Some(memory) = function.memory {
+        let max = 16 * 1024 * 1024;
+        problems.require((1..=max).contains(&memory), &field("memory"), || {
+            format!("{memory} MiB are not between 1 and {max}")
+        });
+    }
+}
+
+fn is_one_line(text: &str) -> bool {
+    !text.contains(['\n', '\r', '\0'])
+}
+
+#[cfg(test)]
+mod tests;

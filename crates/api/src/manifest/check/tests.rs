@@ -1,0 +1,158 @@
+use super::*;
+
+/// The contract's example, whole.
+const EXAMPLE: &str = r#"{
+  "manifest": 1, "sdk": "0.1.0", "era": "stub",
+  "python": {"version": "3.11.7", "executable": "/usr/bin/python3.11", "base_prefix": "/usr"},
+  "app": {"name": null, "description": "hello.py"},
+  "images": {"im-0": {"base": {"kind": "debian_slim", "python_version": null}, "steps": [
+    {"kind": "pip_install", "packages": ["boto3"], "find_links": null, "index_url": null,
+     "extra_index_url": null, "pre": false},
+    {"kind": "apt_install", "packages": ["git"]}, {"kind": "run_commands", "commands": ["true"]},
+    {"kind": "env", "vars": {"A": "b"}}, {"kind": "workdir", "path": "/x"}]}},
+  "files": [{"remote": "/root/hello.py", "local": "/abs/hello.py", "mode": 420, "digest": null, "size": null}],
+  "functions": [{"name": "f", "module": "hello", "qualname": "f", "image": "im-0",
+    "web": {"kind": "endpoint", "method": "GET", "docs": true, "cors": true}, "label": null, "min_containers": 0,
+    "max_containers": null, "scaledown_window": 60.0, "timeout": 300.0, "startup_timeout": null, "max_inputs": 1,
+    "cpu": null, "memory": null, "env": {}}],
+  "watch": ["/abs/hello.py"], "notices": ["one"]
+}"#;
+
+fn example() -> Manifest {
+    serde_json::from_str(EXAMPLE).unwrap()
+}
+
+/// The only problem of the example after `change`.
+fn problem(change: impl FnOnce(&mut Manifest)) -> String {
+    let mut manifest = example();
+    change(&mut manifest);
+    let problems = manifest.check().unwrap_err();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    problems[0].to_string()
+}
+
+#[test]
+fn the_contract_is_read_and_written_back_unchanged() {
+    let manifest = example();
+    manifest.check().unwrap();
+    let read: serde_json::Value = serde_json::from_str(EXAMPLE).unwrap();
+    assert_eq!(serde_json::to_value(&manifest).unwrap(), read);
+}
+
+#[test]
+fn other_kinds_of_web_functions_are_read() {
+    for (text, web) in [(r#"{"kind":"asgi"}"#, Web::Asgi), (r#"{"kind":"wsgi"}"#, Web::Wsgi)] {
+        assert_eq!(serde_json::from_str::<Web>(text).unwrap(), web);
+        assert_eq!(serde_json::to_string(&web).unwrap(), text);
+    }
+}
+
+#[test]
+fn a_server_insists_on_digests() {
+    let mut manifest = example();
+    let problems = manifest.check_sent().unwrap_err();
+    assert_eq!(
+        problems[0].to_string(),
+        "files./root/hello.py: the digest and size of its content are missing"
+    );
+    manifest.files[0].digest = Some("ab".repeat(32));
+    manifest.files[0].size = Some(3);
+    manifest.check_sent().unwrap();
+}
+
+#[test]
+fn paths_that_leave_their_place_are_refused() {
+    for remote in ["root/x.py", "/root/../etc/passwd", "/root/./x", "", "/root/", "/"] {
+        let mut manifest = example();
+        manifest.files[0].remote = remote.to_owned();
+        assert!(manifest.check().is_err(), "{remote}");
+    }
+    let text = problem(|manifest| manifest.files[0].remote = "/root/../x".to_owned());
+    assert_eq!(text, "files./root/../x: `/root/../x` must be an absolute path without `.` and `..`");
+}
+
+#[test]
+fn each_rule_is_told_in_a_sentence() {
+    type Case = (fn(&mut Manifest), &'static str);
+    let table: [Case; 14] = [
+        (
+            |m| m.manifest = 2,
+            "manifest: this is format 2, and only format 1 is understood: update pilotlight",
+        ),
+        (
+            |m| m.app.name = Some("my app".to_owned()),
+            "app.name: `my app` is no app name: use 1 to 64 letters, digits, `-`, `_` and `.`",
+        ),
+        (
+            |m| m.app.name = Some("ap-abcdef".to_owned()),
+            "app.name: `ap-abcdef` looks like an app id: choose a name that does not begin with `ap-`",
+        ),
+        (|m| m.functions.push(m.functions[0].clone()), "functions.f: two functions have this name"),
+        (
+            |m| m.functions[0].image = "im-9".to_owned(),
+            "functions.f: its image `im-9` is not in the manifest",
+        ),
+        (|m| m.files.push(m.files[0].clone()), "files./root/hello.py: two files have this path"),
+        (|m| m.files[0].mode = 0o1777, "files./root/hello.py: 1023 are no permission bits"),
+        (
+            |m| m.functions[0].timeout = 0.0,
+            "functions.f.timeout: 0 s is not between 0 (exclusive) and 86400 s",
+        ),
+        (
+            |m| m.functions[0].max_containers = Some(0),
+            "functions.f.max_containers: 0 is not between 1 and 10000",
+        ),
+        (|m| m.functions[0].max_inputs = 0, "functions.f.max_inputs: 0 is not between 1 and 1000"),
+        (
+            |m| {
+                m.functions[0].min_containers = 3;
+                m.functions[0].max_containers = Some(2);
+            },
+            "functions.f.min_containers: 3 is more than max_containers, 2",
+        ),
+        (|m| m.functions[0].module = "a b".to_owned(), "functions.f: `a b` is no module name"),
+        (|m| m.functions[0].memory = Some(0), "functions.f.memory: 0 MiB are not between 1 and 16777216"),
+        (
+            |m| m.functions[0].env = [("A=B".to_owned(), String::new())].into(),
+            "functions.f: `A=B` is no name for an environment variable",
+        ),
+    ];
+    for (change, expected) in table {
+        let text = problem(change);
+        assert!(text.starts_with(expected), "{text}");
+    }
+}
+
+#[test]
+fn labels_are_dns_labels() {
+    for label in ["", "-a", "a-", "A", "a_b", "123", &"a".repeat(64), "a.b", "ä"] {
+        let text = problem(|manifest| manifest.functions[0].label = Some(label.to_owned()));
+        assert!(text.contains("cannot stand in a URL"), "{label}: {text}");
+    }
+    for label in ["a", "a1", "1a", "hello-f", &"a".repeat(63)] {
+        let mut manifest = example();
+        manifest.functions[0].label = Some(label.to_owned());
+        manifest.check().unwrap();
+    }
+}
+
+#[test]
+fn options_do_not_pass_for_packages() {
+    for package in ["", " ", "--index-url=x", "-r", "a\nb"] {
+        let step = Step::AptInstall { packages: vec![package.to_owned()] };
+        let text = problem(|manifest| manifest.images.get_mut("im-0").unwrap().steps.push(step));
+        assert!(text.ends_with("is no package"), "{text}");
+    }
+}
+
+#[test]
+fn python_versions_have_two_or_three_numbers() {
+    let with = |version: &str| {
+        let mut manifest = example();
+        manifest.images.get_mut("im-0").unwrap().base =
+            Base::DebianSlim { python_version: Some(version.to_owned()) };
+        manifest.check().is_ok()
+    };
+    assert!(with("3.11") && with("3.11.7") && with("3.9"));
+    assert!(!with("3") && !with("2.7") && !with("3.x") && !with("3.11.7.1") && !with("") && !with("3.-1"));
+}

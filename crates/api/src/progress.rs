@@ -1,0 +1,193 @@
+//! What a server tells while it works: progress of a creation or update, and log lines. One JSON object per line.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// One message about an app that is being made, or that runs for as long as its maker listens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Progress {
+    /// A step has begun.
+    Step {
+        /// Names the step in later messages.
+        id: String,
+        /// What is being done: `Building image im-3f9c…`.
+        text: String,
+    },
+    /// A line that a step printed.
+    StepOutput {
+        /// The step.
+        id: String,
+        /// The line, without its end.
+        line: String,
+    },
+    /// A step is done.
+    StepDone {
+        /// The step.
+        id: String,
+        /// What was done: `Built image im-3f9c…`.
+        text: String,
+        /// How long it took.
+        seconds: f64,
+        /// Whether nothing had to be done.
+        cached: bool,
+    },
+    /// A step failed; [`Progress::Failed`] follows.
+    StepFailed {
+        /// The step.
+        id: String,
+        /// What failed.
+        text: String,
+        /// The last lines that it printed.
+        tail: Vec<String>,
+    },
+    /// A web endpoint has its URL.
+    Created {
+        /// The function.
+        function: String,
+        /// Its URL, one that works on this machine as it stands.
+        url: String,
+        /// What else to say about it.
+        #[serde(default)]
+        note: Option<String>,
+    },
+    /// A log line of the app.
+    Log {
+        /// The function whose container wrote it; empty for a line about the whole app.
+        function: String,
+        /// The container.
+        container: Option<String>,
+        /// Where it was written.
+        stream: Stream,
+        /// The line, without its end.
+        line: String,
+        /// When, seconds since the epoch.
+        at: f64,
+    },
+    /// The app serves this version.
+    Ready {
+        /// Its id.
+        app_id: String,
+        /// Its name.
+        name: String,
+        /// The version's number, from 1 on.
+        version: u32,
+    },
+    /// It did not work out. A version that served before goes on serving.
+    Failed {
+        /// A stable word for programs, as in [`ApiError`](crate::error::ApiError).
+        code: String,
+        /// What is wrong, in a sentence.
+        message: String,
+        /// What to do about it.
+        #[serde(default)]
+        hint: Option<String>,
+        /// A traceback or the last lines of a build.
+        #[serde(default)]
+        detail: Option<String>,
+    },
+    /// The app has ended.
+    Stopped {
+        /// Why, in a few words.
+        reason: String,
+    },
+}
+
+/// Where a log line was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stream {
+    /// Standard output of the container.
+    Stdout,
+    /// Standard error of the container.
+    Stderr,
+    /// pilotlight itself, about the container.
+    System,
+}
+
+/// A log line of an app.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LogLine {
+    /// When, seconds since the epoch.
+    pub at: f64,
+    /// The function whose container wrote it; empty for a line about the whole app.
+    pub function: String,
+    /// The container.
+    pub container: Option<String>,
+    /// Where it was written.
+    pub stream: Stream,
+    /// The line, without its end.
+    pub line: String,
+}
+
+impl From<LogLine> for Progress {
+    fn from(LogLine { at, function, container, stream, line }: LogLine) -> Self {
+        Self::Log { function, container, stream, line, at }
+    }
+}
+
+/// An app, in short.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AppSummary {
+    /// Its id, `ap-…`.
+    pub id: String,
+    /// Its name, or for an ephemeral app without one what stands in for it.
+    pub name: String,
+    /// What it is doing.
+    pub state: AppState,
+    /// The version that serves or served last.
+    pub version: u32,
+    /// Its functions.
+    pub functions: Vec<FunctionSummary>,
+    /// When it was first made, seconds since the epoch.
+    pub created_at: f64,
+}
+
+/// What an app is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AppState {
+    /// Ephemeral: it lives as long as its maker listens.
+    Serving,
+    /// Deployed.
+    Deployed,
+    /// Was deployed, and was stopped.
+    Stopped,
+}
+
+/// A function, in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FunctionSummary {
+    /// Its name.
+    pub name: String,
+    /// Its URL, if it has one now.
+    pub url: Option<String>,
+    /// Containers that run now, starting ones included.
+    pub containers: u32,
+    /// Requests that wait or are being answered.
+    pub requests: u32,
+}
+
+/// A server's state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    /// The version of pilotlight.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// When it started, seconds since the epoch.
+    pub started_at: f64,
+    /// Apps that serve now.
+    pub apps: u32,
+    /// Parts of the isolation that this machine cannot give; empty when containers are fully isolated.
+    pub isolation: Vec<MissingPart>,
+}
+
+/// A part of the isolation that is missing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MissingPart {
+    /// The part.
+    pub part: String,
+    /// How to get it.
+    pub how_to_get: String,
+}

@@ -1,0 +1,176 @@
+//! Serves the API on a Unix socket: who may connect, how many at a time, and a graceful end.
+
+use std::future::Future;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fs_err as fs;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::UnixListener;
+use tokio::task::JoinSet;
+
+use crate::control::Control;
+
+pub(crate) mod body;
+pub(crate) mod routes;
+
+/// Connections at a time. A client uses one per request; more wait in the listener's backlog.
+const CONNECTIONS_MAX: usize = 512;
+
+/// How long requests that are being answered may go on after shutdown began. Streams end with their senders.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How long a client may take to send a request's head.
+const HEAD_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long to wait when the system has no descriptors left for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Why the socket could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// A server runs already.
+    #[error("another server listens on {}", socket.display())]
+    InUse {
+        /// The socket.
+        socket: PathBuf,
+    },
+    /// The path does not fit into a socket address (108 bytes, unix(7)).
+    #[error("the socket path {} is too long: a Unix socket's path has at most 100 bytes here", socket.display())]
+    PathTooLong {
+        /// The socket.
+        socket: PathBuf,
+    },
+    /// Something else stands at the path.
+    #[error("{} exists and is not a socket: move it away", socket.display())]
+    NotSocket {
+        /// The path.
+        socket: PathBuf,
+    },
+    /// The system refused.
+    #[error("cannot make the socket {}", socket.display())]
+    Io {
+        /// The socket.
+        socket: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A bound socket. Dropping it removes the socket's file.
+#[derive(Debug)]
+pub struct Listener {
+    inner: UnixListener,
+    file: SocketFile,
+}
+
+/// The socket's file, and the lock that says whose it is: held as long as this server lives, freed by the kernel
+/// however it ends.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    _lock: fs::File,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // The lock is still held here, so the file is ours.
+        _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Listener {
+    /// The socket's path.
+    pub fn path(&self) -> &Path {
+        &self.file.path
+    }
+}
+
+/// Makes the socket with mode 0600. The socket of a dead server is replaced, a live one refused. Must be called
+/// within a tokio runtime.
+///
+/// Beside the socket stands `<path>.lock`, which stays: removing a lock file lets two processes hold "the" lock.
+pub fn bind(path: &Path) -> Result<Listener, BindError> {
+    let io = |source| BindError::Io { socket: path.to_owned(), source };
+    if path.as_os_str().len() > 100 {
+        return Err(BindError::PathTooLong { socket: path.to_owned() });
+    }
+    let lock_path = with_suffix(path, ".lock");
+    let lock = fs::OpenOptions::new().create(true).append(true).open(lock_path).map_err(io)?;
+    match lock.file().try_lock() {
+        Ok(()) => {}
+        Err(std::fs::TryLockError::WouldBlock) => return Err(BindError::InUse { socket: path.to_owned() }),
+        Err(std::fs::TryLockError::Error(source)) => return Err(io(source)),
+    }
+    if let Ok(found) = fs::symlink_metadata(path) {
+        use std::os::unix::fs::FileTypeExt as _;
+        if !found.file_type().is_socket() {
+            return Err(BindError::NotSocket { socket: path.to_owned() });
+        }
+        // Its lock file may have been deleted under a living server.
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(BindError::InUse { socket: path.to_owned() });
+        }
+    }
+    // Bound under another name and moved into place: nobody ever finds the socket with the umask's mode.
+    let new = with_suffix(path, ".new");
+    if let Err(error) = fs::remove_file(&new)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(io(error));
+    }
+    let inner = UnixListener::bind(&new).map_err(io)?;
+    fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600)).map_err(io)?;
+    fs::rename(&new, path).map_err(io)?;
+    Ok(Listener { inner, file: SocketFile { path: path.to_owned(), _lock: lock } })
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Serves until `shutdown` resolves. Then the socket's file goes at once, and requests that are being answered have
+/// five seconds; what is left after that is cut off.
+pub async fn serve(listener: Listener, control: Arc<dyn Control>, shutdown: impl Future<Output = ()>) {
+    let service = TowerToHyperService::new(routes::router(control));
+    let mut connections = JoinSet::new();
+    let graceful = GracefulShutdown::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.inner.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
+                Ok((stream, _)) => {
+                    let connection = http1::Builder::new()
+                        .timer(TokioTimer::new())
+                        .header_read_timeout(HEAD_LIMIT)
+                        .serve_connection(TokioIo::new(stream), service.clone());
+                    let connection = graceful.watch(connection);
+                    connections.spawn(async move {
+                        if let Err(error) = connection.await {
+                            tracing::debug!(%error, "a control connection broke");
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a control connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+        tracing::info!(left = connections.len(), "control connections are cut off");
+    }
+}
