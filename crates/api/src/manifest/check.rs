@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Base, FORMAT, File, Function, Image, Manifest, Step, Web};
+use super::{Base, Era, FORMAT, File, Function, Image, Manifest, Step, Web};
 
 /// Seconds in a day: the longest time an input may take.
 const TIMEOUT_MAX: f64 = 86_400.0;
@@ -58,7 +58,13 @@ impl Manifest {
             )
         });
         if let Some(name) = &self.app.name {
-            check_app_name(name, "app.name", &mut problems);
+            match self.era {
+                Era::App => check_app_name(name, "app.name", &mut problems),
+                // In 2022 any text could name a stub; only a deploy insisted on a good name.
+                Era::Stub => problems.require(name.len() <= 256 && is_one_line(name), "app.name", || {
+                    "the name is longer than 256 bytes or has more than one line".to_owned()
+                }),
+            }
         }
         for (key, image) in &self.images {
             check_image(image, &format!("images.{key}"), &mut problems);
@@ -114,7 +120,8 @@ fn check_app_name(name: &str, path: &str, problems: &mut Problems) {
     problems.require(!name.is_empty() && name.len() <= 64 && letters, path, || {
         format!("`{name}` is no app name: use 1 to 64 letters, digits, `-`, `_` and `.`")
     });
-    problems.require(pilotlight_core::id::AppId::parse(name).is_none(), path, || {
+    let like_id = name.len() == 19 && pilotlight_core::id::AppId::parse(name).is_some();
+    problems.require(!like_id, path, || {
         format!("`{name}` looks like an app id: choose a name that does not begin with `ap-`")
     });
 }

@@ -129,17 +129,14 @@ pub(crate) async fn create_app(
 ) -> Result<Response, ApiError> {
     let create: CreateApp = body::read_json(request.into_body()).await?;
     create.manifest.check_sent()?;
-    match (create.app_name(), create.mode) {
-        (Some(name), _) => {
-            if let Some(problem) = app_name_problem(name) {
-                return Err(ApiError::new(Code::Invalid, problem.message));
-            }
+    if create.mode == Mode::Deploy {
+        let name = create.app_name().ok_or_else(|| {
+            ApiError::new(Code::Invalid, "a deployed app needs a name")
+                .hint("give one with `--name NAME`, or in the file: `App(\"NAME\")`")
+        })?;
+        if let Some(problem) = app_name_problem(name) {
+            return Err(ApiError::new(Code::Invalid, problem.message));
         }
-        (None, Mode::Deploy) => {
-            return Err(ApiError::new(Code::Invalid, "a deployed app needs a name")
-                .hint("give one with `--name NAME`, or in the file: `App(\"NAME\")`"));
-        }
-        (None, Mode::Ephemeral) => {}
     }
     context.control.create_app(create).await.map(body::stream)
 }
