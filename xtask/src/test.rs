@@ -1,0 +1,214 @@
+//! Runs every suite against what was just built, and counts.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::packages;
+use crate::run::{check, command, result, say, status, watched};
+use crate::tree::Tree;
+use crate::venv::{Venv, index_settings, state_dir};
+
+mod count;
+mod leftover;
+
+use count::Count;
+use leftover::Watch;
+
+/// One suite of tests, in the order they run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Suite {
+    /// `cargo test` of the whole workspace.
+    Rust,
+    /// The SDK, in this machine's Python.
+    Sdk,
+    /// The runner, without a container.
+    Runner,
+    /// The built binary, in real containers: what must work and what must not be possible.
+    E2e,
+}
+
+impl Suite {
+    const ALL: [Self; 4] = [Self::Rust, Self::Sdk, Self::Runner, Self::E2e];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::Sdk => "sdk",
+            Self::Runner => "runner",
+            Self::E2e => "e2e",
+        }
+    }
+
+    fn parse(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|suite| suite.name() == name)
+            .with_context(|| format!("no suite `{name}`: there are rust, sdk, runner and e2e"))
+    }
+}
+
+/// What to run.
+pub(crate) struct Options {
+    suites: Vec<Suite>,
+    pytest: Vec<String>,
+}
+
+impl Options {
+    /// Reads `[--only SUITE]... [-- PYTEST ARGS]`.
+    pub(crate) fn parse(arguments: &[String]) -> Result<Self> {
+        let mut suites = Vec::new();
+        let mut rest = arguments.iter();
+        let mut pytest = Vec::new();
+        while let Some(argument) = rest.next() {
+            match argument.as_str() {
+                "--only" => {
+                    suites.push(Suite::parse(rest.next().context("`--only` needs the name of a suite")?)?);
+                }
+                "--" => pytest.extend(rest.by_ref().cloned()),
+                other => bail!("`test` does not know `{other}`; pytest's own arguments come after `--`"),
+            }
+        }
+        if suites.is_empty() {
+            suites.extend(Suite::ALL);
+        }
+        suites.sort_unstable();
+        suites.dedup();
+        Ok(Self { suites, pytest })
+    }
+}
+
+/// Prepares the machine, builds, runs the suites, and fails when one of them failed or left something behind.
+pub(crate) fn run(tree: &Tree, options: &Options) -> Result<()> {
+    if options.suites.contains(&Suite::E2e) {
+        packages::install()?;
+    }
+    check(cargo(tree).args(["build", "--package", "pilotlight", "--locked"]))?;
+    let binary = tree.binary("debug");
+    let venv = if options.suites == [Suite::Rust] { None } else { Some(Venv::prepare(tree, &binary)?) };
+
+    let watch = Watch::begin(&binary)?;
+    let mut rows = Vec::new();
+    for suite in &options.suites {
+        let begun = Instant::now();
+        let count = match (suite, &venv) {
+            (Suite::Rust, _) | (_, None) => rust(tree, &watch)?,
+            (_, Some(venv)) => python(tree, venv, *suite, options, &watch)?,
+        };
+        rows.push((*suite, count, begun.elapsed().as_secs_f64()));
+    }
+    let left = watch.end()?;
+
+    let total = rows.iter().fold(Count::default(), |sum, (_, count, _)| sum + *count);
+    say("\nsuite   passed  failed  skipped  seconds");
+    for (suite, count, seconds) in &rows {
+        let (name, Count { passed, failed, skipped }) = (suite.name(), count);
+        say(&format!("{name:<7} {passed:>6}  {failed:>6}  {skipped:>7}  {seconds:>7.1}"));
+    }
+    for process in &left {
+        say(&format!("left behind: {process}"));
+    }
+    result(&format!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped));
+    if total.failed > 0 {
+        bail!("{} tests failed", total.failed);
+    }
+    if total.skipped > 0 && ci() {
+        bail!("{} tests were skipped; in CI each one runs", total.skipped);
+    }
+    if !left.is_empty() {
+        bail!("{} processes were left behind by the tests (and ended now)", left.len());
+    }
+    Ok(())
+}
+
+fn ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
+}
+
+fn cargo(tree: &Tree) -> Command {
+    let mut cargo = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(&tree.root);
+    cargo
+}
+
+fn rust(tree: &Tree, watch: &Watch) -> Result<Count> {
+    let mut count = Count::default();
+    let mut tests = cargo(tree);
+    tests.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
+    watch.mark(&mut tests);
+    let status = watched(&mut tests, |line| count = count + count::libtest_line(line))?;
+    Ok(count.with_status(status.success()))
+}
+
+fn python(tree: &Tree, venv: &Venv, suite: Suite, options: &Options, watch: &Watch) -> Result<Count> {
+    let report = tree.target.join(format!("test-{}.xml", suite.name()));
+    if report.exists() {
+        fs_err::remove_file(&report)?;
+    }
+    let mut pytest = command(venv.tool("python"));
+    pytest.current_dir(&tree.root).args(["-m", "pytest", "-p", "no:cacheprovider", "-ra", "--timeout=300"]);
+    pytest.arg("--rootdir").arg(&tree.root).arg(format!("--junitxml={}", report.display()));
+    pytest.args(places(tree, suite)?).args(&options.pytest);
+    pytest.env("PATH", venv.path()?).env("PYTHONDONTWRITEBYTECODE", "1");
+    if suite == Suite::E2e {
+        pytest.env("PILOTLIGHT_BINARY", tree.binary("debug")).env("PILOTLIGHT_TEST_STATE", state_dir(tree));
+        pytest.env("UV", &venv.uv).envs(index_settings());
+    } else {
+        pytest.env("PYTHONPATH", tree.root.join("python"));
+    }
+    watch.mark(&mut pytest);
+    let status = status(&mut pytest)?;
+    // pytest writes no report when it cannot even start.
+    let count = fs_err::read_to_string(&report).map_or_else(|_| Count::default(), |text| count::junit(&text));
+    Ok(count.with_status(status.success()))
+}
+
+/// What pytest is to collect. The runner's tests lie beside the SDK's: in `runner/`, or named `test_runner*.py`.
+fn places(tree: &Tree, suite: Suite) -> Result<Vec<String>> {
+    let runner = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        path.starts_with("python/tests/runner") && name.starts_with("test_")
+            || path.starts_with("python/tests") && name.starts_with("test_runner")
+    };
+    Ok(match suite {
+        Suite::Rust => Vec::new(),
+        Suite::Sdk => ["python/tests", "--ignore=python/tests/runner", "--ignore-glob=*/test_runner*"]
+            .map(str::to_owned)
+            .to_vec(),
+        Suite::Runner => {
+            let files = tree.files()?.into_iter().filter(|path| runner(path));
+            files.map(|path| path.display().to_string()).collect()
+        }
+        Suite::E2e => vec!["tests/e2e".to_owned(), "tests/security".to_owned()],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Result<Options> {
+        Options::parse(&arguments.iter().map(|&argument| argument.to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn no_choice_means_every_suite() {
+        assert_eq!(parsed(&[]).unwrap().suites, Suite::ALL);
+    }
+
+    #[test]
+    fn suites_are_chosen_and_pytest_gets_the_rest() {
+        let options = parsed(&["--only", "e2e", "--only", "rust", "--", "-k", "hello"]).unwrap();
+        assert_eq!(options.suites, [Suite::Rust, Suite::E2e]);
+        assert_eq!(options.pytest, ["-k", "hello"]);
+    }
+
+    #[test]
+    fn unknown_words_are_refused() {
+        assert!(parsed(&["--only", "nothing"]).is_err());
+        assert!(parsed(&["--only"]).is_err());
+        assert!(parsed(&["-k"]).is_err());
+    }
+}

@@ -1,0 +1,98 @@
+//! Reads how many tests passed, failed and were skipped out of what the test runners print.
+
+/// Tests by outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Count {
+    /// Ran and held.
+    pub(crate) passed: u64,
+    /// Ran and did not hold, or could not run.
+    pub(crate) failed: u64,
+    /// Did not run: ignored, skipped, expected to fail.
+    pub(crate) skipped: u64,
+}
+
+impl std::ops::Add for Count {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            passed: self.passed + other.passed,
+            failed: self.failed + other.failed,
+            skipped: self.skipped + other.skipped,
+        }
+    }
+}
+
+impl Count {
+    /// A runner that failed without naming a failed test (it did not compile, it found no test) failed once.
+    pub(crate) fn with_status(mut self, success: bool) -> Self {
+        let none = self == Self::default();
+        if (!success || none) && self.failed == 0 {
+            self.failed = 1;
+        }
+        self
+    }
+}
+
+/// The counts of one line of libtest: `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+pub(crate) fn libtest_line(line: &str) -> Count {
+    let mut count = Count::default();
+    let Some(rest) = line.strip_prefix("test result: ") else { return count };
+    for part in rest.split([';', '.']) {
+        let mut words = part.split_whitespace();
+        if let (Some(Ok(number)), Some(word)) = (words.next().map(str::parse), words.next()) {
+            match word {
+                "passed" => count.passed = number,
+                "failed" => count.failed = number,
+                "ignored" => count.skipped = number,
+                _ => {}
+            }
+        }
+    }
+    count
+}
+
+/// The counts of a JUnit report, from the attributes of its `<testsuite>`.
+pub(crate) fn junit(report: &str) -> Count {
+    let Some(suite) = report.split("<testsuite ").nth(1).and_then(|rest| rest.split('>').next()) else {
+        return Count::default();
+    };
+    let number = |name: &str| {
+        let value = suite.split(&format!("{name}=\"")).nth(1).and_then(|rest| rest.split('"').next());
+        value.and_then(|text| text.parse().ok()).unwrap_or(0)
+    };
+    let (tests, failed, skipped): (u64, u64, u64) =
+        (number("tests"), number("failures") + number("errors"), number("skipped"));
+    // A test whose teardown fails too is counted in both.
+    Count { passed: tests.saturating_sub(failed + skipped), failed, skipped }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libtest_lines_are_read() {
+        let line = "test result: FAILED. 3 passed; 2 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.01s";
+        assert_eq!(libtest_line(line), Count { passed: 3, failed: 2, skipped: 1 });
+        assert_eq!(libtest_line("test pool::grows ... ok"), Count::default());
+    }
+
+    #[test]
+    fn junit_reports_are_read() {
+        let report = r#"<?xml version="1.0"?><testsuites name="all"><testsuite name="pytest" errors="1" failures="2"
+            skipped="3" tests="10" time="0.1"><testcase name="x" tests="99"/></testsuite></testsuites>"#;
+        assert_eq!(junit(report), Count { passed: 4, failed: 3, skipped: 3 });
+        assert_eq!(junit("nothing"), Count::default());
+    }
+
+    #[test]
+    fn a_runner_that_ran_nothing_has_failed() {
+        let nothing = Count::default();
+        assert_eq!(nothing.with_status(true).failed, 1);
+        assert_eq!(nothing.with_status(false).failed, 1);
+        let good = Count { passed: 5, failed: 0, skipped: 0 };
+        assert_eq!(good.with_status(true), good);
+        assert_eq!(good.with_status(false).failed, 1);
+    }
+}
