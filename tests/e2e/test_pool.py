@@ -1,0 +1,96 @@
+"""Containers exist only when they are needed."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from tools import Server, children, request, wait_until
+
+SLOW = """
+    import socket, time
+    import modal
+
+    stub = modal.Stub()
+
+    @stub.webhook({options})
+    def f(seconds: float = 0):
+        time.sleep(seconds)
+        return socket.gethostname()
+"""
+
+
+def runners(pid: int) -> int:
+    """How many runner processes descend from a process."""
+    found = 0
+    for child in children(pid):
+        try:
+            found += b"_pilotlight_runner" in open(f"/proc/{child}/cmdline", "rb").read()
+        except OSError:
+            continue
+    return found
+
+
+def test_the_first_request_starts_a_container_and_idling_ends_it(program, serve) -> None:
+    command = serve(program(SLOW.format(options="container_idle_timeout=2")))
+    assert runners(command.process.pid) == 0
+    first = request(command.url())
+    assert first.status == 200
+    timing = first.headers["server-timing"]
+    assert all(phase in timing for phase in ("queue;dur=", "sandbox;dur=", "import;dur=", "app;dur="))
+    again = request(command.url())
+    assert again.json() == first.json(), "the same container answers while it is warm"
+    assert "server-timing" not in again.headers
+    assert runners(command.process.pid) == 1
+    wait_until(lambda: runners(command.process.pid) == 0)
+    assert request(command.url()).json() != first.json(), "a container id is never used twice"
+
+
+def test_concurrent_requests_start_more_containers_up_to_the_limit(program, serve) -> None:
+    command = serve(program(SLOW.format(options="concurrency_limit=3")))
+    with ThreadPoolExecutor(8) as pool:
+        hosts = [a.json() for a in pool.map(lambda _: request(command.url() + "?seconds=1"), range(8))]
+    assert len(hosts) == 8
+    assert 1 < len(set(hosts)) <= 3
+    assert runners(command.process.pid) <= 3
+
+
+def test_keep_warm_keeps_that_many(program, server: Server) -> None:
+    file = program(SLOW.format(options="keep_warm=2, container_idle_timeout=2"))
+    urls = server.deploy(file, "warm")
+    pid = server.pid()
+    wait_until(lambda: runners(pid) == 2)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(a.status == 200 for a in pool.map(lambda _: request(urls["f"] + "?seconds=1"), range(4)))
+    wait_until(lambda: runners(pid) == 2)
+
+
+def test_several_inputs_share_a_container_when_allowed(program, serve) -> None:
+    command = serve(program(SLOW.format(options="allow_concurrent_inputs=8, concurrency_limit=1")))
+    request(command.url())
+    with ThreadPoolExecutor(8) as pool:
+        hosts = {a.json() for a in pool.map(lambda _: request(command.url() + "?seconds=0.5"), range(8))}
+    assert len(hosts) == 1
+
+
+def test_a_killed_container_costs_only_its_own_request(program, serve) -> None:
+    file = program(
+        """
+        import os, signal
+        import modal
+
+        stub = modal.Stub()
+
+        @stub.webhook
+        def f(die: bool = False):
+            if die:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return "alive"
+        """
+    )
+    command = serve(file)
+    assert request(command.url()).json() == "alive"
+    died = request(command.url() + "?die=true", Accept="application/json")
+    assert died.status == 502
+    assert died.json()["error"]["code"] == "container_died"
+    command.wait_for("killed by signal 9")
+    assert request(command.url()).json() == "alive"
