@@ -1,6 +1,5 @@
 //! Runs every suite against what was just built, and counts.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -9,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::packages;
 use crate::run::{check, command, result, say, status, watched};
 use crate::tree::Tree;
-use crate::venv::{Venv, index_settings, state_dir};
+use crate::venv::{Venv, index_settings};
 
 mod count;
 mod leftover;
@@ -150,11 +149,12 @@ fn python(tree: &Tree, venv: &Venv, suite: Suite, options: &Options, watch: &Wat
     let mut pytest = command(venv.tool("python"));
     pytest.current_dir(&tree.root).args(["-m", "pytest", "-p", "no:cacheprovider", "-ra", "--timeout=300"]);
     pytest.arg("--rootdir").arg(&tree.root).arg(format!("--junitxml={}", report.display()));
-    pytest.args(places(tree, suite)?).args(&options.pytest);
+    pytest.args(places(tree, suite)).args(&options.pytest);
     pytest.env("PATH", venv.path()?).env("PYTHONDONTWRITEBYTECODE", "1");
+    // Some tests install packages themselves.
+    pytest.env("UV", &venv.uv).envs(index_settings());
     if suite == Suite::E2e {
-        pytest.env("PILOTLIGHT_BINARY", tree.binary("debug")).env("PILOTLIGHT_TEST_STATE", state_dir(tree));
-        pytest.env("UV", &venv.uv).envs(index_settings());
+        pytest.env("PILOTLIGHT_BINARY", tree.binary("debug"));
     } else {
         pytest.env("PYTHONPATH", tree.root.join("python"));
     }
@@ -165,24 +165,15 @@ fn python(tree: &Tree, venv: &Venv, suite: Suite, options: &Options, watch: &Wat
     Ok(count.with_status(status.success()))
 }
 
-/// What pytest is to collect. The runner's tests lie beside the SDK's: in `runner/`, or named `test_runner*.py`.
-fn places(tree: &Tree, suite: Suite) -> Result<Vec<String>> {
-    let runner = |path: &Path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        path.starts_with("python/tests/runner") && name.starts_with("test_")
-            || path.starts_with("python/tests") && name.starts_with("test_runner")
+/// The folders that pytest is to collect; those that a tree has none of are left out.
+fn places(tree: &Tree, suite: Suite) -> Vec<&'static str> {
+    let folders: &[&str] = match suite {
+        Suite::Rust => &[],
+        Suite::Sdk => &["python/tests/sdk"],
+        Suite::Runner => &["python/tests/runner"],
+        Suite::E2e => &["tests/e2e", "tests/security"],
     };
-    Ok(match suite {
-        Suite::Rust => Vec::new(),
-        Suite::Sdk => ["python/tests", "--ignore=python/tests/runner", "--ignore-glob=*/test_runner*"]
-            .map(str::to_owned)
-            .to_vec(),
-        Suite::Runner => {
-            let files = tree.files()?.into_iter().filter(|path| runner(path));
-            files.map(|path| path.display().to_string()).collect()
-        }
-        Suite::E2e => vec!["tests/e2e".to_owned(), "tests/security".to_owned()],
-    })
+    folders.iter().copied().filter(|folder| tree.root.join(folder).is_dir()).collect()
 }
 
 #[cfg(test)]

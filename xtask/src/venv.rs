@@ -42,10 +42,11 @@ impl Venv {
         self.folder.join("bin").join(name)
     }
 
-    /// `PATH` with the environment's programs first.
+    /// `PATH` with the environment's programs and uv first.
     pub(crate) fn path(&self) -> Result<OsString> {
         let rest = env::var_os("PATH").unwrap_or_default();
-        let folders = std::iter::once(self.folder.join("bin")).chain(env::split_paths(&rest));
+        let ours = [self.folder.join("bin"), self.uv.parent().unwrap_or(Path::new("/")).to_path_buf()];
+        let folders = ours.into_iter().chain(env::split_paths(&rest));
         env::join_paths(folders).context("PATH has a folder with a colon in its name")
     }
 
@@ -80,7 +81,7 @@ fn find_uv(tree: &Tree, binary: &Path) -> Result<PathBuf> {
 }
 
 /// A state directory for tests, beside the build: images built once serve later runs.
-pub(crate) fn state_dir(tree: &Tree) -> PathBuf {
+fn state_dir(tree: &Tree) -> PathBuf {
     tree.target.join("test-state")
 }
 

@@ -7,23 +7,34 @@ use anyhow::Result;
 
 use super::Fault;
 
-const CODES: &str = "crates/gateway/src";
+const CODES: &str = "crates/gateway/src/respond.rs";
 const PAGES: &str = "docs/errors";
 
 /// Compares the codes in the gateway's source with the pages.
 pub(super) fn check(root: &Path) -> Result<Vec<Fault>> {
-    let mut codes = BTreeSet::new();
-    read_codes(&root.join(CODES), &mut codes)?;
+    let codes = codes(&fs_err::read_to_string(root.join(CODES))?);
+    if codes.is_empty() {
+        return Ok(vec![Fault::new(
+            Path::new(CODES),
+            0,
+            "no `fn code(&self)` with the codes of errors was found",
+        )]);
+    }
     let mut pages = BTreeSet::new();
-    if root.join(PAGES).exists() {
-        for entry in fs_err::read_dir(root.join(PAGES))? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            if let Some(stem) = name.strip_suffix(".md").filter(|stem| is_code(stem)) {
-                pages.insert(stem.to_owned());
-            }
+    for entry in fs_err::read_dir(root.join(PAGES))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if let Some(code) = name.strip_suffix(".md").filter(|name| *name != "README") {
+            pages.insert(code.to_owned());
         }
     }
     Ok(compare(&codes, &pages))
+}
+
+/// The string literals in the body of `fn code(&self)`.
+fn codes(source: &str) -> BTreeSet<String> {
+    let body = source.split("fn code(&self)").nth(1).unwrap_or_default();
+    let body = body.split("\n    }\n").next().unwrap_or_default();
+    body.split('"').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 fn compare(codes: &BTreeSet<String>, pages: &BTreeSet<String>) -> Vec<Fault> {
@@ -35,41 +46,25 @@ fn compare(codes: &BTreeSet<String>, pages: &BTreeSet<String>) -> Vec<Fault> {
     without_page.chain(without_code).collect()
 }
 
-fn read_codes(folder: &Path, codes: &mut BTreeSet<String>) -> Result<()> {
-    for entry in fs_err::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            read_codes(&path, codes)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            // A code is a string literal of its own: every second piece between quotes.
-            let content = fs_err::read_to_string(&path)?;
-            codes.extend(content.split('"').filter(|piece| is_code(piece)).map(str::to_owned));
-        }
-    }
-    Ok(())
-}
-
-/// Codes are `PL` and four digits.
-fn is_code(text: &str) -> bool {
-    text.strip_prefix("PL")
-        .is_some_and(|digits| digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn codes_and_pages_are_compared_both_ways() {
-        let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<BTreeSet<_>>();
-        assert_eq!(compare(&set(&["PL0001"]), &set(&["PL0001"])), []);
-        assert_eq!(compare(&set(&["PL0001"]), &set(&["PL0002"])).len(), 2);
+    fn set(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
     }
 
     #[test]
-    fn a_code_is_two_letters_and_four_digits() {
-        assert!(is_code("PL0001"));
-        assert!(!is_code("PL001"));
-        assert!(!is_code("pl0001"));
+    fn codes_and_pages_are_compared_both_ways() {
+        assert_eq!(compare(&set(&["queue_full"]), &set(&["queue_full"])), []);
+        assert_eq!(compare(&set(&["queue_full"]), &set(&["queue_empty"])).len(), 2);
+    }
+
+    #[test]
+    fn codes_are_read_from_the_body_of_their_function_only() {
+        let source = "\
+            impl Refusal {\n    pub fn code(&self) -> &'static str {\n        match self {\n            \
+            Self::A => \"a\",\n            Self::B => \"b_c\",\n        }\n    }\n\n    fn other() { \"d\" }\n}\n";
+        assert_eq!(codes(source), set(&["a", "b_c"]));
     }
 }
