@@ -1,11 +1,11 @@
-"""`python -m _pilotlight_runner`: serve one function. Descriptor 3 is the control socket, 4 the listening socket."""
+"""`python -m _pilotlight_runner`: serve one function. Descriptor 3 is the control socket, 4 the listener."""
 
 from __future__ import annotations
 
 import sys
 
-#: The path as the interpreter made it. Its first entry, the working directory, holds the user's files: they may not
-#: shadow what this package imports, a `socket.py` say.
+#: The path as the interpreter made it. Its first entry, the working directory, holds the user's files: they
+#: may not shadow what this package imports, a `socket.py` say.
 START_PATH = sys.path[:]
 del sys.path[0]
 
@@ -17,7 +17,7 @@ from typing import Any  # noqa: E402
 
 from . import apps, deps, errors, load, places  # noqa: E402
 from .control import Control  # noqa: E402
-from .serve import Server  # noqa: E402
+from .serve import Server, Serving  # noqa: E402
 
 CONTROL_FD = 3
 LISTENER_FD = 4
@@ -43,19 +43,19 @@ def main() -> int:
 
 
 def _serve(control: Control, function: dict[str, Any]) -> None:
-    libraries = deps.prepare()
-    server = Server(libraries, function["name"])
+    server = deps.prepare(Server)
     places.enter_user_world(START_PATH)
 
     began = time.perf_counter()
     raw = load.load(function["module"], function["qualname"])
-    control.imported(_milliseconds_since(began))
+    control.imported((time.perf_counter() - began) * 1000)
 
     began = time.perf_counter()
-    app = apps.build(raw, function["name"], function["web"], libraries)
-    listener = socket.socket(fileno=LISTENER_FD)
+    app = apps.build(raw, function["name"], function["web"], server.libraries)
     server.run(
-        app, listener, control, function["max_inputs"], lambda: control.ready(_milliseconds_since(began))
+        Serving(app, function["name"], function["max_inputs"], began),
+        socket.socket(fileno=LISTENER_FD),
+        control,
     )
 
 
@@ -74,10 +74,6 @@ def _keep_descriptors() -> None:
     os.register_at_fork(after_in_child=drop)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, write_through=True)
-
-
-def _milliseconds_since(began: float) -> float:
-    return (time.perf_counter() - began) * 1000
 
 
 if __name__ == "__main__":

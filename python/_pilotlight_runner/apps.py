@@ -9,8 +9,8 @@ from typing import Any, Callable
 from .deps import Libraries
 from .errors import StartError
 
-#: Threads for WSGI requests. They are made when needed; how many requests run at once is the host's decision, and a
-#: request whose client has left may still hold its thread.
+#: Threads for WSGI requests. They are made when needed; how many requests run at once is the host's decision,
+#: and a request whose client has left may still hold its thread.
 WSGI_THREADS_MAX = 1000
 
 
@@ -91,7 +91,8 @@ def _called(function: Callable[..., Any], name: str, standard: str) -> Any:
 
 
 def _is_asynchronous(app: Any) -> bool:
-    return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(getattr(app, "__call__", None))
+    method = type(app).__call__ if callable(app) else None
+    return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(method)
 
 
 def _kind_of(app: Any) -> str:

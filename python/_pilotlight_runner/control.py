@@ -20,7 +20,8 @@ TRACEBACK_CHARS_MAX = 64 << 10
 class Control:
     """The runner's end of the control socket.
 
-    `drain` is what a request to drain does. Until something is served, that is to leave at once: nothing is held.
+    `drain` is what a request to drain does. Until something is served, that is to leave at once: nothing is
+    held.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -61,7 +62,7 @@ class Control:
         return message
 
     def watch(self) -> None:
-        """Follow the host's messages from a thread of its own, so that a busy event loop cannot hide its death."""
+        """Follow the host's messages in a thread: a busy event loop must not hide the host's death."""
         threading.Thread(target=self._watch, name="pilotlight-control", daemon=True).start()
 
     def _watch(self) -> None:

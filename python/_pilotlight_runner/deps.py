@@ -1,4 +1,4 @@
-"""The server's libraries: imported from their own directory, then taken away from the names user code can import."""
+"""The server's libraries: imported from their own directory, then hidden from what user code can import."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import os
 import sys
 import types
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
 
 from . import places
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -31,18 +33,19 @@ class Libraries:
     new_event_loop: Callable[[], asyncio.AbstractEventLoop]
 
 
-def prepare() -> Libraries:
-    """Import the server's libraries and hide them again; `sys.path` and `sys.modules` are as before afterwards.
+def prepare(make: Callable[[Libraries], Made]) -> Made:
+    """Import the server's libraries, hand them to `make` while their names lead to them, and hide them again.
 
-    Modules of the same names that the interpreter imported at its start (a `.pth` file of the image can do that) are
-    set aside meanwhile.
+    What `make` gives may not import them any more: `sys.path` and `sys.modules` are as before. Modules of the
+    same names that the interpreter imported at its start (a `.pth` file of the image can do that) are set
+    aside meanwhile.
     """
     names = _top_level_names(places.DEPS)
     path = sys.path[:]
     aside = {name: sys.modules.pop(name) for name in _loaded(names)}
     sys.path[:] = places.isolated_path()
     try:
-        return _import_all()
+        return make(_import_all())
     finally:
         sys.path[:] = path
         for name in _loaded(names):

@@ -12,7 +12,7 @@ SUMMARY_CHARS_MAX = 500
 
 
 class StartError(Exception):
-    """The function cannot be served. `stage` is import, app or lifespan; `text` is what the user should read."""
+    """The function cannot be served. `stage` is import, app or lifespan, `text` is for the user to read."""
 
     def __init__(self, stage: str, summary: str, text: str) -> None:
         super().__init__(summary)
@@ -44,8 +44,9 @@ def summary(error: BaseException) -> str:
 def describe(error: BaseException) -> str:
     """The traceback of an exception, without frames of the runner, its libraries and the import machinery.
 
-    Frames of installed packages that lie above the user's first own frame go as well: how a web framework reached the
-    handler says nothing about the mistake. An exception that never touched the user's files keeps them.
+    Frames of installed packages that lie above the user's first own frame go as well: how a web framework
+    reached the handler says nothing about the mistake. An exception that never touched the user's files keeps
+    them.
     """
     formatted = traceback.TracebackException(type(error), error, error.__traceback__)
     _trim(formatted, seen=set())
@@ -55,7 +56,7 @@ def describe(error: BaseException) -> str:
 
 
 def tell(text: str) -> None:
-    """Write to the user's log in one piece, past any replacement of `sys.stderr`, so that threads do not interleave."""
+    """Write to the user's log in one piece (threads do not interleave), whatever `sys.stderr` is by now."""
     data = text.encode("utf-8", "backslashreplace")
     while data:
         try:

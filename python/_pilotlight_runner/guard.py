@@ -14,10 +14,14 @@ _HEADERS = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length",
 class Guard:
     """An ASGI app that calls another and turns what that raises into a log entry and a 500."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self) -> None:
+        self._app: Any = None
+        self._name = ""
+
+    def protect(self, app: Any, name: str) -> None:
+        """Name the app and its function. The server is configured with the guard before there is an app."""
+        self._app = app
         self._name = name
-        #: The app, set once it is built; the server is configured before.
-        self.app: Any = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         started = complete = False
@@ -29,13 +33,14 @@ class Guard:
             complete = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         try:
-            await self.app(scope, receive, send_and_remember)
+            await self._app(scope, receive, send_and_remember)
         except BaseException as error:
             if not _is_disconnect(error):
                 where = f"{scope.get('method', 'WEBSOCKET')} {quote(scope['path'])}"
                 errors.tell(f"Error in {self._name}: {where}\n{errors.describe(error)}")
-            # An answer that is complete leaves the connection good for the next request. One that was cut short must
-            # end it, which the server does on seeing the exception; its own report of it is dropped.
+            # An answer that is complete leaves the connection good for the next request. One that was cut
+            # short must end it, which the server does on seeing the exception; its own report of it is
+            # dropped.
             if complete:
                 return
             if started or scope["type"] != "http":

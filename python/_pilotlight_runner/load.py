@@ -33,5 +33,6 @@ def load(module: str, qualname: str) -> Any:
 def _missing(module: str, qualname: str) -> str:
     origin = getattr(sys.modules.get(module), "__file__", None) or ""
     if places.is_library(origin) or module in sys.builtin_module_names:
-        return f"the name {module!r} belongs to a module at {os.path.dirname(origin) or 'Python itself'}; rename the file"
+        place = os.path.dirname(origin) or "Python itself"
+        return f"the name {module!r} belongs to a module at {place}; rename the file"
     return f"the module {module!r} has no {qualname!r} when it is imported inside the container"

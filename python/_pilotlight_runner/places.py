@@ -18,7 +18,7 @@ STDLIB = os.path.dirname(os.path.abspath(os.__file__))
 
 
 def isolated_path() -> list[str]:
-    """The path our own imports use: the server's libraries and the standard library, nothing of the image or the user.
+    """The path of our own imports: the server's libraries and the standard library, nothing else.
 
     A user's `queue.py` or the image's old `h11` must not end up inside the server.
     """
@@ -29,9 +29,9 @@ def isolated_path() -> list[str]:
 def user_path(start: list[str]) -> list[str]:
     """The path user code sees, made from the interpreter's own `start`.
 
-    The user's files come first, as for a script; then the working directory when an image moved it, the SDK, and what
-    the interpreter had: PYTHONPATH of the user, standard library, the image's site-packages. Our own directory is not
-    in it, and neither is the place of the server's libraries.
+    The user's files come first, as for a script; then the working directory when an image moved it, the SDK,
+    and what the interpreter had: PYTHONPATH of the user, standard library, the image's site-packages. Our own
+    directory is not in it, and neither is the place of the server's libraries.
     """
     own = {"", LIB, DEPS, ROOT, SDK}
     here = os.getcwd()
@@ -42,8 +42,8 @@ def user_path(start: list[str]) -> list[str]:
 def enter_user_world(start: list[str]) -> None:
     """Make this process look to user code like one that was started for it.
 
-    `__main__` loses its origin: `multiprocessing` would otherwise import the runner again in each child it spawns.
-    Child processes find the SDK through PYTHONPATH, and no longer this package.
+    `__main__` loses its origin: `multiprocessing` would otherwise import the runner again in each child it
+    spawns. Child processes find the SDK through PYTHONPATH, and no longer this package.
     """
     sys.path[:] = user_path(start)
     sys.path_importer_cache.pop(DEPS, None)

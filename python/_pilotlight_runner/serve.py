@@ -1,4 +1,4 @@
-"""The server: uvicorn, driven as a library on the socket that the host listens on, until the host says drain."""
+"""The server: uvicorn, driven as a library on the socket that the host made, until the host says drain."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import logging
 import signal
 import socket
 import sys
+import time
 from collections.abc import Coroutine
-from typing import Any, Callable
+from dataclasses import dataclass
+from typing import Any
 
 from . import errors
 from .control import Control
@@ -17,21 +19,35 @@ from .deps import Libraries
 from .guard import Guard
 from .lifespan import Lifespan
 
-#: Longer than any peer keeps an idle connection: closing is the gateway's part, or it would race with a request.
+#: Longer than any peer keeps an idle connection: closing is the gateway's part, or it would race with a
+#: request.
 KEEP_ALIVE_SECONDS = 3600
 #: Room for 64 KiB of header fields. h11 counts the request line and what it has buffered as well.
 HEAD_BYTES_MAX = 256 << 10
-#: What Starlette's threadpool holds unless told otherwise; a function that takes more inputs at once needs more.
+#: What Starlette's threadpool holds unless told otherwise; a function that takes more inputs at once needs
+#: more.
 THREADS_DEFAULT = 40
 
 
-class Server:
-    """One function's server: configured before the app exists, run once."""
+@dataclass(frozen=True)
+class Serving:
+    """What a server serves: the app of one function."""
 
-    def __init__(self, libraries: Libraries, name: str) -> None:
-        self._libraries = libraries
-        self._guard = Guard(name)
-        self._name = name
+    app: Any
+    #: The function's name, for the log.
+    name: str
+    #: How many requests the host may send at once.
+    max_inputs: int
+    #: When the making of the app began, on the clock of `time.perf_counter`.
+    began: float
+
+
+class Server:
+    """A configured server without an app, run once in a process. Made while `deps.prepare` lasts."""
+
+    def __init__(self, libraries: Libraries) -> None:
+        self.libraries = libraries
+        self._guard = Guard()
         log = _log()
         libraries.server_module.logger = log  # type: ignore[attr-defined]
         config = libraries.config(
@@ -55,38 +71,35 @@ class Server:
         config.load()
         self._server = libraries.server(config)
 
-    def run(
-        self, app: Any, listener: socket.socket, control: Control, max_inputs: int, ready: Callable[[], None]
-    ) -> None:
-        """Serve `app` until drained. `ready` is called when requests are accepted. Raises `errors.StartError`."""
-        self._guard.app = app
-        _run(self._libraries.new_event_loop(), self._serve(listener, control, max_inputs, ready))
+    def run(self, serving: Serving, listener: socket.socket, control: Control) -> None:
+        """Serve until drained. Raises `errors.StartError` if the app does not start."""
+        self._guard.protect(serving.app, serving.name)
+        _run(self.libraries.new_event_loop(), self._serve(serving, listener, control))
 
-    async def _serve(
-        self, listener: socket.socket, control: Control, max_inputs: int, ready: Callable[[], None]
-    ) -> None:
+    async def _serve(self, serving: Serving, listener: socket.socket, control: Control) -> None:
         loop = asyncio.get_running_loop()
         drain = asyncio.Event()
         control.drain = lambda: loop.call_soon_threadsafe(drain.set)
         loop.add_signal_handler(signal.SIGTERM, drain.set)
-        lifespan = self._server.lifespan = Lifespan(self._guard.app, self._name)
+        lifespan = self._server.lifespan = Lifespan(serving.app, serving.name)
         await lifespan.startup()
         if drain.is_set():
             await lifespan.shutdown()
             return
-        _widen_threadpool(max_inputs)
+        _widen_threadpool(serving.max_inputs)
         # What is alive now stays alive: later collections need not look at it.
         gc.freeze()
         await self._server.startup(sockets=[listener])
-        ready()
+        control.ready((time.perf_counter() - serving.began) * 1000)
         await drain.wait()
         control.draining()
-        # Stops accepting, closes idle connections, waits for held requests, then asks for the lifespan's shutdown.
+        # Stops accepting, closes idle connections, waits for held requests, then asks for the lifespan's
+        # shutdown.
         await self._server.shutdown(sockets=[listener])
 
 
 def _run(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, None]) -> None:
-    """`asyncio.run` with a loop of our choice, which Python 3.9 to 3.11 lack, deaf to a policy set by the user."""
+    """`asyncio.run` with a loop of our choice, whatever policy the user set. Python before 3.12 lacks it."""
     try:
         loop.run_until_complete(main)
     finally:
@@ -125,7 +138,7 @@ def _protocol(base: Any, log: logging.Logger) -> Any:
 
 
 def _log() -> logging.Logger:
-    """A logger outside the tree that user code configures. Exceptions are left out: the guard has told them."""
+    """A logger outside the tree that user code configures. Exceptions are left out: the guard told them."""
 
     class Tell(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

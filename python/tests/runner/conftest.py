@@ -1,4 +1,4 @@
-"""Fixtures: the server's libraries in a directory of their own, and runner processes that end with their test."""
+"""Fixtures: the server's libraries in a directory of their own, and runner processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOCKS = Path(__file__).resolve().parents[3] / "crates" / "image" / "locks"
 
 @pytest.fixture(scope="session")
 def deps(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What containers have at /opt/pilotlight/deps, from the same locked list. `PILOTLIGHT_TEST_DEPS` names a ready one."""
+    """What containers have at /opt/pilotlight/deps, or what `PILOTLIGHT_TEST_DEPS` names."""
     if "PILOTLIGHT_TEST_DEPS" in os.environ:
         return Path(os.environ["PILOTLIGHT_TEST_DEPS"])
     directory = tmp_path_factory.mktemp("deps")

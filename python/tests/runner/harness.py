@@ -125,6 +125,11 @@ class Runner:
         assert self.process.wait(DEADLINE) == 0
         return self.log()
 
+    def hang_up(self) -> None:
+        """Close the host's end of the control socket, as its death would."""
+        self._lines.close()
+        self.control.close()
+
     def log(self) -> str:
         return self.log_path.read_text()
 

@@ -121,7 +121,12 @@ def f(request: Request):
 
 
 def test_a_large_head_is_accepted(run):
-    source = "from fastapi import Request\n\ndef f(request: Request):\n    return len(request.headers['x-large'])\n"
+    source = """
+from fastapi import Request
+
+def f(request: Request):
+    return len(request.headers["x-large"])
+"""
     assert run(source).ready().get("/", headers={"X-Large": "x" * 60_000}).json == 60_000
 
 
