@@ -1,0 +1,245 @@
+//! Apps that are or were deployed, and their versions.
+
+use std::time::SystemTime;
+
+use pilotlight_core::id::AppId;
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+
+use crate::store::{Error, Store};
+
+/// Versions that are kept of each app, the current one included.
+const VERSIONS_MAX: u32 = 20;
+
+/// A web endpoint of a deployed app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The function's name.
+    pub function: String,
+    /// The label of its URL; one app has it at a time.
+    pub label: String,
+    /// Its own port, the same over all versions.
+    pub port: u16,
+}
+
+/// A deployed app with its current version: everything that is needed to serve it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deployed {
+    /// The app.
+    pub id: AppId,
+    /// Its name.
+    pub name: String,
+    /// The current version, from 1 on.
+    pub version: u32,
+    /// The manifest as it was given.
+    pub manifest: String,
+    /// Its web endpoints, by function.
+    pub endpoints: Vec<Endpoint>,
+    /// When the app was first deployed, seconds since the epoch.
+    pub created_at: f64,
+}
+
+/// An app in a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct App {
+    /// The app.
+    pub id: AppId,
+    /// Its name.
+    pub name: String,
+    /// Whether it is deployed.
+    pub state: State,
+    /// The version that is or was current.
+    pub version: u32,
+    /// When the app was first deployed, seconds since the epoch.
+    pub created_at: f64,
+}
+
+/// Whether an app is deployed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is.
+    Deployed,
+    /// It was.
+    Stopped,
+}
+
+impl Store {
+    /// Makes `manifest` the current version of the app `name`, which is created if there is none and started again if
+    /// it was stopped. All or nothing: on an error the version before is still the current one.
+    ///
+    /// Each endpoint's port must be the one that was claimed for its function, or one that nobody has.
+    pub fn deploy(&self, name: &str, manifest: &str, endpoints: &[Endpoint]) -> Result<(AppId, u32), Error> {
+        let (name, manifest, endpoints) = (name.to_owned(), manifest.to_owned(), endpoints.to_vec());
+        self.call(move |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let id = ensure_app(&transaction, &name)?;
+            let version = add_version(&transaction, &id, &manifest)?;
+            replace_endpoints(&transaction, &id, &name, &endpoints)?;
+            transaction.commit()?;
+            Ok((id, version))
+        })
+    }
+
+    /// The deployed app of this name; `None` if there is none or it was stopped.
+    pub fn current(&self, name: &str) -> Result<Option<Deployed>, Error> {
+        let name = name.to_owned();
+        self.call(move |connection| Ok(read_deployed(connection, Some(&name))?.pop()))
+    }
+
+    /// Every deployed app, by name: what a server serves after its start.
+    pub fn deployed(&self) -> Result<Vec<Deployed>, Error> {
+        self.call(|connection| read_deployed(connection, None))
+    }
+
+    /// Every app, those that were stopped included, by name.
+    pub fn list(&self) -> Result<Vec<App>, Error> {
+        self.call(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT id, name, apps.state = 'deployed', number, apps.created_at
+                 FROM apps JOIN versions ON app_id = id AND versions.state = 'current' ORDER BY name",
+            )?;
+            let rows = statement.query_map([], |row| {
+                let deployed: bool = row.get(2)?;
+                Ok(App {
+                    id: read_id(row, 0)?,
+                    name: row.get(1)?,
+                    state: if deployed { State::Deployed } else { State::Stopped },
+                    version: row.get(3)?,
+                    created_at: row.get(4)?,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Stops the deployed app of this name. Its labels become free; its versions and ports are kept.
+    pub fn stop(&self, name: &str) -> Result<AppId, Error> {
+        let name = name.to_owned();
+        self.call(move |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let id = transaction
+                .query_row("SELECT id FROM apps WHERE name = ?1 AND state = 'deployed'", [&name], |row| {
+                    read_id(row, 0)
+                })
+                .optional()?
+                .ok_or(Error::NotDeployed { name })?;
+            transaction.execute("UPDATE apps SET state = 'stopped' WHERE id = ?1", [id.as_str()])?;
+            transaction.execute("DELETE FROM endpoints WHERE app_id = ?1", [id.as_str()])?;
+            transaction.commit()?;
+            Ok(id)
+        })
+    }
+}
+
+fn ensure_app(transaction: &Transaction<'_>, name: &str) -> Result<AppId, Error> {
+    let found = transaction
+        .query_row("UPDATE apps SET state = 'deployed' WHERE name = ?1 RETURNING id", [name], |row| {
+            read_id(row, 0)
+        })
+        .optional()?;
+    if let Some(id) = found {
+        return Ok(id);
+    }
+    // SQLite's generator is seeded by the system's; ids must differ, they need not be secret.
+    let entropy: [u8; 16] = transaction.query_row("SELECT randomblob(16)", [], |row| row.get(0))?;
+    let id = AppId::from_entropy(u128::from_ne_bytes(entropy));
+    transaction.execute(
+        "INSERT INTO apps (id, name, state, created_at) VALUES (?1, ?2, 'deployed', ?3)",
+        params![id.as_str(), name, now()],
+    )?;
+    Ok(id)
+}
+
+fn add_version(transaction: &Transaction<'_>, id: &AppId, manifest: &str) -> Result<u32, Error> {
+    transaction.execute(
+        "UPDATE versions SET state = 'past' WHERE app_id = ?1 AND state = 'current'",
+        [id.as_str()],
+    )?;
+    let number = transaction.query_row(
+        "INSERT INTO versions (app_id, number, manifest, state, created_at)
+         SELECT ?1, 1 + coalesce(max(number), 0), ?2, 'current', ?3 FROM versions WHERE app_id = ?1
+         RETURNING number",
+        params![id.as_str(), manifest, now()],
+        |row| row.get(0),
+    )?;
+    transaction.execute(
+        "DELETE FROM versions WHERE app_id = ?1 AND number <= ?2 - ?3",
+        params![id.as_str(), number, VERSIONS_MAX],
+    )?;
+    Ok(number)
+}
+
+fn replace_endpoints(
+    transaction: &Transaction<'_>,
+    id: &AppId,
+    name: &str,
+    endpoints: &[Endpoint],
+) -> Result<(), Error> {
+    transaction.execute("DELETE FROM endpoints WHERE app_id = ?1", [id.as_str()])?;
+    for Endpoint { function, label, port } in endpoints {
+        let holder: Option<String> = transaction
+            .query_row(
+                "SELECT name FROM endpoints JOIN apps ON id = app_id WHERE label = ?1",
+                [label],
+                |row| row.get(0),
+            )
+            .optional()?;
+        if let Some(app) = holder {
+            return Err(Error::LabelTaken { label: label.clone(), app });
+        }
+        if crate::ports::keep(transaction, name, function, *port)? != Some(*port) {
+            return Err(Error::PortMismatch {
+                port: *port,
+                app: name.to_owned(),
+                function: function.clone(),
+            });
+        }
+        transaction.execute(
+            "INSERT INTO endpoints (app_id, function, label, port) VALUES (?1, ?2, ?3, ?4)",
+            params![id.as_str(), function, label, port],
+        )?;
+    }
+    Ok(())
+}
+
+fn read_deployed(connection: &Connection, name: Option<&str>) -> Result<Vec<Deployed>, Error> {
+    // One transaction, so that versions and endpoints belong together even if another process writes.
+    let transaction = connection.unchecked_transaction()?;
+    let mut statement = transaction.prepare_cached(
+        "SELECT id, name, number, manifest, apps.created_at
+         FROM apps JOIN versions ON app_id = id AND versions.state = 'current'
+         WHERE apps.state = 'deployed' AND (?1 IS NULL OR name = ?1) ORDER BY name",
+    )?;
+    let rows = statement.query_map([name], |row| {
+        Ok(Deployed {
+            id: read_id(row, 0)?,
+            name: row.get(1)?,
+            version: row.get(2)?,
+            manifest: row.get(3)?,
+            endpoints: Vec::new(),
+            created_at: row.get(4)?,
+        })
+    })?;
+    let mut apps = rows.collect::<Result<Vec<_>, _>>()?;
+    let mut statement = transaction
+        .prepare_cached("SELECT function, label, port FROM endpoints WHERE app_id = ?1 ORDER BY function")?;
+    for app in &mut apps {
+        let rows = statement.query_map([app.id.as_str()], |row| {
+            Ok(Endpoint { function: row.get(0)?, label: row.get(1)?, port: row.get(2)? })
+        })?;
+        app.endpoints = rows.collect::<Result<_, _>>()?;
+    }
+    Ok(apps)
+}
+
+fn read_id(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<AppId> {
+    let text: String = row.get(column)?;
+    AppId::parse(&text).ok_or_else(|| {
+        let kind = rusqlite::types::Type::Text;
+        rusqlite::Error::FromSqlConversionFailure(column, kind, format!("`{text}` is no app id").into())
+    })
+}
+
+/// Seconds since the epoch.
+fn now() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
