@@ -73,7 +73,8 @@ impl Pool {
         match event {
             Event::Abandoned(request) => self.waiting.retain(|waiting| *waiting != request),
             Event::Arrived(request) => self.arrived(now, request, out),
-            Event::Broken(number) => self.broken(now, number, out),
+            // Not drained: what is broken may not listen. Other requests that it holds may still end.
+            Event::Broken(number) => self.dismiss(now, number, Stop::Kill, out),
             Event::Configure(settings) => self.configure(now, settings, out),
             Event::Exited(number) | Event::StartFailed(number) => self.gone(now, number, out),
             Event::Finished(number, request) => self.finished(now, number, request, out),
@@ -83,7 +84,7 @@ impl Pool {
             Event::Woke => {}
         }
         self.expire(now, out);
-        self.assign(now, out);
+        self.assign(out);
         while self.waiting.len() > self.settings.queue_max {
             out.extend(self.waiting.pop_back().map(|request| Action::Reject(request, Reason::Full)));
         }
@@ -175,19 +176,9 @@ impl Pool {
         }
     }
 
-    fn broken(&mut self, now: Instant, number: ContainerNumber, out: &mut Vec<Action>) {
-        // Not drained: what is broken may not listen. Other requests that it holds may still end.
-        if self.containers.get(&number).is_some_and(|container| !container.is_starting()) {
-            self.dismiss(now, number, Stop::Kill, out);
-        }
-    }
-
     fn configure(&mut self, now: Instant, settings: Settings, out: &mut Vec<Action>) {
         self.settings = settings.normalised();
         let surplus = self.usable().saturating_sub(self.settings.max_containers.unwrap_or(usize::MAX));
-        if self.retired || surplus == 0 {
-            return;
-        }
         // The least useful first: those not ready yet, the idle, those used longest ago.
         let mut usable: Vec<_> =
             self.containers.iter().filter(|(_, container)| container.is_usable()).collect();
@@ -233,7 +224,7 @@ impl Pool {
     }
 
     /// Gives waiting requests to free slots. The container used last comes first, so that the others go idle.
-    fn assign(&mut self, now: Instant, out: &mut Vec<Action>) {
+    fn assign(&mut self, out: &mut Vec<Action>) {
         while let Some(&request) = self.waiting.front() {
             let free = self.containers.iter_mut().filter(|(_, container)| container.has_room());
             let Some((&number, container)) =
@@ -242,7 +233,6 @@ impl Pool {
                 return;
             };
             container.running.push(request);
-            container.used = now;
             self.waiting.pop_front();
             out.push(Action::Assign(request, number));
         }

@@ -16,7 +16,11 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
+    /// A container failed at `now`. Many that fail at once, or during the pause, make one pause.
     pub(super) fn failed(&mut self, now: Instant) {
+        if self.until.is_some_and(|until| now < until) {
+            return;
+        }
         if self.last.is_some_and(|last| now.saturating_duration_since(last) > MEMORY) {
             self.failures = 0;
         }
@@ -60,7 +64,9 @@ mod tests {
         let now = Instant::now();
         let mut backoff = Backoff::default();
         backoff.failed(now);
+        backoff.succeeded();
         backoff.failed(now);
+        assert_eq!(backoff.until(), Some(now + 2 * PAUSE_MIN));
         backoff.succeeded();
         assert_eq!(backoff.until(), None);
         let later = now + MEMORY + Duration::from_secs(1);

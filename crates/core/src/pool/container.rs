@@ -13,7 +13,7 @@ pub(super) struct Container {
     pub(super) running: Vec<RequestId>,
     /// Whether any request has ended here.
     pub(super) served: bool,
-    /// When it became ready, or last got or ended a request.
+    /// When it became ready, or last ended a request.
     pub(super) used: Instant,
 }
 
