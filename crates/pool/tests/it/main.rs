@@ -2,5 +2,6 @@
 
 mod lease;
 mod retire;
+mod stress;
 mod support;
 mod warm;
