@@ -1,5 +1,7 @@
 //! The store as its users see it: on real files, over restarts, crashes and concurrent handles.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
+
 mod apps;
 mod crash;
 mod logs;
