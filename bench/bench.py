@@ -1,0 +1,339 @@
+"""Measures what SPECIFICATION.md promises, through the command line alone. Run by `cargo xtask bench`.
+
+Nothing is discarded: the raw numbers go to a JSON file, the table to standard output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import serving
+from serving import Connection, Failed, Serve, get
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+MARKS = ("<!-- bench: begin -->", "<!-- bench: end -->")
+
+
+@dataclass
+class Row:
+    """One line of the table: what was measured, and every sample."""
+
+    name: str
+    unit: str
+    samples: list[float]
+    note: str = ""
+
+    def at(self, share: float) -> float:
+        """The sample below which `share` of all lie (nearest rank)."""
+        ordered = sorted(self.samples)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+    def line(self) -> str:
+        """As a line of a Markdown table."""
+        middle = statistics.median(self.samples)
+        numbers = f"{middle:.2f} | {self.at(0.99):.2f} | {max(self.samples):.2f}"
+        return f"| {self.name} | {self.unit} | {numbers} | {len(self.samples)} | {self.note} |"
+
+
+@dataclass
+class Bench:
+    """What the rows share: the binary, the folders, the CPUs, how often to measure."""
+
+    binary: Path
+    folder: Path
+    uv: str
+    client_cpus: set[int]
+    server_cpus: set[int]
+    cold: int
+    warm: int
+    saves: int
+    versions: dict[str, object] = field(default_factory=dict)
+
+    def serve(self, file: Path) -> Serve:
+        """`pilotlight serve` with a state directory that later runs find again: images are built once."""
+        environment = {"PILOTLIGHT_STATE_DIR": str(self.folder / "state"), "NO_COLOR": "1"}
+        return Serve(self.binary, file, environment, self.server_cpus)
+
+    def program(self, name: str) -> Path:
+        """A copy of a program, in a folder of its own."""
+        folder = self.folder / "programs" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return Path(shutil.copy(HERE / "programs" / f"{name}.py", folder))
+
+
+def container_of(body: bytes) -> str:
+    """The container's id at the end of a hello answer."""
+    return json.loads(body).rsplit(" ", 1)[-1]
+
+
+def cold_start(bench: Bench) -> Iterable[Row]:
+    """From no container to the last byte, for both eras, beside the imports alone in the same image."""
+    for name, era in (("hello_app", "App"), ("hello_stub", "Stub")):
+        took: list[float] = []
+        said: dict[str, list[float]] = {}
+        seen: set[str] = set()
+        with bench.serve(bench.program(name)) as server:
+            address = server.address("hello")
+            # The page cache is warm: the first start is not counted.
+            for turn in range(bench.cold + 1):
+                ms, answer = get(address)
+                container = container_of(answer.body)
+                if answer.status != 200 or container in seen:
+                    raise Failed(f"not a cold start: {answer.status} from {container}")
+                seen.add(container)
+                if turn:
+                    took.append(ms)
+                    for part, value in server_timing(answer.headers).items():
+                        said.setdefault(part, []).append(value)
+                serving.wait_gone(container)
+        parts = ", ".join(f"{part} {statistics.median(each):.1f}" for part, each in said.items())
+        yield Row(
+            f"cold start, hello world ({era})", "ms", took, f"of that, by Server-Timing: {parts or '-'}"
+        )
+
+
+def server_timing(headers: dict[str, str]) -> dict[str, float]:
+    """Durations of a Server-Timing header, in milliseconds."""
+    timings: dict[str, float] = {}
+    for metric in headers.get("server-timing", "").split(","):
+        name, *parameters = [part.strip() for part in metric.split(";")]
+        for parameter in parameters:
+            if parameter.startswith("dur="):
+                timings[name] = float(parameter[4:])
+    return timings
+
+
+def warm(bench: Bench) -> Iterable[Row]:
+    """The same request through the gateway and to a plain uvicorn, in turns; then the image's import time."""
+    with bench.serve(bench.program("warm")) as server:
+        address = server.address("web")
+        bench.versions = json.loads(get(address, "/versions")[1].body)
+        python, options = same_python(bench)
+        with serving.uvicorn(python, "direct", HERE / "programs", options, bench.server_cpus) as direct:
+            through, plain = in_turns(bench, address, direct)
+        added = [a - b for a, b in zip(through, plain)]
+        yield Row("warm request through pilotlight", "ms", through)
+        yield Row("the same to uvicorn directly", "ms", plain, " ".join(options))
+        yield Row("added by pilotlight (pairwise)", "ms", added)
+
+        statement = "import fastapi, pydantic, warm"
+        query = f"/imports?count={max(10, bench.cold // 2)}&statement={statement.replace(' ', '%20')}"
+        measured = json.loads(get(address, query)[1].body)
+        if "process_ms" not in measured:
+            raise Failed(f"the imports could not be measured: {measured}")
+        yield Row(
+            "the app's own start: `python -c` with its imports",
+            "ms",
+            measured["process_ms"],
+            "in a container",
+        )
+        yield Row("of that, the imports alone", "ms", measured["statement_ms"], f"`{statement}`")
+
+
+def in_turns(bench: Bench, one: tuple[str, int], other: tuple[str, int]) -> tuple[list[float], list[float]]:
+    """Milliseconds of each request, A B A B, each on one kept connection."""
+    took: tuple[list[float], list[float]] = ([], [])
+    with Connection(one) as first, Connection(other) as second:
+        pair = [(first, first.head()), (second, second.head())]
+        for turn in range(bench.warm + 200):
+            for place, (connection, request) in enumerate(pair):
+                begun = time.perf_counter()
+                answer = connection.exchange(request)
+                ms = (time.perf_counter() - begun) * 1000
+                if answer.status != 200:
+                    raise Failed(f"a warm request was answered {answer.status}: {answer.body[:200]!r}")
+                if turn >= 200:
+                    took[place].append(ms)
+    return took
+
+
+def same_python(bench: Bench) -> tuple[Path, list[str]]:
+    """An environment with the very versions that the container runs, and uvicorn's options to match."""
+    image, runner = bench.versions["image"], bench.versions["runner"]
+    assert isinstance(image, dict) and isinstance(runner, dict)
+    served = {
+        name: runner[name] for name in ("uvicorn", "uvloop", "httptools", "h11", "click") if name in runner
+    }
+    app = {
+        name: image[name] for name in ("fastapi", "starlette", "pydantic", "pydantic-core") if name in image
+    }
+    folder = bench.folder / "direct"
+    packages = [f"{name}=={version}" for name, version in {**app, **served}.items()]
+    uv = [bench.uv, "--quiet", "--no-config"]
+    subprocess.run([*uv, "venv", "--clear", "--python", sys.executable, str(folder)], check=True)
+    python = folder / "bin" / "python"
+    subprocess.run([*uv, "pip", "install", "--python", str(python), *packages], check=True)
+    loop = "uvloop" if "uvloop" in served else "asyncio"
+    http = "httptools" if "httptools" in served else "h11"
+    return python, ["--no-access-log", "--log-level", "warning", "--loop", loop, "--http", http]
+
+
+def save(bench: Bench) -> Iterable[Row]:
+    """From the rename of a saved file to the first answer of the new code, asked every 2 ms."""
+    file = bench.program("hello_app")
+    text = file.read_text()
+    took: list[float] = []
+    failed = 0
+    with bench.serve(file) as server:
+        address = server.address("hello")
+        get(address)
+        for turn in range(bench.saves):
+            new = file.with_suffix(".new")
+            new.write_text(text.replace("Hello world!", f"Hello {turn}!"))
+            os.replace(new, file)
+            begun = time.perf_counter()
+            while True:
+                _, answer = get(address)
+                failed += answer.status != 200
+                if json.loads(answer.body).startswith(f"Hello {turn}!"):
+                    break
+                if time.perf_counter() - begun > 30:
+                    raise Failed(f"the saved file was not served within 30 s, last answer {answer.body!r}")
+                time.sleep(0.002)
+            took.append((time.perf_counter() - begun) * 1000)
+            # Past the watcher's window for saves in quick succession.
+            time.sleep(0.5)
+    yield Row("save to first new answer", "ms", took, f"{failed} failed requests")
+
+
+def memory(bench: Bench) -> Iterable[Row]:
+    """Memory of each of four warm containers of one function."""
+    with bench.serve(bench.program("hello_app")) as server:
+        address = server.address("held")
+        answers: list[str] = []
+        threads = [
+            threading.Thread(target=lambda: answers.append(json.loads(get(address)[1].body)))
+            for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        both = [serving.memory_kib(container) for container in sorted(set(answers))]
+        if len(both) < 2 or not all(pss for pss, _ in both):
+            raise Failed(f"expected processes of several containers, found {both} for {answers}")
+        note = f"{len(both)} containers side by side"
+        yield Row("memory per warm container, proportional", "MiB", [pss / 1024 for pss, _ in both], note)
+        yield Row("memory per warm container, private", "MiB", [own / 1024 for _, own in both], note)
+
+
+ROWS: dict[str, Callable[[Bench], Iterable[Row]]] = {
+    "cold": cold_start,
+    "warm": warm,
+    "save": save,
+    "memory": memory,
+}
+
+
+def conditions(bench: Bench) -> list[str]:
+    """What a reader needs to know to compare these numbers with others."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    image = bench.versions.get("image")
+    runner = bench.versions.get("runner")
+    named = {**(image if isinstance(image, dict) else {}), **(runner if isinstance(runner, dict) else {})}
+    versions = [
+        f"{name} {named[name]}" for name in ("fastapi", "pydantic", "starlette", "uvicorn") if name in named
+    ]
+    load = "{:.2f} {:.2f} {:.2f}".format(*os.getloadavg())
+    return [
+        f"{time.strftime('%Y-%m-%d')}, commit {commit.stdout.strip() or 'unknown'}, release build",
+        f"{os.cpu_count()} CPUs ({processor()}), Linux {platform.release()}, load {load} at the end",
+        f"client on CPU {sorted(bench.client_cpus)}, servers on CPU {sorted(bench.server_cpus)}",
+        f"Python {bench.versions.get('python', platform.python_version())}, {', '.join(versions) or 'versions not asked'}",
+        "page cache warm; every sample is counted; times from connect (kept connections: from send) to last byte",
+    ]
+
+
+def processor() -> str:
+    """The CPU's name as the kernel knows it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def table(rows: list[Row], bench: Bench) -> str:
+    """The rows as Markdown, their conditions below."""
+    head = ["| what | unit | p50 | p99 | max | n | note |", "|---|---|--:|--:|--:|--:|---|"]
+    below = [f"* {condition}" for condition in conditions(bench)]
+    return "\n".join([*head, *(row.line() for row in rows), "", *below])
+
+
+def write_into(page: Path, text: str) -> None:
+    """Replaces what stands between the marks of a page."""
+    content = page.read_text()
+    before, begin, rest = content.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not begin or not end:
+        raise Failed(f"{page} has no marks {MARKS}")
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="cargo xtask bench", description=__doc__)
+    parser.add_argument("--only", choices=ROWS, action="append", help="measure these rows only")
+    parser.add_argument(
+        "--cold", type=int, default=30, metavar="N", help="cold starts per program (default 30)"
+    )
+    parser.add_argument(
+        "--warm", type=int, default=2000, metavar="N", help="warm requests each way (default 2000)"
+    )
+    parser.add_argument("--saves", type=int, default=30, metavar="N", help="saves (default 30)")
+    parser.add_argument("--write", action="store_true", help="put the table into SPECIFICATION.md")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Measures the rows that were asked for, prints them, and fails if one could not be measured."""
+    asked = arguments()
+    cpus = sorted(os.sched_getaffinity(0))
+    client, servers = ({cpus[0]}, set(cpus[1:])) if len(cpus) > 1 else (set(cpus), set(cpus))
+    os.sched_setaffinity(0, client)
+    bench = Bench(
+        binary=Path(os.environ.get("PILOTLIGHT_BINARY") or ROOT / "target/release/pilotlight"),
+        folder=Path(os.environ.get("PILOTLIGHT_BENCH_DIR") or ROOT / "target/bench"),
+        uv=os.environ.get("UV") or "uv",
+        client_cpus=client,
+        server_cpus=servers,
+        cold=asked.cold,
+        warm=asked.warm,
+        saves=asked.saves,
+    )
+    rows: list[Row] = []
+    failed = 0
+    for name in asked.only or ROWS:
+        print(f"measuring {name} ...", file=sys.stderr, flush=True)
+        try:
+            rows.extend(ROWS[name](bench))
+        except (Failed, OSError, ValueError, subprocess.CalledProcessError) as error:
+            failed += 1
+            print(f"{name}: {error}", file=sys.stderr)
+    text = table(rows, bench)
+    print(text)
+    bench.folder.mkdir(parents=True, exist_ok=True)
+    raw = bench.folder / time.strftime("%Y%m%d-%H%M%S.json")
+    raw.write_text(
+        json.dumps({"conditions": conditions(bench), "rows": [asdict(row) for row in rows]}, indent=1)
+    )
+    print(f"every sample: {raw}", file=sys.stderr)
+    if asked.write and not failed:
+        write_into(ROOT / "SPECIFICATION.md", text)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
