@@ -34,7 +34,7 @@ pub struct Deployed {
     pub manifest: String,
     /// Its web endpoints, by function.
     pub endpoints: Vec<Endpoint>,
-    /// When the app was first deployed, seconds since the epoch.
+    /// When the app got its id, seconds since the epoch.
     pub created_at: f64,
 }
 
@@ -49,7 +49,7 @@ pub struct App {
     pub state: State,
     /// The version that is or was current.
     pub version: u32,
-    /// When the app was first deployed, seconds since the epoch.
+    /// When the app got its id, seconds since the epoch.
     pub created_at: f64,
 }
 
@@ -74,8 +74,26 @@ impl Store {
             let id = ensure_app(&transaction, &name)?;
             let version = add_version(&transaction, &id, &manifest)?;
             replace_endpoints(&transaction, &id, &name, &endpoints)?;
+            transaction.execute("UPDATE apps SET state = 'deployed' WHERE id = ?1", [id.as_str()])?;
             transaction.commit()?;
             Ok((id, version))
+        })
+    }
+
+    /// The id of the app `name` and the number of its newest version (0 without one). An app that was never deployed
+    /// gets the id that it will have; it is in no list before its first deploy.
+    pub fn identity(&self, name: &str) -> Result<(AppId, u32), Error> {
+        let name = name.to_owned();
+        self.call(move |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let id = ensure_app(&transaction, &name)?;
+            let newest = transaction.query_row(
+                "SELECT coalesce(max(number), 0) FROM versions WHERE app_id = ?1",
+                [id.as_str()],
+                |row| row.get(0),
+            )?;
+            transaction.commit()?;
+            Ok((id, newest))
         })
     }
 
@@ -130,11 +148,10 @@ impl Store {
     }
 }
 
+/// The id of the app `name`; one that is new counts as stopped, and without a version it is in no list.
 fn ensure_app(transaction: &Transaction<'_>, name: &str) -> Result<AppId, Error> {
     let found = transaction
-        .query_row("UPDATE apps SET state = 'deployed' WHERE name = ?1 RETURNING id", [name], |row| {
-            read_id(row, 0)
-        })
+        .query_row("SELECT id FROM apps WHERE name = ?1", [name], |row| read_id(row, 0))
         .optional()?;
     if let Some(id) = found {
         return Ok(id);
@@ -143,7 +160,7 @@ fn ensure_app(transaction: &Transaction<'_>, name: &str) -> Result<AppId, Error>
     let entropy: [u8; 16] = transaction.query_row("SELECT randomblob(16)", [], |row| row.get(0))?;
     let id = AppId::from_entropy(u128::from_ne_bytes(entropy));
     transaction.execute(
-        "INSERT INTO apps (id, name, state, created_at) VALUES (?1, ?2, 'deployed', ?3)",
+        "INSERT INTO apps (id, name, state, created_at) VALUES (?1, ?2, 'stopped', ?3)",
         params![id.as_str(), name, now()],
     )?;
     Ok(id)

@@ -49,6 +49,20 @@ fn a_stopped_app_is_listed_and_comes_back_under_its_id() {
 }
 
 #[test]
+fn an_identity_comes_before_the_first_deploy() {
+    let (directory, store) = store();
+    let (id, version) = store.identity("hello").unwrap();
+    assert_eq!(version, 0);
+    assert!(store.list().unwrap().is_empty() && store.deployed().unwrap().is_empty());
+    assert!(matches!(store.stop("hello"), Err(Error::NotDeployed { .. })));
+    drop(store);
+    let store = Store::open(&directory.path().join("pilotlight.db")).unwrap();
+    assert_eq!(store.deploy("hello", "one", &[]).unwrap(), (id.clone(), 1));
+    assert_eq!(store.identity("hello").unwrap(), (id, 1));
+    assert_ne!(store.identity("other").unwrap().0, store.identity("hello").unwrap().0);
+}
+
+#[test]
 fn a_label_belongs_to_one_app_until_it_stops() {
     let (_directory, store) = store();
     store.deploy("a", "one", &[endpoint("f", "shared", 8002)]).unwrap();
