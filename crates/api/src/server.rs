@@ -140,7 +140,13 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 /// Serves until `shutdown` resolves. Then the socket's file goes at once, and requests that are being answered have
 /// five seconds; what is left after that is cut off.
-pub async fn serve(listener: Listener, control: Arc<dyn Control>, shutdown: impl Future<Output = ()>) {
+///
+/// Fails when the listening socket itself is broken. A lack of descriptors or memory passes, and is waited for.
+pub async fn serve(
+    listener: Listener,
+    control: Arc<dyn Control>,
+    shutdown: impl Future<Output = ()>,
+) -> std::io::Result<()> {
     let service = TowerToHyperService::new(routes::router(control));
     let mut connections = JoinSet::new();
     let graceful = GracefulShutdown::new();
@@ -162,6 +168,7 @@ pub async fn serve(listener: Listener, control: Arc<dyn Control>, shutdown: impl
                         }
                     });
                 }
+                Err(error) if is_broken(&error) => return Err(error),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a control connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -173,4 +180,14 @@ pub async fn serve(listener: Listener, control: Arc<dyn Control>, shutdown: impl
     if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
         tracing::info!(left = connections.len(), "control connections are cut off");
     }
+    Ok(())
+}
+
+/// Whether `accept` failed because of the listening socket, and would fail for ever (accept(2)).
+fn is_broken(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP)
+    )
 }
