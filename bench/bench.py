@@ -60,7 +60,9 @@ class Bench:
     cold: int
     warm: int
     saves: int
-    versions: dict[str, object] = field(default_factory=dict)
+    python: str = ""
+    image: dict[str, str] = field(default_factory=lambda: {})
+    runner: dict[str, str] = field(default_factory=lambda: {})
 
     def serve(self, file: Path) -> Serve:
         """`pilotlight serve` with a state directory that later runs find again: images are built once."""
@@ -121,7 +123,8 @@ def warm(bench: Bench) -> Iterable[Row]:
     """The same request through the gateway and to a plain uvicorn, in turns; then the image's import time."""
     with bench.serve(bench.program("warm")) as server:
         address = server.address("web")
-        bench.versions = json.loads(get(address, "/versions")[1].body)
+        versions = json.loads(get(address, "/versions")[1].body)
+        bench.python, bench.image, bench.runner = versions["python"], versions["image"], versions["runner"]
         python, options = same_python(bench)
         with serving.uvicorn(python, "direct", HERE / "programs", options, bench.server_cpus) as direct:
             through, plain = in_turns(bench, address, direct)
@@ -163,13 +166,11 @@ def in_turns(bench: Bench, one: tuple[str, int], other: tuple[str, int]) -> tupl
 
 def same_python(bench: Bench) -> tuple[Path, list[str]]:
     """An environment with the very versions that the container runs, and uvicorn's options to match."""
-    image, runner = bench.versions["image"], bench.versions["runner"]
-    assert isinstance(image, dict) and isinstance(runner, dict)
     served = {
-        name: runner[name] for name in ("uvicorn", "uvloop", "httptools", "h11", "click") if name in runner
+        n: bench.runner[n] for n in ("uvicorn", "uvloop", "httptools", "h11", "click") if n in bench.runner
     }
     app = {
-        name: image[name] for name in ("fastapi", "starlette", "pydantic", "pydantic-core") if name in image
+        n: bench.image[n] for n in ("fastapi", "starlette", "pydantic", "pydantic-core") if n in bench.image
     }
     folder = bench.folder / "direct"
     packages = [f"{name}=={version}" for name, version in {**app, **served}.items()]
@@ -197,17 +198,26 @@ def save(bench: Bench) -> Iterable[Row]:
             os.replace(new, file)
             begun = time.perf_counter()
             while True:
-                _, answer = get(address)
-                failed += answer.status != 200
-                if json.loads(answer.body).startswith(f"Hello {turn}!"):
+                seen = text_of(address)
+                failed += seen is None
+                if seen and seen.startswith(f"Hello {turn}!"):
                     break
                 if time.perf_counter() - begun > 30:
-                    raise Failed(f"the saved file was not served within 30 s, last answer {answer.body!r}")
+                    raise Failed(f"the saved file was not served within 30 s, last answer {seen!r}")
                 time.sleep(0.002)
             took.append((time.perf_counter() - begun) * 1000)
             # Past the watcher's window for saves in quick succession.
             time.sleep(0.5)
     yield Row("save to first new answer", "ms", took, f"{failed} failed requests")
+
+
+def text_of(address: tuple[str, int]) -> str | None:
+    """What hello says, or None for a request that failed in any way."""
+    try:
+        answer = get(address)[1]
+        return json.loads(answer.body) if answer.status == 200 else None
+    except (OSError, ValueError, Failed):
+        return None
 
 
 def memory(bench: Bench) -> Iterable[Row]:
@@ -242,9 +252,7 @@ ROWS: dict[str, Callable[[Bench], Iterable[Row]]] = {
 def conditions(bench: Bench) -> list[str]:
     """What a reader needs to know to compare these numbers with others."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    image = bench.versions.get("image")
-    runner = bench.versions.get("runner")
-    named = {**(image if isinstance(image, dict) else {}), **(runner if isinstance(runner, dict) else {})}
+    named = {**bench.image, **bench.runner}
     versions = [
         f"{name} {named[name]}" for name in ("fastapi", "pydantic", "starlette", "uvicorn") if name in named
     ]
@@ -253,8 +261,8 @@ def conditions(bench: Bench) -> list[str]:
         f"{time.strftime('%Y-%m-%d')}, commit {commit.stdout.strip() or 'unknown'}, release build",
         f"{os.cpu_count()} CPUs ({processor()}), Linux {platform.release()}, load {load} at the end",
         f"client on CPU {sorted(bench.client_cpus)}, servers on CPU {sorted(bench.server_cpus)}",
-        f"Python {bench.versions.get('python', platform.python_version())}, {', '.join(versions) or 'versions not asked'}",
-        "page cache warm; every sample is counted; times from connect (kept connections: from send) to last byte",
+        f"Python {bench.python or platform.python_version()}, {', '.join(versions) or 'versions not asked'}",
+        "page cache warm; every sample counted; from connect (kept connections: from send) to last byte",
     ]
 
 

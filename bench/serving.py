@@ -1,4 +1,4 @@
-"""What the rows measure against: `pilotlight serve`, a plain uvicorn, one connection, a container's processes."""
+"""What the rows use: `pilotlight serve`, a plain uvicorn, a client connection, a container's processes."""
 
 from __future__ import annotations
 

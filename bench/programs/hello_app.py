@@ -1,4 +1,4 @@
-"""Hello world of today; the answer names its container, so that a row can tell a cold start from a warm one."""
+"""Hello world of today; the answer names its container: a new name is a cold start."""
 
 import os
 

@@ -34,7 +34,7 @@ def _parents(paths):
 
 @api.get("/imports")
 def imports(statement: str, count: int = 10):
-    """Milliseconds that a new interpreter of this image takes for a statement: whole process, statement alone."""
+    """Milliseconds that a new interpreter of this image takes: the whole process, the statement alone."""
     code = f"import time; t = time.perf_counter(); {statement}; print(time.perf_counter() - t)"
     whole, alone = [], []
     for _ in range(count):
