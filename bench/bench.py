@@ -61,8 +61,8 @@ class Bench:
     warm: int
     saves: int
     python: str = ""
-    image: dict[str, str] = field(default_factory=lambda: {})
-    runner: dict[str, str] = field(default_factory=lambda: {})
+    image: dict[str, str] = field(default_factory=dict[str, str])
+    runner: dict[str, str] = field(default_factory=dict[str, str])
 
     def serve(self, file: Path) -> Serve:
         """`pilotlight serve` with a state directory that later runs find again: images are built once."""
