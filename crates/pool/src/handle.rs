@@ -119,8 +119,8 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(answer) = self.answer.take() {
-            // Closed before the notice: should the actor read the notice first, it finds a request that nobody awaits. A
-            // lease that is already on its way is dropped here and thereby returned.
+            // Closed before the notice: should the actor read the notice first, it finds a request that nobody awaits.
+            // A lease that is already on its way is dropped here and thereby returned.
             drop(answer);
             self.notices.send(Notice::Abandoned(self.request));
         }

@@ -66,8 +66,8 @@ pub enum LeaseError {
     #[error("this version of the function is no longer served")]
     Retired,
     /// No container could start.
-    #[error("the container could not start: {0}")]
-    Start(StartFailure),
+    #[error("the container could not start")]
+    Start(#[source] StartFailure),
 }
 
 /// Says `Finished` when it is dropped.

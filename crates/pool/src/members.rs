@@ -1,4 +1,4 @@
-//! Which container is which: the machine's numbers, the ids that the rest of the system knows, and what is known of each.
+//! Which container is which: the machine's numbers, the ids that everybody else knows, and what is known of each.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};

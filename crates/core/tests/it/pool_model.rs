@@ -1,7 +1,7 @@
 //! The pool machine against a model that sees only events and actions.
 //!
 //! The events are arbitrary: containers report twice, late or in the wrong order, requests end twice or in a container
-//! that never held them. The model keeps its own books of what was promised and refuses any action that breaks a promise.
+//! that never held them. The model keeps its own books of what was promised and refuses any action that breaks it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
