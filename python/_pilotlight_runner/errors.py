@@ -50,6 +50,9 @@ def describe(error: BaseException) -> str:
     """
     formatted = traceback.TracebackException(type(error), error, error.__traceback__)
     _trim(formatted, seen=set())
+    if _holds(error.__context__, error):
+        # A framework that takes the only exception out of a group and raises it leaves the group as context.
+        formatted.__context__ = None
     if not formatted.stack and formatted.__cause__ is None and formatted.__context__ is None:
         return "".join(formatted.format_exception_only())
     return "".join(formatted.format())
@@ -63,6 +66,12 @@ def tell(text: str) -> None:
             data = data[os.write(2, data) :]
         except OSError:
             return
+
+
+def _holds(group: BaseException | None, error: BaseException) -> bool:
+    """Whether `error` is one of an exception group's, at any depth."""
+    members = getattr(group, "exceptions", None) or ()
+    return any(member is error or _holds(member, error) for member in members)
 
 
 def _trim(formatted: traceback.TracebackException, seen: set[int]) -> None:

@@ -43,6 +43,7 @@ class Runner:
         self.control, theirs = socket.socketpair()
         self.control.settimeout(DEADLINE)
         self._lines = self.control.makefile("r")
+        self._connections: list[Connection] = []
         self.began = time.perf_counter()
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
@@ -106,7 +107,10 @@ class Runner:
         return message
 
     def connect(self) -> Connection:
-        return Connection(self.address)
+        """A connection that is closed with the runner, if the test does not do so before."""
+        connection = Connection(self.address)
+        self._connections.append(connection)
+        return connection
 
     def get(
         self, path: str = "/", method: str = "GET", body: object = None, headers: dict | None = None
@@ -136,6 +140,8 @@ class Runner:
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
+        for connection in self._connections:
+            connection.close()
         self._lines.close()
         self.control.close()
         self._short.cleanup()

@@ -49,7 +49,6 @@ def test_an_exception_in_a_handler_is_answered_and_told_once(run):
     # The connection is still good: the gateway may have sent its next request already.
     assert connection.sock is not None
     assert connection.ask("GET", "/?q=1").json == 1
-    connection.close()
     lines = runner.drain().splitlines()
     assert lines[:3] == [
         "Error in f: GET /",

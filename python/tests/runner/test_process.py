@@ -190,12 +190,9 @@ def test_drain_finishes_what_is_held(run):
     runner.expect("draining")
     assert idle.sock.recv(1) == b"", "an idle connection is closed"
     release(runner)
-    answer = held.getresponse()
-    assert (answer.read(), answer.headers["connection"]) == (b'"late"', "close")
+    assert held.getresponse().read() == b'"late"'
     assert runner.process.wait(DEADLINE) == 0
     assert runner.log() == "held\nfinished\ndown\n"
-    held.close()
-    idle.close()
 
 
 def test_sigterm_drains(run):
@@ -237,7 +234,6 @@ async def f():
     connection.request("GET", "/")
     busy.hang_up()
     assert busy.process.wait(DEADLINE) == 1
-    connection.close()
 
 
 def test_messages_of_a_newer_host_are_ignored(run):
