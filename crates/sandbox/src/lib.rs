@@ -1,1 +1,45 @@
-//! sandbox
+//! CONTAINS: runs commands in Linux containers, and holds the workspace's only unsafe code.
+//!
+//! The server side is [`Helper`]: it starts a second process of the same executable, which alone keeps privileges, and
+//! speaks with it over a socket pair. That helper ([`helper_main`]) clones a *pid 1* per container into fresh
+//! namespaces, assembles its overlay from idmapped layers, and hands it what it may have as descriptors; pid 1
+//! furnishes the container, gives up every right, and runs the command.
+//!
+//! ```text
+//! server: Helper ──requests, fds──▶ helper: loop ──clone──▶ pid 1: furnish, lock down ──fork, exec──▶ command
+//!         Event  ◀──replies, exits──  shell::make, run   ◀──reports──  init
+//! ```
+//!
+//! What a command finds: uid and gid 0 of a user namespace whose 65536 ids are no other container's; no capability and
+//! no way to get one; a system call filter; its own process, network, mount, IPC, host name and cgroup namespaces;
+//! descriptors 0 to 4 and no other. Build steps ([`Spec::keep_upper`]) keep, inside their user namespace, the
+//! capabilities that package managers need: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setfcap.
+//!
+//! The crate is synchronous and knows nothing of apps, images or pools.
+
+mod cgroup;
+mod channel;
+mod client;
+mod error;
+mod event;
+mod helper;
+mod init;
+mod keep;
+mod message;
+mod net;
+pub mod runner;
+mod seccomp;
+mod shell;
+mod slots;
+mod spec;
+mod sweep;
+#[expect(unsafe_code, reason = "the one module for calls that have no safe wrapper")]
+mod sys;
+mod title;
+
+pub use client::{Helper, Options};
+pub use error::{Error, Failure};
+pub use event::{Event, ExitStatus, Phases, Signal, Started};
+pub use helper::helper_main;
+pub use spec::{Bind, Command, Fds, Limits, Network, Spec};
+pub use sweep::{SweepReport, sweep};

@@ -1,0 +1,176 @@
+//! Version 2: one tree, whose controllers each parent must hand down.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use rustix::fs::{Mode, OFlags};
+
+use super::{Backend, Entry, HOME, counter, write};
+use crate::Limits;
+
+/// The period over which a cpu quota counts, in microseconds; the kernel's default.
+const PERIOD_US: u64 = 100_000;
+
+/// Handed down from the root to each container. Memory must be there; a missing other one leaves its limit out.
+const CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
+
+/// The mounted tree.
+#[derive(Debug)]
+pub(super) struct Unified {
+    root: PathBuf,
+}
+
+impl Unified {
+    /// The first cgroup2 mount that offers memory. On hybrid machines the tree exists without it.
+    pub(super) fn detect(mounts: &str) -> Option<Unified> {
+        let mut lines = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let root = lines.find_map(|fields| match *fields.as_slice() {
+            [_, at, "cgroup2", ..] => Some(PathBuf::from(at)),
+            _ => None,
+        })?;
+        let offered = fs::read_to_string(root.join("cgroup.controllers")).ok()?;
+        offered.split_whitespace().any(|name| name == "memory").then_some(Unified { root })
+    }
+
+    fn group(&self, group: &str) -> PathBuf {
+        self.root.join(HOME).join(group)
+    }
+
+    /// Hands the controllers that a directory has on to its children.
+    fn hand_down(directory: &Path) -> io::Result<()> {
+        let has = fs::read_to_string(directory.join("cgroup.controllers"))?;
+        let control = directory.join("cgroup.subtree_control");
+        for name in CONTROLLERS.iter().filter(|name| has.split_whitespace().any(|had| had == **name)) {
+            if let Err(error) = write(&control, &format!("+{name}")) {
+                // Processes in this very group forbid it (the "no internal processes" rule): so it is when the server
+                // itself runs in a container whose root this is. They move one level down, as other engines do.
+                if error.raw_os_error() != Some(libc::EBUSY) {
+                    return Err(error);
+                }
+                Self::move_processes_down(directory)?;
+                write(&control, &format!("+{name}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn move_processes_down(directory: &Path) -> io::Result<()> {
+        let leaf = directory.join("pilotlight-host");
+        fs::create_dir_all(&leaf)?;
+        for pid in fs::read_to_string(directory.join("cgroup.procs"))?.lines() {
+            match write(&leaf.join("cgroup.procs"), pid) {
+                Err(error) if error.raw_os_error() != Some(libc::ESRCH) => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn limit(group: &Path, file: &str, value: &str) -> io::Result<()> {
+        let path = group.join(file);
+        if path.exists() { write(&path, value) } else { Ok(()) }
+    }
+}
+
+impl Backend for Unified {
+    fn roots(&self) -> Vec<&Path> {
+        vec![&self.root]
+    }
+
+    fn prepare(&self, server: &str) -> io::Result<()> {
+        let home = self.root.join(HOME);
+        let server = self.group(server);
+        fs::create_dir_all(&server)?;
+        [self.root.as_path(), &home, &server].into_iter().try_for_each(Self::hand_down)
+    }
+
+    fn create(&self, group: &str, limits: &Limits) -> io::Result<()> {
+        let group = self.group(group);
+        fs::create_dir(&group)?;
+        if let Some(mib) = limits.memory_mib {
+            write(&group.join("memory.max"), &(mib * 1024 * 1024).to_string())?;
+            Self::limit(&group, "memory.swap.max", "0")?;
+        }
+        // The whole container is one program: half of one, after an out of memory kill, helps nobody.
+        Self::limit(&group, "memory.oom.group", "1")?;
+        if let Some(millis) = limits.cpu_millis {
+            Self::limit(&group, "cpu.max", &format!("{} {PERIOD_US}", millis * PERIOD_US / 1000))?;
+        }
+        Self::limit(&group, "pids.max", &limits.pids.to_string())
+    }
+
+    fn entry(&self, group: &str) -> io::Result<Entry> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Entry::Directory(rustix::fs::open(self.group(group), flags, Mode::empty())?))
+    }
+
+    fn oom_killed(&self, group: &str) -> bool {
+        let path = self.group(group).join("memory.events");
+        fs::read_to_string(path).is_ok_and(|text| counter(&text, "oom_kill") > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory that looks like a cgroup2 tree with the given groups.
+    fn tree(groups: &[&str]) -> (tempfile::TempDir, Unified) {
+        let root = tempfile::tempdir().unwrap();
+        for group in ["", "pilotlight", "pilotlight/e1"].iter().chain(groups) {
+            let group = root.path().join(group);
+            fs::create_dir_all(&group).unwrap();
+            fs::write(group.join("cgroup.controllers"), "cpuset cpu memory pids\n").unwrap();
+            fs::write(group.join("cgroup.subtree_control"), "").unwrap();
+        }
+        let unified = Unified { root: root.path().to_owned() };
+        (root, unified)
+    }
+
+    fn mounts(root: &Path) -> String {
+        format!("cgroup2 {} cgroup2 rw,nosuid 0 0\n", root.display())
+    }
+
+    #[test]
+    fn detected_only_with_a_memory_controller() {
+        let (root, _) = tree(&[]);
+        assert!(Unified::detect(&mounts(root.path())).is_some());
+        fs::write(root.path().join("cgroup.controllers"), "hugetlb\n").unwrap();
+        assert!(Unified::detect(&mounts(root.path())).is_none());
+    }
+
+    #[test]
+    fn every_level_hands_its_controllers_down() {
+        let (root, unified) = tree(&[]);
+        unified.prepare("e1").unwrap();
+        for level in ["", "pilotlight", "pilotlight/e1"] {
+            let control = root.path().join(level).join("cgroup.subtree_control");
+            // A plain file keeps the last write only.
+            assert_eq!(fs::read_to_string(control).unwrap(), "+pids");
+        }
+    }
+
+    #[test]
+    fn a_memory_limit_without_its_file_is_an_error() {
+        let (_root, unified) = tree(&[]);
+        let limits = Limits { memory_mib: Some(64), cpu_millis: None, pids: 10 };
+        let failed = unified.create("e1/co-1", &limits).unwrap_err();
+        assert_eq!(failed.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn an_out_of_memory_kill_is_read_from_the_events() {
+        let (root, unified) = tree(&["pilotlight/e1/co-1"]);
+        assert!(!unified.oom_killed("e1/co-1"));
+        let events = root.path().join("pilotlight/e1/co-1/memory.events");
+        fs::write(events, "low 0\noom 1\noom_kill 1\n").unwrap();
+        assert!(unified.oom_killed("e1/co-1"));
+    }
+
+    #[test]
+    fn a_group_is_entered_by_its_directory() {
+        let (_root, unified) = tree(&["pilotlight/e1/co-1"]);
+        assert!(unified.entry("e1/co-1").unwrap().directory().is_some());
+    }
+}

@@ -1,0 +1,288 @@
+//! The server's side: starting the helper process and asking it for containers, from any thread.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use fs_err as fs;
+use rustix::fs::FlockOperation;
+
+use crate::channel::{Channel, MESSAGE_BYTES_MAX, encode};
+use crate::message::{Answer, Given, Reply, Request};
+use crate::{Error, Event, Failure, Fds, Signal, Spec, Started};
+
+/// How long to wait for the answer to a start; the helper itself gives up after 20 s, but others may be before it.
+const START_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long to wait for the helper to be up, and for the answer to a signal.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long the helper of a server that just died may take to clean up and let go of the run directory.
+const LOCK_WITHIN: Duration = Duration::from_secs(10);
+
+/// Events that may wait for their reader. Beyond it the helper waits too.
+const EVENTS_MAX: usize = 4096;
+
+/// How to run the helper.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The server's run directory, below `/run/pilotlight`: its name also names its cgroups. Made if missing, locked
+    /// as long as server or helper live.
+    pub run_dir: PathBuf,
+    /// The state directory, below which the layers and scratch directories are.
+    pub state_dir: PathBuf,
+    /// The helper's executable; `None` is this very one. It is run as `pilotlight sandbox-helper`.
+    pub program: Option<PathBuf>,
+}
+
+impl Options {
+    /// The usual: this executable as its own helper.
+    pub fn new(run_dir: impl Into<PathBuf>, state_dir: impl Into<PathBuf>) -> Options {
+        Options { run_dir: run_dir.into(), state_dir: state_dir.into(), program: None }
+    }
+}
+
+/// A running helper process. Clones speak to the same one; when the last is dropped, or this process ends, the helper
+/// kills every container, cleans up, and ends.
+#[derive(Clone, Debug)]
+pub struct Helper {
+    handle: Arc<Handle>,
+}
+
+/// Closes the channel when the last `Helper` is dropped.
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::SeqCst);
+        self.shared.channel.finish();
+    }
+}
+
+/// What callers and the reading thread share.
+#[derive(Debug)]
+struct Shared {
+    channel: Channel,
+    next: AtomicU64,
+    closing: AtomicBool,
+    waiting: Mutex<Waiting>,
+    /// Rung when the helper is gone.
+    gone: Condvar,
+    pid: u32,
+}
+
+/// The requests without an answer yet.
+#[derive(Debug, Default)]
+struct Waiting {
+    answers: BTreeMap<u64, SyncSender<Result<Answer, Failure>>>,
+    gone: bool,
+}
+
+impl Helper {
+    /// Starts a helper process and waits until it is ready. Events arrive at the receiver in order; read them.
+    pub fn spawn(options: &Options) -> Result<(Helper, Receiver<Event>), Error> {
+        let lock = lock_run_dir(&options.run_dir)?;
+        let program = options.program.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
+        let failed = |source| Error::Spawn { program: program.clone(), source };
+        let (ours, theirs) = Channel::pair().map_err(failed)?;
+        let child = Command::new(&program)
+            .arg0("pilotlight")
+            .arg("sandbox-helper")
+            // The channel is its standard input: passing it needs no unsafe step between fork and exec.
+            .stdin(Stdio::from(theirs.into_fd()))
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(failed)?;
+        let hello = Request::Hello { run_dir: options.run_dir.clone(), state_dir: options.state_dir.clone() };
+        ours.send(&hello, &[lock.as_fd()]).map_err(failed)?;
+
+        let shared = Arc::new(Shared {
+            channel: ours.try_clone().map_err(failed)?,
+            next: AtomicU64::new(1),
+            closing: AtomicBool::new(false),
+            waiting: Mutex::new(Waiting::default()),
+            gone: Condvar::new(),
+            pid: child.id(),
+        });
+        let (ready, is_ready) = sync_channel(1);
+        let (events, receiver) = sync_channel(EVENTS_MAX);
+        let reader = Reader { channel: ours, child, shared: shared.clone(), events };
+        let spawned =
+            std::thread::Builder::new().name("sandbox-events".into()).spawn(move || reader.read(&ready));
+        spawned.map_err(failed)?;
+        let helper = Helper { handle: Arc::new(Handle { shared }) };
+        match is_ready.recv_timeout(ANSWER_WITHIN) {
+            Ok(result) => result.map(|()| (helper, receiver)).map_err(Error::Failed),
+            Err(RecvTimeoutError::Timeout) => Err(Error::Deadline { waited: ANSWER_WITHIN }),
+            Err(RecvTimeoutError::Disconnected) => Err(Error::HelperDied),
+        }
+    }
+
+    /// Makes a container and runs its command; returns when the command has been executed, which is before it has done
+    /// anything. `Event::Exited` follows exactly if this succeeds. Blocks for milliseconds; call it from any thread.
+    pub fn start(&self, spec: &Spec, fds: Fds) -> Result<Started, Error> {
+        spec.check()?;
+        let given = Given { control: fds.control.is_some(), listener: fds.listener.is_some() };
+        let files = [Some(fds.stdout), Some(fds.stderr), fds.control, fds.listener];
+        let files: Vec<OwnedFd> = files.into_iter().flatten().collect();
+        let borrowed: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
+        let request = |number| Request::Start { number, spec: Box::new(spec.clone()), given };
+        match self.ask(&spec.id, request, &borrowed, START_WITHIN)? {
+            Answer::Started { pid, setup, phases, notes } => Ok(Started { pid, setup, phases, notes }),
+            Answer::Signalled => Err(Error::HelperDied),
+        }
+    }
+
+    /// Stops a container in one of two ways. That it has ended already is `Failure::Unknown`.
+    pub fn signal(&self, id: &str, signal: Signal) -> Result<(), Error> {
+        let request = |number| Request::Signal { number, id: id.to_owned(), signal };
+        self.ask(id, request, &[], ANSWER_WITHIN).map(drop)
+    }
+
+    /// Kills every container, whose exits are still reported, and ends the helper; kills the helper itself at the
+    /// deadline. Returns when it is gone.
+    pub fn shutdown(self, deadline: Duration) {
+        let shared = self.handle.shared.clone();
+        shared.closing.store(true, Ordering::SeqCst);
+        shared.channel.finish();
+        let until = Instant::now() + deadline;
+        let mut waiting = shared.lock();
+        while !waiting.gone {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let woken = shared.gone.wait_timeout(waiting, left);
+            waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if !waiting.gone {
+            // The reading thread reaps only after it has marked the helper gone, so the number is still the helper's.
+            let pid = rustix::process::Pid::from_raw(i32::try_from(shared.pid).unwrap_or(0));
+            let _ = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+        }
+    }
+
+    fn ask(
+        &self,
+        id: &str,
+        request: impl FnOnce(u64) -> Request,
+        fds: &[BorrowedFd<'_>],
+        within: Duration,
+    ) -> Result<Answer, Error> {
+        let shared = &self.handle.shared;
+        let number = shared.next.fetch_add(1, Ordering::Relaxed);
+        let bytes = encode(&request(number));
+        if bytes.len() > MESSAGE_BYTES_MAX {
+            return Err(Error::TooLarge { id: id.into(), bytes: bytes.len(), limit: MESSAGE_BYTES_MAX });
+        }
+        let (sender, answer) = sync_channel(1);
+        {
+            let mut waiting = shared.lock();
+            if waiting.gone {
+                return Err(Error::HelperDied);
+            }
+            waiting.answers.insert(number, sender);
+        }
+        if shared.channel.send_bytes(&bytes, fds).is_err() {
+            shared.lock().answers.remove(&number);
+            return Err(Error::HelperDied);
+        }
+        match answer.recv_timeout(within) {
+            Ok(result) => result.map_err(Error::Failed),
+            Err(RecvTimeoutError::Disconnected) => Err(Error::HelperDied),
+            Err(RecvTimeoutError::Timeout) => {
+                shared.lock().answers.remove(&number);
+                Err(Error::Deadline { waited: within })
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing under this lock panics half way.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The thread that reads what the helper says, and reaps it.
+struct Reader {
+    channel: Channel,
+    child: Child,
+    shared: Arc<Shared>,
+    events: SyncSender<Event>,
+}
+
+impl Reader {
+    fn read(mut self, ready: &SyncSender<Result<(), Failure>>) {
+        loop {
+            match self.channel.receive() {
+                Ok(Some((Reply::Ready(result), _))) => drop(ready.send(result)),
+                Ok(Some((Reply::Done { number, result }, _))) => self.answer(number, result),
+                Ok(Some((Reply::Exited { id, status, oom }, _))) => {
+                    // Whoever dropped the receiver does not want to know.
+                    let _ = self.events.send(Event::Exited { id, status, oom });
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::error!("cannot read from the sandbox helper: {error}");
+                    break;
+                }
+            }
+        }
+        let mut waiting = self.shared.lock();
+        waiting.gone = true;
+        // Dropping the senders tells those who wait.
+        waiting.answers.clear();
+        drop(waiting);
+        self.shared.gone.notify_all();
+        if !self.shared.closing.load(Ordering::SeqCst) {
+            let _ = self.events.send(Event::HelperDied);
+        }
+        if let Err(error) = self.child.wait() {
+            tracing::warn!("cannot reap the sandbox helper: {error}");
+        }
+    }
+
+    fn answer(&self, number: u64, result: Result<Answer, Failure>) {
+        let waiter = self.shared.lock().answers.remove(&number);
+        let started = matches!(result, Ok(Answer::Started { .. }));
+        let heard = waiter.is_some_and(|waiter| waiter.send(result).is_ok());
+        if !heard && started {
+            tracing::warn!("a container came up after its start had been given up");
+        }
+    }
+}
+
+/// Makes the run directory and takes its lock, which tells sweeps that its owner lives.
+fn lock_run_dir(run_dir: &Path) -> Result<OwnedFd, Error> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source: io::Error| Error::RunDir { path, source }
+    };
+    fs::create_dir_all(run_dir).map_err(failed(run_dir))?;
+    let path = run_dir.join("lock");
+    let file =
+        fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed(&path))?;
+    let until = Instant::now() + LOCK_WITHIN;
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file.into_file().into()),
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < until => {
+                crate::cgroup::pause(Duration::from_millis(10));
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::Busy { path: run_dir.into() }),
+            Err(error) => return Err(failed(&path)(error.into())),
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The helper: the only process that keeps privileges. Single threaded; one loop over the server's requests, the
+//! reports of each pid 1, and their ends.
+//!
+//! Being single threaded is what lets it fork pid 1s that go on running ordinary Rust (see `init`), and what makes its
+//! mount namespace its own. When the server is gone, for whatever reason, every container goes, then the helper.
+
+mod container;
+mod finish;
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use fs_err as fs;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::channel::Channel;
+use crate::error::Doing;
+use crate::message::{Answer, FromInit, Given, Reply, Request, ToInit};
+use crate::net::{nat, netlink};
+use crate::shell::{self, Workshop};
+use crate::{Failure, Signal, Spec, cgroup, slots, sys, title};
+
+use container::{Container, Phase};
+
+/// How long a container may take from its start until its command runs.
+const START_WITHIN: Duration = Duration::from_secs(20);
+
+/// How soon to try again to remove a cgroup whose processes the kernel is still taking down.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// The body of the hidden subcommand `sandbox-helper`: serves the server at the other end of standard input until that
+/// closes. Exit code 1 when it could not start.
+pub fn helper_main() -> ExitCode {
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("the sandbox helper cannot go on: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve() -> std::io::Result<()> {
+    // Ctrl-C, a closed terminal and a service manager's SIGTERM go to every process; the server decides what they mean.
+    sys::signal::ignore(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGPIPE]);
+    // No terminal to be had through /dev/tty, neither here nor inside.
+    let _ = rustix::process::setsid();
+    let area = title::Area::find();
+    title::set(area, "pl-helper", "pilotlight: helper");
+
+    let server = Channel::from_fd(rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3)?);
+    let null = fs::File::open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    drop(null);
+    let Some((Request::Hello { run_dir, .. }, lock)) = server.receive()? else { return Ok(()) };
+    let workshop = match open_workshop(run_dir, area) {
+        Ok(workshop) => workshop,
+        Err(failure) => return server.send(&Reply::Ready(Err(failure)), &[]),
+    };
+    server.send(&Reply::Ready(Ok(())), &[])?;
+    let mut helper = Helper {
+        server,
+        workshop,
+        containers: BTreeMap::new(),
+        leftover_groups: Vec::new(),
+        _run_dir_lock: lock,
+    };
+    let result = helper.attend();
+    helper.end();
+    result
+}
+
+fn open_workshop(run_dir: PathBuf, title: Option<title::Area>) -> Result<Workshop, Failure> {
+    let cgroups =
+        cgroup::detect().ok_or(rustix::io::Errno::NOSYS).doing("find the memory controller of cgroups")?;
+    cgroups.prepare(&shell::server_name(&run_dir)).doing("make the cgroup of this server")?;
+    for directory in [slots::DIRECTORY, &run_dir.join("scratch").to_string_lossy()] {
+        fs::create_dir_all(directory).doing_at("make", Path::new(directory))?;
+    }
+    nat::set_up().doing("set up the network of containers (nf_tables)")?;
+    let route = netlink::Socket::route().doing("open a netlink socket")?;
+    let stage = shell::stage::Stage::enter(&run_dir.join("stage"))?;
+    // Spread over the slots, so that servers seldom try the same one at the same time.
+    let next_slot = std::process::id().wrapping_mul(97) % slots::COUNT;
+    Ok(Workshop { run_dir, stage, cgroups, route, next_slot, title })
+}
+
+struct Helper {
+    server: Channel,
+    workshop: Workshop,
+    containers: BTreeMap<String, Container>,
+    /// Groups that could not be removed yet.
+    leftover_groups: Vec<String>,
+    /// Held by server and helper alike: the run directory is free when both are gone.
+    _run_dir_lock: Vec<OwnedFd>,
+}
+
+/// What the poll found.
+enum Ready {
+    Server,
+    Report(String),
+    Exit(String),
+}
+
+impl Helper {
+    /// The loop. Returns when the server is gone.
+    fn attend(&mut self) -> std::io::Result<()> {
+        loop {
+            for ready in self.wait()? {
+                match ready {
+                    Ready::Server => match self.server.receive()? {
+                        Some((request, fds)) => self.serve(request, fds)?,
+                        None => return Ok(()),
+                    },
+                    Ready::Report(id) => self.hear(&id)?,
+                    Ready::Exit(id) => self.bury(&id)?,
+                }
+            }
+            self.give_up_slow_starts()?;
+            self.remove_leftover_groups();
+        }
+    }
+
+    fn wait(&self) -> std::io::Result<Vec<Ready>> {
+        let mut fds = vec![PollFd::new(&self.server, PollFlags::IN)];
+        let mut meanings = vec![Ready::Server];
+        for (id, container) in &self.containers {
+            // Reports before exits: a last report is read before its sender is buried.
+            if container.listening {
+                fds.push(PollFd::new(&container.shell.channel, PollFlags::IN));
+                meanings.push(Ready::Report(id.clone()));
+            }
+            fds.push(PollFd::new(&container.shell.pidfd, PollFlags::IN));
+            meanings.push(Ready::Exit(id.clone()));
+        }
+        match poll(&mut fds, self.timeout().as_ref()) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        }
+        let happened: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        Ok(meanings
+            .into_iter()
+            .zip(happened)
+            .filter_map(|(ready, happened)| happened.then_some(ready))
+            .collect())
+    }
+
+    /// Until the earliest deadline of a start or the next try at a leftover; `None` is for ever.
+    fn timeout(&self) -> Option<Timespec> {
+        let starts = self.containers.values().filter_map(Container::deadline);
+        let retry = (!self.leftover_groups.is_empty()).then(|| Instant::now() + RETRY);
+        let next = starts.chain(retry).min()?.saturating_duration_since(Instant::now());
+        Some(Timespec { tv_sec: next.as_secs().cast_signed(), tv_nsec: next.subsec_nanos().into() })
+    }
+
+    fn serve(&mut self, request: Request, fds: Vec<OwnedFd>) -> std::io::Result<()> {
+        match request {
+            Request::Start { number, spec, given } => {
+                if let Err(failure) = self.start(number, *spec, given, &fds) {
+                    return self.answer(number, Err(failure));
+                }
+                // Answered when pid 1 reports that the command runs.
+                Ok(())
+            }
+            Request::Signal { number, id, signal } => {
+                let result = self.signal(&id, signal).map(|()| Answer::Signalled);
+                self.answer(number, result)
+            }
+            Request::Hello { .. } => Ok(()),
+        }
+    }
+
+    fn start(&mut self, number: u64, spec: Spec, given: Given, fds: &[OwnedFd]) -> Result<(), Failure> {
+        let since = Instant::now();
+        spec.check()?;
+        if self.containers.contains_key(&spec.id) {
+            return Err(Failure::Exists { id: spec.id });
+        }
+        let mut notes = Vec::new();
+        let made = shell::make(&mut self.workshop, &spec, &mut notes);
+        let made = made.and_then(|made| shell::run(&made, &spec.command, given, fds).map(|()| made));
+        match made {
+            Ok(shell) => {
+                let phase = Phase::Starting { number, since, ordered: Instant::now(), notes };
+                self.containers.insert(spec.id.clone(), Container::new(shell, &spec, phase));
+                Ok(())
+            }
+            Err(failure) => {
+                self.discard(&spec.id, &spec.scratch);
+                Err(failure)
+            }
+        }
+    }
+
+    fn signal(&mut self, id: &str, signal: Signal) -> Result<(), Failure> {
+        let container = self.containers.get(id).ok_or_else(|| Failure::Unknown { id: id.into() })?;
+        match signal {
+            Signal::Kill => container.kill().doing("kill the container"),
+            Signal::Terminate => {
+                container.shell.channel.send(&ToInit::Terminate, &[]).doing("signal the container")
+            }
+        }
+    }
+
+    /// Reads one report of a pid 1.
+    fn hear(&mut self, id: &str) -> std::io::Result<()> {
+        let Some(container) = self.containers.get_mut(id) else { return Ok(()) };
+        let report = match container.shell.channel.try_receive::<FromInit>() {
+            Ok(Some((report, _))) => report,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(()),
+            // Its exit is on the way.
+            Ok(None) | Err(_) => {
+                container.listening = false;
+                return Ok(());
+            }
+        };
+        match container.hear(report) {
+            Some((number, result)) => self.answer(number, result),
+            None => Ok(()),
+        }
+    }
+
+    fn give_up_slow_starts(&mut self) -> std::io::Result<()> {
+        let now = Instant::now();
+        let slow =
+            self.containers.values_mut().filter(|container| container.deadline().is_some_and(|at| at <= now));
+        let failure = Failure::Slow { seconds: START_WITHIN.as_secs() };
+        let numbers: Vec<u64> = slow.filter_map(|container| container.give_up(failure.clone())).collect();
+        numbers.into_iter().try_for_each(|number| self.answer(number, Err(failure.clone())))
+    }
+
+    fn answer(&self, number: u64, result: Result<Answer, Failure>) -> std::io::Result<()> {
+        self.server.send(&Reply::Done { number, result }, &[])
+    }
+}

@@ -1,0 +1,109 @@
+//! What the helper knows of one container, and how far its start has come.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::START_WITHIN;
+use crate::message::{Answer, FromInit};
+use crate::shell::Shell;
+use crate::{ExitStatus, Failure, Spec};
+
+/// A container from its clone until it is buried.
+pub(super) struct Container {
+    pub(super) shell: Shell,
+    pub(super) scratch: PathBuf,
+    pub(super) keep_upper: Option<PathBuf>,
+    pub(super) phase: Phase,
+    /// Whether its channel may still bring something.
+    pub(super) listening: bool,
+}
+
+/// How far it is.
+pub(super) enum Phase {
+    /// The server waits for the answer to request `number`.
+    Starting { number: u64, since: Instant, ordered: Instant, notes: Vec<String> },
+    /// The command runs; the server will hear of its end.
+    Running,
+    /// The command ended so; pid 1 is about to.
+    Ended(ExitStatus),
+    /// The start failed and was answered; its end is of interest to nobody.
+    Failed,
+}
+
+impl Container {
+    pub(super) fn new(shell: Shell, spec: &Spec, phase: Phase) -> Container {
+        let (scratch, keep_upper) = (spec.scratch.clone(), spec.keep_upper.clone());
+        Container { shell, scratch, keep_upper, phase, listening: true }
+    }
+
+    /// When the start is given up.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Starting { since, .. } => Some(since + START_WITHIN),
+            _ => None,
+        }
+    }
+
+    /// Moves on by a report of pid 1. What to answer to which request, if something.
+    pub(super) fn hear(&mut self, report: FromInit) -> Option<(u64, Result<Answer, Failure>)> {
+        match report {
+            FromInit::Made { took } => {
+                self.shell.phases.shell = took;
+                None
+            }
+            FromInit::Running => {
+                let Phase::Starting { number, since, ordered, notes } =
+                    std::mem::replace(&mut self.phase, Phase::Running)
+                else {
+                    return None;
+                };
+                self.shell.phases.run = ordered.elapsed().saturating_sub(self.shell.phases.shell);
+                let (pid, phases, setup) = (self.shell.pid, self.shell.phases, since.elapsed());
+                Some((number, Ok(Answer::Started { pid, setup, phases, notes })))
+            }
+            FromInit::Ended(status) => {
+                self.phase = Phase::Ended(status);
+                None
+            }
+            FromInit::Failed(failure) => self.give_up(failure.clone()).map(|number| (number, Err(failure))),
+        }
+    }
+
+    /// Ends a start that failed. The number of the request that waits for it, if one does.
+    pub(super) fn give_up(&mut self, failure: Failure) -> Option<u64> {
+        // The process may be gone already.
+        let _ = self.kill();
+        match std::mem::replace(&mut self.phase, Phase::Failed) {
+            Phase::Starting { number, .. } => Some(number),
+            phase => {
+                tracing::warn!("pid 1 failed after its start: {failure}");
+                self.phase = phase;
+                None
+            }
+        }
+    }
+
+    /// Kills pid 1, and with it all of its namespace.
+    pub(super) fn kill(&self) -> io::Result<()> {
+        match rustix::process::pidfd_send_signal(&self.shell.pidfd, rustix::process::Signal::KILL) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes pid 1 off the process table and says how it ended. Blocks until it has.
+    pub(super) fn reap(&self) -> ExitStatus {
+        let id = rustix::process::WaitId::PidFd(self.shell.pidfd.as_fd());
+        let ended = rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED).ok().flatten();
+        let code = ended.as_ref().and_then(rustix::process::WaitIdStatus::exit_status).map(ExitStatus::Code);
+        let signal = || {
+            ended.as_ref().and_then(rustix::process::WaitIdStatus::terminating_signal).map(ExitStatus::Signal)
+        };
+        code.or_else(signal).unwrap_or(ExitStatus::Signal(libc::SIGKILL))
+    }
+
+    /// From the end of pid 1 until now nothing may take longer than this before others are served again.
+    pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+}

@@ -1,0 +1,82 @@
+//! Giving up rights, in the only order that works: ids first, while there are capabilities; the filter last.
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
+use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets, Gid, Uid};
+
+use crate::error::Doing;
+use crate::{Failure, seccomp, sys};
+
+/// What build steps keep, all of it inside their user namespace only: apt, dpkg and pip change owners and modes, read
+/// what they may not, and drop to users of their own.
+const BUILD: CapabilitySet = CapabilitySet::CHOWN
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::FSETID)
+    .union(CapabilitySet::KILL)
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::SETUID)
+    .union(CapabilitySet::SETFCAP);
+
+/// Open files per process: what most distributions give a service.
+const FILES_MAX: u64 = 65_536;
+
+/// Becomes uid and gid 0 of the user namespace, which are ids of the slot on the host. The maps are written by now.
+pub(super) fn become_root() -> Result<(), Failure> {
+    rustix::thread::set_thread_groups(&[]).doing("drop the groups")?;
+    rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)
+        .doing("become the container's group")?;
+    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)
+        .doing("become the container's root")?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    Ok(())
+}
+
+/// Drops every capability (but those of build steps), forbids new ones, and installs the system call filter.
+pub(super) fn give_up_rights(build: bool) -> Result<(), Failure> {
+    let keep = if build { BUILD } else { CapabilitySet::empty() };
+    limit_resources()?;
+    for capability in all_capabilities().difference(keep).iter() {
+        let dropped = rustix::thread::remove_capability_from_bounding_set(capability);
+        dropped.doing("drop capabilities from the bounding set")?;
+    }
+    rustix::thread::clear_ambient_capability_set().doing("clear the ambient capabilities")?;
+    if !build {
+        // Root is a user like any other from here on: an exec gives it nothing.
+        let bits = CapabilitiesSecureBits::NO_ROOT
+            | CapabilitiesSecureBits::NO_ROOT_LOCKED
+            | CapabilitiesSecureBits::NO_SETUID_FIXUP
+            | CapabilitiesSecureBits::NO_SETUID_FIXUP_LOCKED
+            | CapabilitiesSecureBits::KEEP_CAPS_LOCKED
+            | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE
+            | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE_LOCKED;
+        rustix::thread::set_capabilities_secure_bits(bits).doing("lock the secure bits")?;
+    }
+    let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
+    rustix::thread::set_capabilities(None, sets).doing("drop capabilities")?;
+    rustix::thread::set_no_new_privs(true).doing("forbid new privileges")?;
+    // This memory is a copy of the helper's, with the environments of other containers in it. Without this flag, a
+    // command (of the same uid) could read it through ptrace or /proc/1/mem.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .doing("hide the memory of pid 1")?;
+    // Set now since every change of ids clears it. A helper that died before is noticed at the next read.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).doing("tie pid 1 to the helper")?;
+    sys::seccomp::install(&seccomp::filter()).doing("install the system call filter")
+}
+
+fn limit_resources() -> Result<(), Failure> {
+    let files = rustix::process::getrlimit(Resource::Nofile);
+    let most = files.maximum.map_or(FILES_MAX, |maximum| maximum.min(FILES_MAX));
+    let limits = [
+        (Resource::Nofile, Rlimit { current: Some(most), maximum: Some(most) }),
+        (Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }),
+    ];
+    for (resource, limit) in limits {
+        rustix::process::setrlimit(resource, limit).doing("limit open files and core dumps")?;
+    }
+    Ok(())
+}
+
+/// Those this kernel knows: in a fresh user namespace the permitted set holds exactly them.
+fn all_capabilities() -> CapabilitySet {
+    rustix::thread::capabilities(None).map_or(CapabilitySet::all(), |sets| sets.permitted)
+}

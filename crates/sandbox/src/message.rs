@@ -1,0 +1,105 @@
+//! The messages between server, helper and pid 1. Private to this crate: all three are the same executable.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Command, ExitStatus, Failure, Phases, Signal, Spec};
+
+/// Server to helper. Every request but `Hello` is answered by `Reply::Done` with its number.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// First of all, with the lock file of the run directory.
+    Hello {
+        run_dir: PathBuf,
+        state_dir: PathBuf,
+    },
+    /// With stdout, stderr, then control and listener where `given` says so.
+    Start {
+        number: u64,
+        spec: Box<Spec>,
+        given: Given,
+    },
+    Signal {
+        number: u64,
+        id: String,
+        signal: Signal,
+    },
+}
+
+/// Which of the optional descriptors come with a command.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Given {
+    pub(crate) control: bool,
+    pub(crate) listener: bool,
+}
+
+/// Helper to server.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Reply {
+    /// The answer to `Hello`.
+    Ready(Result<(), Failure>),
+    Done {
+        number: u64,
+        result: Result<Answer, Failure>,
+    },
+    Exited {
+        id: String,
+        status: ExitStatus,
+        oom: bool,
+    },
+}
+
+/// What a request that went well gives.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    Started { pid: i32, setup: Duration, phases: Phases, notes: Vec<String> },
+    Signalled,
+}
+
+/// Helper to pid 1.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToInit {
+    /// Builds the empty container, with the overlay, `/dev` and the binds as descriptors.
+    Make(Make),
+    /// Runs the command, with stdout, stderr, control, listener as descriptors.
+    Run { command: Command, given: Given },
+    /// SIGTERM for the command.
+    Terminate,
+}
+
+/// How pid 1 furnishes the container.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Make {
+    pub(crate) title: String,
+    pub(crate) hostname: String,
+    pub(crate) binds: Vec<Target>,
+    pub(crate) address: Option<Address>,
+    pub(crate) build: bool,
+}
+
+/// Where a bind goes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Target {
+    pub(crate) path: PathBuf,
+    pub(crate) directory: bool,
+}
+
+/// The container's end of its link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Address {
+    pub(crate) inside: Ipv4Addr,
+    pub(crate) gateway: Ipv4Addr,
+    pub(crate) prefix: u8,
+}
+
+/// Pid 1 to helper, in this order, `Failed` instead of any.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum FromInit {
+    Made { took: Duration },
+    Running,
+    Ended(ExitStatus),
+    Failed(Failure),
+}

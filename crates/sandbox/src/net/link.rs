@@ -1,0 +1,109 @@
+//! Links: the pair between host and container, its addresses and the default route.
+
+use std::io;
+use std::net::Ipv4Addr;
+
+use super::netlink::{ACK, Batch, CREATE, EXCLUSIVE, Socket};
+use super::{GROUP, address, host_end};
+use crate::message::Address;
+
+/// The host ends get these numbers plus their slot: known before they exist, so that one batch makes and configures
+/// them, and far from what the kernel counts up to by itself.
+const FIRST_INDEX: u32 = 0x0070_0000;
+
+/// The container's end is always the second link of its namespace.
+const INSIDE_INDEX: u32 = 2;
+
+const LOOPBACK_INDEX: u32 = 1;
+
+/// From `<linux/veth.h>` and `<linux/if_link.h>`; not in `libc`.
+const VETH_INFO_PEER: u16 = 1;
+
+/// Makes the pair of a slot: `pl<n>h` here, configured and up, and `eth0` in the network namespace of `pid`.
+pub(crate) fn make(socket: &Socket, slot: u32, pid: i32) -> io::Result<()> {
+    match try_make(socket, slot, pid) {
+        // The slot's last container is dead, but the kernel has not taken its link away yet.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            remove(socket, &host_end(slot))?;
+            try_make(socket, slot, pid)
+        }
+        result => result,
+    }
+}
+
+fn try_make(socket: &Socket, slot: u32, pid: i32) -> io::Result<()> {
+    let Address { gateway, prefix, .. } = address(slot);
+    let index = FIRST_INDEX + slot;
+    let mut batch = Batch::default();
+    batch.add(libc::RTM_NEWLINK, ACK | CREATE | EXCLUSIVE, &link(index, true), |attributes| {
+        attributes.text(libc::IFLA_IFNAME, &host_end(slot));
+        attributes.number(libc::IFLA_GROUP, GROUP);
+        attributes.nest(libc::IFLA_LINKINFO, |attributes| {
+            attributes.text(libc::IFLA_INFO_KIND, "veth");
+            attributes.nest(libc::IFLA_INFO_DATA, |attributes| {
+                attributes.nest_with_head(VETH_INFO_PEER, &link(INSIDE_INDEX, false), |attributes| {
+                    attributes.text(libc::IFLA_IFNAME, "eth0");
+                    attributes.number(libc::IFLA_NET_NS_PID, pid.cast_unsigned());
+                });
+            });
+        });
+    });
+    add_address(&mut batch, index, gateway, prefix);
+    socket.send(&batch)
+}
+
+/// Configures the namespace the caller is in: loopback, and the container's end where it has one.
+pub(crate) fn configure(socket: &Socket, own: Option<Address>) -> io::Result<()> {
+    let mut batch = Batch::default();
+    batch.add(libc::RTM_NEWLINK, ACK, &link(LOOPBACK_INDEX, true), |_| {});
+    if let Some(Address { inside, gateway, prefix }) = own {
+        add_address(&mut batch, INSIDE_INDEX, inside, prefix);
+        batch.add(libc::RTM_NEWLINK, ACK, &link(INSIDE_INDEX, true), |_| {});
+        batch.add(libc::RTM_NEWROUTE, ACK | CREATE, &default_route(), |attributes| {
+            attributes.put(libc::RTA_GATEWAY, &gateway.octets());
+            attributes.number(libc::RTA_OIF, INSIDE_INDEX);
+        });
+    }
+    socket.send(&batch)
+}
+
+/// Removes a link of the caller's namespace. That it does not exist is fine.
+pub(crate) fn remove(socket: &Socket, name: &str) -> io::Result<()> {
+    let mut batch = Batch::default();
+    batch.add(libc::RTM_DELLINK, ACK, &link(0, false), |attributes| attributes.text(libc::IFLA_IFNAME, name));
+    match socket.send(&batch) {
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
+        result => result,
+    }
+}
+
+fn add_address(batch: &mut Batch, index: u32, address: Ipv4Addr, prefix: u8) {
+    // struct ifaddrmsg: family, prefix length, flags, scope, index.
+    let mut head = vec![libc::AF_INET as u8, prefix, 0, 0];
+    head.extend(index.to_ne_bytes());
+    batch.add(libc::RTM_NEWADDR, ACK | CREATE, &head, |attributes| {
+        attributes.put(libc::IFA_LOCAL, &address.octets());
+        attributes.put(libc::IFA_ADDRESS, &address.octets());
+    });
+}
+
+/// struct ifinfomsg: family, padding, type, index, flags, mask of flags to change.
+fn link(index: u32, up: bool) -> [u8; 16] {
+    let up = if up { libc::IFF_UP } else { 0 };
+    let mut bytes = [0; 16];
+    bytes[4..8].copy_from_slice(&index.to_ne_bytes());
+    bytes[8..12].copy_from_slice(&up.to_ne_bytes());
+    bytes[12..16].copy_from_slice(&up.to_ne_bytes());
+    bytes
+}
+
+/// struct rtmsg: family, lengths of destination and source, tos, table, protocol, scope, type, flags.
+fn default_route() -> [u8; 12] {
+    let mut bytes = [0; 12];
+    bytes[0] = libc::AF_INET as u8;
+    bytes[4] = libc::RT_TABLE_MAIN;
+    bytes[5] = libc::RTPROT_STATIC;
+    bytes[6] = libc::RT_SCOPE_UNIVERSE;
+    bytes[7] = libc::RTN_UNICAST;
+    bytes
+}

@@ -1,0 +1,67 @@
+//! The filter is run here as the kernel would run it.
+
+use super::*;
+
+/// The verdict for one call with its first two arguments.
+fn verdict(architecture: u32, number: u32, arguments: [u32; 2]) -> u32 {
+    let word = |at: u32| match at {
+        NUMBER_AT => number,
+        ARCHITECTURE_AT => architecture,
+        16 => arguments[0],
+        24 => arguments[1],
+        _ => panic!("no word at {at}"),
+    };
+    let program = filter();
+    let (mut at, mut value) = (0, 0);
+    loop {
+        let Instruction { code, jt, jf, k } = program[at];
+        at += 1;
+        match u32::from(code) {
+            LOAD => value = word(k),
+            RETURN => return k,
+            IF_EQUAL => at += usize::from(if value == k { jt } else { jf }),
+            IF_ANY_BIT => at += usize::from(if value & k != 0 { jt } else { jf }),
+            code => panic!("no operation {code}"),
+        }
+    }
+}
+
+fn call(number: libc::c_long, arguments: [u32; 2]) -> u32 {
+    verdict(ARCHITECTURE, u32::try_from(number).unwrap(), arguments)
+}
+
+#[test]
+fn ordinary_calls_pass() {
+    for number in [libc::SYS_read, libc::SYS_openat, libc::SYS_execve, libc::SYS_socket, libc::SYS_chown] {
+        assert_eq!(call(number, [0, 0]), libc::SECCOMP_RET_ALLOW);
+    }
+}
+
+#[test]
+fn every_rule_of_the_table_refuses() {
+    for rule in RULES {
+        let arguments = match rule.when {
+            When::Always => [0, 0],
+            When::AnyBit { bits, .. } => [1 << bits.trailing_zeros(), 0],
+            When::NoneOf { .. } => [0x4_0000, 0],
+            When::Is { value, .. } => [0, value],
+        };
+        assert_eq!(call(rule.call, arguments), errno(rule.errno), "call {}", rule.call);
+    }
+}
+
+#[test]
+fn conditions_let_the_harmless_uses_pass() {
+    let thread = (libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_THREAD).cast_unsigned();
+    assert_eq!(call(libc::SYS_clone, [thread, 0]), libc::SECCOMP_RET_ALLOW);
+    assert_eq!(call(libc::SYS_personality, [PERSONALITY_QUERY, 0]), libc::SECCOMP_RET_ALLOW);
+    assert_eq!(call(libc::SYS_personality, [0, 0]), libc::SECCOMP_RET_ALLOW);
+    assert_eq!(call(libc::SYS_ioctl, [0, libc::TIOCGWINSZ as u32]), libc::SECCOMP_RET_ALLOW);
+}
+
+#[test]
+fn other_architectures_do_not_run() {
+    assert_eq!(verdict(3, 0, [0, 0]), libc::SECCOMP_RET_KILL_PROCESS);
+    #[cfg(target_arch = "x86_64")]
+    assert_eq!(call(libc::SYS_mount | libc::c_long::from(X32), [0, 0]), errno(libc::ENOSYS));
+}

@@ -1,0 +1,166 @@
+//! A shell: an idle, empty container with its pid 1 waiting for orders. `make` builds one, `run` gives it a command.
+//!
+//! The two are apart so that shells can be made ahead of the requests that need them.
+
+pub(crate) mod stage;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use fs_err as fs;
+
+use crate::channel::Channel;
+use crate::error::Doing;
+use crate::message::{Given, Make, Target, ToInit};
+use crate::net::{self, netlink};
+use crate::slots::{self, Slot};
+use crate::sys::process::Forked;
+use crate::{Command, Failure, Network, Phases, Spec, cgroup, init, sys};
+
+/// What the helper has at hand for making shells.
+pub(crate) struct Workshop {
+    pub(crate) run_dir: PathBuf,
+    pub(crate) stage: stage::Stage,
+    pub(crate) cgroups: Box<dyn cgroup::Backend>,
+    pub(crate) route: netlink::Socket,
+    /// Where the next search for a slot begins.
+    pub(crate) next_slot: u32,
+    /// Where this process's argument bytes are, for naming its children in `ps`.
+    pub(crate) title: Option<crate::title::Area>,
+}
+
+/// A container's pid 1 and all that belongs to it. Dropping it frees the slot and nothing else.
+pub(crate) struct Shell {
+    pub(crate) pid: i32,
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) channel: Channel,
+    pub(crate) slot: Slot,
+    pub(crate) phases: Phases,
+}
+
+/// The group of a container, below the home of all groups.
+pub(crate) fn group(run_dir: &Path, id: &str) -> String {
+    format!("{}/{id}", server_name(run_dir))
+}
+
+/// The name under which a server's containers are grouped.
+pub(crate) fn server_name(run_dir: &Path) -> String {
+    run_dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Where the run directory records the scratch directory of a container: a symbolic link to it.
+pub(crate) fn scratch_record(run_dir: &Path, id: &str) -> PathBuf {
+    run_dir.join("scratch").join(id)
+}
+
+/// Builds a shell and orders its pid 1 to furnish itself; `FromInit::Made` says when it has. On failure everything
+/// made so far is left for the caller's `helper::clean`.
+pub(crate) fn make(workshop: &mut Workshop, spec: &Spec, notes: &mut Vec<String>) -> Result<Shell, Failure> {
+    let mut phases = Phases::default();
+    let mut clock = Instant::now();
+    let mut lap = |field: &mut std::time::Duration| {
+        *field = clock.elapsed();
+        clock = Instant::now();
+    };
+
+    let slot = slots::take(Path::new(slots::DIRECTORY), workshop.next_slot)?;
+    workshop.next_slot = (slot.number + 1) % slots::COUNT;
+    let group = group(&workshop.run_dir, &spec.id);
+    workshop.cgroups.create(&group, &spec.limits).doing("make the container's cgroup with its limits")?;
+    let entry = workshop.cgroups.entry(&group).doing("open the container's cgroup")?;
+    lap(&mut phases.limits);
+
+    let (channel, theirs) = Channel::pair().doing("make a channel for pid 1")?;
+    let cloned = sys::process::clone_into_namespaces(entry.directory());
+    let (pid, pidfd) = match cloned.doing("clone pid 1 into its namespaces")? {
+        Forked::Child => init::run(theirs, entry, workshop.title),
+        Forked::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    drop((theirs, entry));
+    // From here on the owner of the returned shell kills what was cloned; until it is returned this guard does.
+    let guard = KillOnDrop(&pidfd);
+    map_ids(pid, slot.first_id())?;
+    lap(&mut phases.process);
+
+    make_scratch(&workshop.run_dir, spec, slot.first_id())?;
+    let namespace = format!("/proc/{pid}/ns/user");
+    let namespace = fs::File::open(namespace).doing("open the container's user namespace")?;
+    let mounts = workshop.stage.mount(spec, namespace.as_fd(), notes)?;
+    lap(&mut phases.mounts);
+
+    let address = match spec.network {
+        Network::Outbound => {
+            net::link::make(&workshop.route, slot.number, pid).doing("make the container's link")?;
+            Some(net::address(slot.number))
+        }
+        Network::None => None,
+    };
+    lap(&mut phases.network);
+
+    let order = Make {
+        title: spec.id.clone(),
+        hostname: spec.hostname.clone(),
+        binds: targets(spec, &mounts),
+        address,
+        build: spec.keep_upper.is_some(),
+    };
+    let fds: Vec<BorrowedFd<'_>> = [&mounts.overlay, &mounts.dev]
+        .into_iter()
+        .chain(mounts.binds.iter().map(|bind| &bind.tree))
+        .map(AsFd::as_fd)
+        .collect();
+    channel.send(&ToInit::Make(order), &fds).doing("give pid 1 its orders")?;
+    std::mem::forget(guard);
+    Ok(Shell { pid, pidfd, channel, slot, phases })
+}
+
+/// Orders a shell to run a command with stdout, stderr, control and listener, as `given`.
+pub(crate) fn run(shell: &Shell, command: &Command, given: Given, fds: &[OwnedFd]) -> Result<(), Failure> {
+    let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
+    let order = ToInit::Run { command: command.clone(), given };
+    shell.channel.send(&order, &fds).doing("give pid 1 its command")
+}
+
+fn targets(spec: &Spec, mounts: &stage::Mounts) -> Vec<Target> {
+    let pairs = spec.binds.iter().zip(&mounts.binds);
+    pairs.map(|(bind, made)| Target { path: bind.target.clone(), directory: made.directory }).collect()
+}
+
+/// Writes both maps: the container's ids 0 to 65535 are the slot's range. user_namespaces(7)
+fn map_ids(pid: i32, first: u32) -> Result<(), Failure> {
+    let map = format!("0 {first} {}", slots::IDS);
+    for file in ["uid_map", "gid_map"] {
+        let path = PathBuf::from(format!("/proc/{pid}/{file}"));
+        fs::write(&path, &map).doing_at("map the container's ids", &path)?;
+    }
+    // Under memory pressure of the whole machine containers go before the server does. Only advice to the kernel.
+    let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), "300");
+    Ok(())
+}
+
+fn make_scratch(run_dir: &Path, spec: &Spec, owner: u32) -> Result<(), Failure> {
+    let record = scratch_record(run_dir, &spec.id);
+    // The record comes first: a crash between the two leaves a record without directory, never the reverse.
+    fs::os::unix::fs::symlink(&spec.scratch, &record).doing_at("record the scratch directory", &record)?;
+    fs::create_dir(&spec.scratch).doing_at("make the scratch directory", &spec.scratch)?;
+    for part in ["upper", "work"] {
+        let path = spec.scratch.join(part);
+        fs::create_dir(&path).doing_at("make the scratch directory", &path)?;
+        let mode = rustix::fs::Mode::from_raw_mode(0o755);
+        rustix::fs::chmod(&path, mode).doing_at("set the mode of", &path)?;
+        fs::os::unix::fs::lchown(&path, Some(owner), Some(owner)).doing_at("give the container", &path)?;
+    }
+    Ok(())
+}
+
+/// Kills the process unless forgotten.
+struct KillOnDrop<'fd>(&'fd OwnedFd);
+
+impl Drop for KillOnDrop<'_> {
+    fn drop(&mut self) {
+        let _ = rustix::process::pidfd_send_signal(self.0, rustix::process::Signal::KILL);
+        let id = rustix::process::WaitId::PidFd(self.0.as_fd());
+        let _ = rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED);
+    }
+}

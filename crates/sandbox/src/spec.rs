@@ -1,0 +1,191 @@
+//! What a caller says about a container: file system, network, limits, command.
+
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Failure;
+
+/// A container to be started. Plain data; the descriptors travel apart, in [`Fds`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Spec {
+    /// `co-…`; never reused. Letters, digits, `-` and `_` only: it becomes a file name.
+    pub id: String,
+    /// What `hostname` says inside.
+    pub hostname: String,
+    /// Directory for the overlay's upper and work directories. Made and removed by the helper; its parent exists.
+    pub scratch: PathBuf,
+    /// Layers, topmost first. Owners on disk are the image's own ids (0 is root).
+    pub lowers: Vec<PathBuf>,
+    /// Directories and files of the host to show inside.
+    pub binds: Vec<Bind>,
+    /// What it can reach.
+    pub network: Network,
+    /// What it may use.
+    pub limits: Limits,
+    /// What runs in it.
+    pub command: Command,
+    /// For build steps: on exit code 0 the upper directory, owners shifted back to the image's ids, is moved here.
+    /// Such a container also keeps the capabilities that package managers need (see [`crate`]).
+    pub keep_upper: Option<PathBuf>,
+}
+
+/// One path of the host shown inside a container, always without set-uid bits and devices.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Bind {
+    /// On the host.
+    pub source: PathBuf,
+    /// Inside; made if it does not exist.
+    pub target: PathBuf,
+    /// Whether the container may write to it.
+    pub writable: bool,
+}
+
+/// What a container can reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Network {
+    /// Connections to elsewhere through NAT; neither other containers nor the host itself.
+    Outbound,
+    /// Only its own loopback.
+    None,
+}
+
+/// What a container may use; `None` is no limit.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Limits {
+    /// Memory in MiB, swap included.
+    pub memory_mib: Option<u64>,
+    /// Thousandths of one CPU.
+    pub cpu_millis: Option<u64>,
+    /// Processes and threads.
+    pub pids: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { memory_mib: None, cpu_millis: None, pids: 4096 }
+    }
+}
+
+/// A program to run, as root of the container.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Command {
+    /// Program and arguments. A program without `/` is looked up in the `PATH` of `env`.
+    pub argv: Vec<String>,
+    /// The whole environment.
+    pub env: Vec<(String, String)>,
+    /// Directory to start in; must exist inside.
+    pub cwd: PathBuf,
+}
+
+/// The files a command gets: 1 and 2, and 3 and 4 where given. Its standard input is `/dev/null`.
+#[derive(Debug)]
+pub struct Fds {
+    /// Descriptor 3: the runner's protocol.
+    pub control: Option<OwnedFd>,
+    /// Descriptor 4: the listening socket of the app.
+    pub listener: Option<OwnedFd>,
+    /// Descriptor 1.
+    pub stdout: OwnedFd,
+    /// Descriptor 2.
+    pub stderr: OwnedFd,
+}
+
+impl Spec {
+    /// Refuses what can be known to be wrong without looking at the machine.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let invalid = |what: &str| Err(Failure::Invalid { id: self.id.clone(), what: what.into() });
+        if !is_file_name(&self.id) {
+            return invalid("the id is not 1 to 64 letters, digits, - and _");
+        }
+        if self.hostname.is_empty() || self.hostname.len() > 64 {
+            return invalid("the host name is not 1 to 64 bytes long");
+        }
+        if self.lowers.is_empty() {
+            return invalid("there is no layer");
+        }
+        // The option string of an overlay mount is one page; a lower costs at most 8 bytes of it.
+        if self.lowers.len() > 200 {
+            return invalid("there are more than 200 layers");
+        }
+        // One message carries the descriptors of all binds, and the kernel allows 253 (SCM_MAX_FD).
+        if self.binds.len() > 200 {
+            return invalid("there are more than 200 binds");
+        }
+        let on_host = self.lowers.iter().chain(self.binds.iter().map(|bind| &bind.source));
+        let paths = on_host.chain([&self.scratch]).chain(&self.keep_upper);
+        if paths.clone().any(|path| !path.is_absolute()) {
+            return invalid("a path of the host is not absolute");
+        }
+        if self.binds.iter().any(|bind| !is_clean(&bind.target)) || !self.command.cwd.is_absolute() {
+            return invalid("a path of the container is not absolute, or has ..");
+        }
+        if self.command.argv.is_empty() {
+            return invalid("the command is empty");
+        }
+        let strings = self.command.env.iter().flat_map(|(name, value)| [name, value]);
+        if strings.chain(&self.command.argv).any(|text| text.contains('\0')) {
+            return invalid("the command or its environment contains a NUL");
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn is_file_name(id: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    !id.is_empty() && id.len() <= 64 && id.chars().all(legal)
+}
+
+fn is_clean(path: &Path) -> bool {
+    let mut parts = path.components();
+    parts.next() == Some(Component::RootDir)
+        && path != Path::new("/")
+        && parts.all(|part| matches!(part, Component::Normal(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> Spec {
+        Spec {
+            id: "co-1".into(),
+            hostname: "h".into(),
+            scratch: "/s".into(),
+            lowers: vec!["/l".into()],
+            binds: vec![],
+            network: Network::None,
+            limits: Limits::default(),
+            command: Command { argv: vec!["true".into()], env: vec![], cwd: "/".into() },
+            keep_upper: None,
+        }
+    }
+
+    #[test]
+    fn a_plain_spec_passes() {
+        spec().check().unwrap();
+    }
+
+    #[test]
+    fn ids_become_file_names_and_must_look_like_it() {
+        for id in ["", "..", "a/b", "co 1", &"a".repeat(65)] {
+            let spec = Spec { id: id.into(), ..spec() };
+            assert!(spec.check().is_err(), "{id:?}");
+        }
+    }
+
+    #[test]
+    fn targets_of_binds_stay_inside() {
+        for target in ["/", "usr", "/a/../b", "/a/.."] {
+            let bind = Bind { source: "/usr".into(), target: target.into(), writable: false };
+            assert!(Spec { binds: vec![bind], ..spec() }.check().is_err(), "{target}");
+        }
+    }
+
+    #[test]
+    fn nul_bytes_are_refused_before_they_reach_exec() {
+        let command = Command { argv: vec!["a\0b".into()], env: vec![], cwd: "/".into() };
+        assert!(Spec { command, ..spec() }.check().is_err());
+    }
+}

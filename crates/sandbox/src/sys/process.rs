@@ -1,0 +1,97 @@
+//! Making processes: clone into namespaces, fork, unshare, and leaving without unwinding.
+//!
+//! The helper and everything cloned from it are single threaded. That is what makes ordinary Rust legal after these
+//! forks: no other thread can have held an allocator or stdio lock at the moment of the copy.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// Which side of a fork this is.
+pub(crate) enum Forked {
+    Child,
+    Parent { pid: i32, pidfd: OwnedFd },
+}
+
+/// The namespaces of a container. The cgroup namespace comes later, once the process is in its cgroup.
+const NAMESPACES: i32 = libc::CLONE_NEWUSER
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWNS;
+
+/// From `<linux/sched.h>`; the constant in `libc` has too few bits.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Forks this process into fresh namespaces as their pid 1; with `cgroup`, directly into that v2 cgroup.
+pub(crate) fn clone_into_namespaces(cgroup: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
+    clone3(NAMESPACES.cast_unsigned().into(), cgroup)
+}
+
+/// Forks this process.
+pub(crate) fn fork() -> io::Result<Forked> {
+    // clone(2) by the C library rather than clone3, which the containers' own filter answers with ENOSYS.
+    // JUSTIFICATION: fork has no safe wrapper, since threads and locks do not survive it.
+    // SAFETY: the calling process is single threaded (see the module's text), so the child's memory is consistent.
+    let pid = unsafe { libc::fork() };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Forked::Child),
+        pid => {
+            let id = rustix::process::Pid::from_raw(pid).ok_or(io::ErrorKind::NotFound)?;
+            let pidfd = rustix::process::pidfd_open(id, rustix::process::PidfdFlags::empty())?;
+            Ok(Forked::Parent { pid, pidfd })
+        }
+    }
+}
+
+/// Leaves the process at once: no destructor, no exit handler, nothing of the parent's copied state is touched.
+pub(crate) fn exit_now(code: i32) -> ! {
+    // JUSTIFICATION: `std::process::exit` runs exit handlers that belong to the parent of a fork.
+    // SAFETY: takes an integer and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Gives the calling, single-threaded process a mount namespace of its own.
+pub(crate) fn unshare_mounts() -> io::Result<()> {
+    unshare(rustix::thread::UnshareFlags::NEWNS)
+}
+
+/// Makes the calling process's cgroups the roots of what it can see.
+pub(crate) fn unshare_cgroups() -> io::Result<()> {
+    unshare(rustix::thread::UnshareFlags::NEWCGROUP)
+}
+
+fn unshare(flags: rustix::thread::UnshareFlags) -> io::Result<()> {
+    // JUSTIFICATION: the wrapper is unsafe because CLONE_FILES would detach descriptors from their owners' thread.
+    // SAFETY: the flags given here concern mounts and cgroups only, never the descriptor table.
+    unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(io::Error::from)
+}
+
+fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
+    let mut pidfd: RawFd = -1;
+    // JUSTIFICATION: the C struct has no constructor.
+    // SAFETY: clone_args is integers only, for which all-zero is a value.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = flags | u64::from(libc::CLONE_PIDFD.cast_unsigned());
+    args.pidfd = (&raw mut pidfd) as u64;
+    args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = u64::try_from(cgroup.as_raw_fd()).unwrap_or(0);
+    }
+    // JUSTIFICATION: no safe wrapper exists; the C library has none at all for clone3.
+    // SAFETY: without CLONE_VM and with a null stack this behaves as fork: the child gets a copy of the memory and
+    // returns here on its copy of the stack. `args` and `pidfd` outlive the call. The process is single threaded.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Forked::Child),
+        pid => {
+            // JUSTIFICATION: the kernel hands the descriptor over as a number.
+            // SAFETY: clone3 succeeded in the parent, so it stored a fresh descriptor that nobody else owns.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Forked::Parent { pid: i32::try_from(pid).unwrap_or(i32::MAX), pidfd })
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Signal dispositions, masks, and SIGCHLD as a descriptor.
+
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
+
+/// Ignores the signals in this process; a later exec keeps them ignored.
+pub(crate) fn ignore(signals: &[i32]) {
+    for signal in signals {
+        // JUSTIFICATION: `rustix` offers no dispositions outside its unstable runtime module.
+        // SAFETY: SIG_IGN installs no code of ours, and the numbers are constants of the C library.
+        unsafe { libc::signal(*signal, libc::SIG_IGN) };
+    }
+}
+
+/// Gives every signal its default disposition and unblocks all.
+pub(crate) fn reset() {
+    for signal in 1..=64 {
+        // JUSTIFICATION: as in `ignore`.
+        // SAFETY: SIG_DFL installs no code. Numbers that cannot be changed (SIGKILL, SIGSTOP, the C library's own) are
+        // refused with EINVAL, which is what is wanted.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    // JUSTIFICATION: no safe wrapper exists for the mask.
+    // SAFETY: the set lives on the stack and is initialised by sigemptyset before it is read.
+    unsafe {
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
+}
+
+/// Blocks SIGCHLD and gives a descriptor that is readable while one is pending.
+pub(crate) fn child_events() -> io::Result<OwnedFd> {
+    // JUSTIFICATION: no safe wrapper exists for the mask nor for signalfd.
+    // SAFETY: the set lives on the stack and is initialised before use; the kernel copies it. The returned number is
+    // fresh and owned by nobody else.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGCHLD);
+        if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let fd = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+    }
+}
