@@ -13,6 +13,7 @@ import os  # noqa: E402
 import signal  # noqa: E402
 import socket  # noqa: E402
 import time  # noqa: E402
+import traceback  # noqa: E402
 from typing import Any  # noqa: E402
 
 from . import apps, deps, errors, load, places  # noqa: E402
@@ -43,7 +44,11 @@ def main() -> int:
 
 
 def _serve(control: Control, function: dict[str, Any]) -> None:
-    server = deps.prepare(Server)
+    try:
+        server = deps.prepare(Server)
+    except Exception as error:
+        sentence = f"the server's libraries in {places.DEPS} do not import: {errors.summary(error)}"
+        raise errors.StartError("import", sentence, traceback.format_exc()) from None
     places.enter_user_world(START_PATH)
 
     began = time.perf_counter()

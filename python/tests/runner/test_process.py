@@ -236,6 +236,13 @@ async def f():
     assert busy.process.wait(DEADLINE) == 1
 
 
+def test_libraries_that_are_not_there(run, tmp_path):
+    failure = run("def f(): pass\n", env={"PILOTLIGHT_DEPS": str(tmp_path)}).failed()
+    assert failure["summary"].startswith(
+        f"the server's libraries in {tmp_path} do not import: ModuleNotFound"
+    )
+
+
 def test_messages_of_a_newer_host_are_ignored(run):
     runner = run("def f():\n    return 1\n").ready()
     runner.tell({"type": "unheard-of"})
