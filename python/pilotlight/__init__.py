@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from . import config, exception, functions
+from . import config, exception, functions, gpu
 from ._later import (
     NAMES as _LATER_NAMES,
 )
@@ -77,6 +77,7 @@ __all__ = [
     "exception",
     "fastapi_endpoint",
     "functions",
+    "gpu",
     "is_local",
     "web_endpoint",
     "web_server",

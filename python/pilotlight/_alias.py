@@ -1,7 +1,7 @@
 """Makes `modal` another name of `pilotlight`: the same module objects, sub-modules included.
 
-Two copies of a class would break `isinstance` and `except`, so nothing is re-exported: the import system is told
-that `modal.x` *is* `pilotlight.x`.
+Two copies of a class would break `isinstance` and `except`, so nothing is re-exported: the import system is
+told that `modal.x` *is* `pilotlight.x`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.machinery
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,9 +20,9 @@ TARGET = "pilotlight"
 
 
 def install() -> ModuleType:
-    """Puts the alias in place (once) and returns the package; called by `modal/__init__.py` and by discovery."""
+    """Puts the alias in place and returns the package; `modal/__init__.py` and discovery call it."""
     if not any(isinstance(finder, _AliasFinder) for finder in sys.meta_path):
-        # In front, because the path finder would otherwise load pilotlight's files a second time as `modal.*`.
+        # In front, because the path finder would load pilotlight's files a second time as `modal.*`.
         sys.meta_path.insert(0, _AliasFinder())
     package = importlib.import_module(TARGET)
     sys.modules[ALIAS] = package
@@ -30,7 +30,7 @@ def install() -> ModuleType:
 
 
 class _AliasFinder:
-    """A meta path finder that answers for `modal.*` only."""
+    """A meta path finder that answers for `modal.*` only; no `importlib.abc`, which is slow to import."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -44,7 +44,7 @@ class _AliasFinder:
             if error.name != real_name:
                 raise
             return None
-        return importlib.machinery.ModuleSpec(fullname, _AliasLoader(module))
+        return importlib.machinery.ModuleSpec(fullname, cast("Any", _AliasLoader(module)))
 
 
 class _AliasLoader:
@@ -53,7 +53,7 @@ class _AliasLoader:
     def __init__(self, module: ModuleType) -> None:
         self._module = module
 
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
         # A throw-away module: returning the real one here would overwrite its `__spec__`.
         return None
 

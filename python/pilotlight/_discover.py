@@ -12,9 +12,19 @@ Environment: `PILOTLIGHT_DISCOVERY_PATH`, a folder of packages behind the user's
 
 from __future__ import annotations
 
-import json
 import os
 import sys
+
+if (
+    __name__ == "__main__"
+    and sys.path[:1] in ([""], [os.getcwd()])
+    and not getattr(sys.flags, "safe_path", False)
+):
+    # `python -m` puts the working directory first: a `json.py` there is not ours.
+    del sys.path[0]
+
+import contextlib
+import json
 from typing import Any
 
 from . import _alias, _find, _import, _launch, _manifest, _neighbours, _scan, _sources, config
@@ -42,6 +52,8 @@ def main(arguments: list[str]) -> int:
         result, code = discover(given.program, given.module, given.name), 0
     except Failure as failure:
         result, code = {"error": failure.described()}, 1
+    except KeyboardInterrupt:
+        return 130  # Ctrl-C reaches every process of the terminal; nobody waits for an answer.
     with open(given.output, "w", encoding="utf-8") as file:
         json.dump(result, file)
     return code
@@ -74,6 +86,8 @@ def discover(program: str | None, module: str | None = None, name: str | None = 
         files = _sources.collect(found, before, search_path, extra)
         description = " ".join([os.path.basename(found.path), *script_arguments])
         return _manifest.build(_manifest.Program(app, description, files, notices))
+    except KeyboardInterrupt:
+        raise
     except BaseException as error:
         failure = _import.explain(error, found)
         failure.files += _sources.imported_local_files(known, extra)
@@ -95,11 +109,8 @@ def _split_reference(program: str, name: str | None) -> tuple[str, str | None]:
 
 
 def _prepare_path(root: str) -> list[str]:
-    """Puts the program's folder first, as `python FILE` does, and the discovery environment behind or before the
-    user's packages. Returns the folders that count as installed packages."""
-    # `python -m` put the working directory first, which `python FILE` would not.
-    if sys.path and sys.path[0] in ("", os.getcwd()) and not getattr(sys.flags, "safe_path", False):
-        del sys.path[0]
+    """Puts the program's folder first, as `python FILE` does, and the discovery environment behind or before
+    the user's packages. Returns the folders that count as installed packages."""
     extra = [path for path in os.environ.get("PILOTLIGHT_DISCOVERY_PATH", "").split(os.pathsep) if path]
     sys.path[:] = [path for path in sys.path if path not in extra and path != root]
     if os.environ.get("PILOTLIGHT_DISCOVERY_FRONT") == "1":
@@ -126,24 +137,22 @@ def _provide_modal(program: _sources.Program, source: bytes) -> list[str]:
     if client is None or not _scan.imports_modal(source):
         return []
     return [
-        f"`import modal` is pilotlight here; the installed {client.name} {client.version} in {client.folder} is "
-        f"not used and not changed. `python FILE` may find that one: `pip uninstall {client.name}`, or a virtual "
-        "environment without it, makes both ways the same"
+        f"`import modal` is pilotlight here; {client.name} {client.version}, installed in {client.folder}, "
+        f"is not used and not changed. `python FILE` may find that one: `pip uninstall {client.name}`, or a "
+        "virtual environment without it, makes both ways the same"
     ]
 
 
 def _end(code: int) -> None:
     """Leaves at once: threads and exit handlers the program's import left behind must not hold us."""
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with contextlib.suppress(AttributeError, OSError, ValueError):
             stream.flush()
-        except (AttributeError, OSError, ValueError):
-            pass
     os._exit(code)
 
 
 if __name__ == "__main__":
     config.discovering = True
-    # Byte code is matched to its source by size and whole seconds: a second save within one second would be lost.
+    # Byte code is matched to its source by size and whole seconds: a second save within one would be lost.
     sys.dont_write_bytecode = True
     _end(main(sys.argv[1:]))

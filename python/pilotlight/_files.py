@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 ROOT = "/root"
 
 # Caches and version control: never part of a program, and rewritten by tools while it is being served.
-_SKIPPED_DIRS = frozenset({"__pycache__", ".git", ".hg", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".venv"})
+_SKIPPED_DIRS = frozenset(
+    {"__pycache__", ".git", ".hg", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".venv"}
+)
 
 
 class File(NamedTuple):
@@ -30,6 +32,23 @@ def remote_path(path: str) -> str:
     return posixpath.normpath(posixpath.join(ROOT, path))
 
 
+def absolute(path: str | os.PathLike[str]) -> str:
+    """A local path, absolute, with `~` expanded."""
+    given: str = os.fspath(path)
+    return os.path.abspath(os.path.expanduser(given))
+
+
+def base_name(path: str | os.PathLike[str]) -> str:
+    """The last part of a local path."""
+    return os.path.basename(absolute(path))
+
+
+def short(path: str) -> str:
+    """`path` as the user would write it from the working directory."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith(os.pardir) else relative
+
+
 def walk(folder: str, recursive: bool = True) -> Iterator[str]:
     """Absolute paths of the files below `folder`, in a stable order, without byte code and caches."""
     for parent, dirs, names in os.walk(os.path.abspath(folder)):
@@ -43,7 +62,7 @@ def walk(folder: str, recursive: bool = True) -> Iterator[str]:
 def tree(
     folder: str, remote_dir: str, condition: Callable[[str], bool] | None = None, recursive: bool = True
 ) -> Iterator[File]:
-    """The files below `folder` with their places below `remote_dir`; `condition` gets the absolute local path."""
+    """The files below `folder` with their places below `remote_dir`; `condition` gets absolute paths."""
     folder = os.path.abspath(folder)
     for path in walk(folder, recursive):
         if condition is None or condition(path):

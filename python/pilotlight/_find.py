@@ -36,7 +36,9 @@ def application(module: ModuleType, program: Program, name: str | None, referenc
     found = {key: value for key, value in vars(module).items() if isinstance(value, Application)}
     if name is not None:
         if name not in found:
-            raise Failure("no_stub", f"{reference} has no App or Stub named {name}", _listing(reference, found))
+            raise Failure(
+                "no_stub", f"{reference} has no App or Stub named {name}", _listing(reference, found)
+            )
         chosen = found[name]
     else:
         chosen = _only(found, reference, module)
@@ -50,7 +52,7 @@ def undeclared(module: ModuleType, app: Application) -> list[str]:
         return []
     variable = "stub" if app._era == "stub" else "app"
     return [
-        f"{name}: @modal.{value._web.decorator if value._web else 'concurrent'} alone does not declare a function: "
+        f"{name}: @modal.{value._web.decorator if value._web else 'concurrent'} alone declares no function: "
         f"put @{variable}.function() above it"
         for name, value in vars(module).items()
         if isinstance(value, PartialFunction)
@@ -59,7 +61,9 @@ def undeclared(module: ModuleType, app: Application) -> list[str]:
 
 def _only(found: dict[str, Application], reference: str, module: ModuleType) -> Application:
     for key in ("stub", "app"):
-        if key in found and all(other not in found or found[other] is found[key] for other in ("stub", "app")):
+        if key in found and all(
+            other not in found or found[other] is found[key] for other in ("stub", "app")
+        ):
             return found[key]
     distinct = {id(value): value for value in found.values()}
     if len(distinct) == 1:
@@ -106,7 +110,7 @@ def _check_importable(app: Application) -> None:
         if target is None or (isinstance(target, Function) and raw is not function._pilotlight_raw):
             raise Failure(
                 "invalid",
-                f"{spec.name}: the name {spec.qualname} of {spec.module} is not this function any more, so the "
-                "container could not import it",
+                f"{spec.name}: the name {spec.qualname} of {spec.module} is not this function any more, so "
+                "the container could not import it",
                 "give each function a name of its own",
             )

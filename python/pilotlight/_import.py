@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.machinery
-import importlib.util
 import os
 import sys
 import traceback
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from . import _neighbours, _sources, _trace
 from ._failure import Failure
-from .exception import Error
+from ._files import short
+from .exception import DeprecationError, Error
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -29,7 +29,9 @@ def locate_file(path: str) -> _sources.Program:
     if os.path.isdir(path):
         raise Failure("not_found", f"{path} is a directory", "name the Python file in it")
     if not os.path.isfile(path):
-        raise Failure("not_found", f"there is no file {path}", _nearest_file(path), files=[os.path.abspath(path)])
+        raise Failure(
+            "not_found", f"there is no file {path}", _nearest_file(path), files=[os.path.abspath(path)]
+        )
     if not path.endswith(".py"):
         raise Failure("invalid", f"{path} is not a Python file", "its name must end in .py")
     program = _sources.locate(path)
@@ -47,19 +49,30 @@ def locate_file(path: str) -> _sources.Program:
 
 def locate_module(name: str) -> _sources.Program:
     """The program in a module, found with the working directory first; `Failure` when there is none."""
-    try:
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.submodule_search_locations is not None:
-            spec = importlib.util.find_spec(name + ".__main__") or spec
-    except (ImportError, ValueError):
-        spec = None
+    spec = _find_spec(name)
+    if spec is not None and spec.submodule_search_locations is not None:
+        spec = _find_spec(name + ".__main__") or spec
     if spec is None or spec.origin is None or not os.path.isfile(spec.origin):
-        raise Failure("not_found", f"there is no module {name}", f"looked in {os.getcwd()} and the Python path")
+        raise Failure(
+            "not_found", f"there is no module {name}", f"looked in {os.getcwd()} and the Python path"
+        )
     path = os.path.abspath(spec.origin)
     root = path
     for _ in range(spec.name.count(".") + (2 if os.path.basename(path) == "__init__.py" else 1)):
         root = os.path.dirname(root)
     return _sources.Program(path, root, spec.name)
+
+
+def _find_spec(name: str) -> importlib.machinery.ModuleSpec | None:
+    """`importlib.util.find_spec` without importing the packages on the way."""
+    spec, path, full_name = None, sys.path, ""
+    for part in name.split("."):
+        full_name += "." + part if full_name else part
+        spec = importlib.machinery.PathFinder.find_spec(full_name, path)
+        if spec is None:
+            return None
+        path = list(spec.submodule_search_locations or ())
+    return spec
 
 
 def own_modal(root: str) -> str | None:
@@ -72,8 +85,13 @@ def own_modal(root: str) -> str | None:
 
 
 def import_program(program: _sources.Program, source: bytes) -> ModuleType:
-    """Imports it; what the program raises comes out as it is, `Failure` when the name means something else."""
-    compile(source, program.path, "exec", dont_inherit=True)  # Syntax errors first, with the file's own path.
+    """Imports it; what the program raises comes out as it is; `Failure` when the name is taken."""
+    try:
+        compile(source, program.path, "exec", dont_inherit=True)
+    except SyntaxError as error:
+        raise _syntax_failure(error, program.path) from None
+    except ValueError as error:  # A null byte, before Python 3.12.
+        raise Failure("syntax", f"{short(program.path)}: {error}", files=[program.path]) from None
     module = importlib.import_module(program.module)
     found = getattr(module, "__file__", None)
     if not isinstance(found, str) or not os.path.samefile(found, program.path):
@@ -96,23 +114,30 @@ def _explain(error: BaseException, program: _sources.Program) -> Failure:
     if isinstance(error, Failure):
         return error
     if isinstance(error, SyntaxError) and error.filename and os.path.isfile(error.filename):
-        shown = "".join(traceback.format_exception_only(type(error), error))
-        message = f"{_short(error.filename)}:{error.lineno}: {error.msg}"
-        return Failure("syntax", message, None, shown, [os.path.abspath(error.filename)])
+        return _syntax_failure(error, error.filename)
     if isinstance(error, SystemExit):
         return Failure(
             "import",
-            f"{_short(program.path)} ends the process while it is being imported (exit code {error.code!r})",
+            f"{short(program.path)} ends the process while it is being imported (exit code {error.code!r})",
             'put what only the script should do under `if __name__ == "__main__":`',
             _trace.format_exception(error),
         )
-    if isinstance(error, Error) or _trace.is_ours(error):
-        place = _trace.last_user_place(error)
-        where = f"{_short(place[0])}:{place[1]}: " if place else ""
+    place = _trace.last_user_place(error)
+    ours = _trace.is_ours(error)
+    if isinstance(error, (Error, DeprecationError)) or (ours and isinstance(error, (TypeError, OSError))):
+        where = f"{short(place[0])}:{place[1]}: " if place else ""
         return Failure("invalid", f"{where}{error}")
+    if ours and place is None:
+        raise error  # A mistake of ours, to be seen whole.
     summary = "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()[-1]
-    message = f"{_short(program.path)} cannot be imported: {summary}"
+    message = f"{short(program.path)} cannot be imported: {summary}"
     return Failure("import", message, _import_hint(error), _trace.format_exception(error))
+
+
+def _syntax_failure(error: SyntaxError, path: str) -> Failure:
+    shown = "".join(traceback.format_exception_only(type(error), error))
+    message = f"{short(path)}:{error.lineno or 1}: {error.msg}"
+    return Failure("syntax", message, None, shown, [os.path.abspath(path)])
 
 
 def _import_hint(error: BaseException) -> str | None:
@@ -121,7 +146,7 @@ def _import_hint(error: BaseException) -> str | None:
     top = error.name.partition(".")[0]
     return (
         f"the top of a program is imported on this machine too: install {top} here as well "
-        f"(`{os.path.basename(sys.executable)} -m pip install …`), or import it inside the function that uses it"
+        f"(`{os.path.basename(sys.executable)} -m pip install …`), or import it in the function that uses it"
     )
 
 
@@ -131,7 +156,7 @@ def _refuse_taken(program: _sources.Program) -> None:
     if name in _TAKEN_NAMES or (name in standard and name not in _HARMLESS_NAMES) or name in sys.modules:
         raise Failure(
             "invalid",
-            f"{_short(program.path)} has the name of another module: `import {name}` would find it instead",
+            f"{short(program.path)} has the name of another module: `import {name}` would find it instead",
             f"rename it, for example to my_{name}.py",
             files=[program.path],
         )
@@ -145,9 +170,3 @@ def _nearest_file(path: str) -> str | None:
         return None
     nearest = difflib.get_close_matches(name, names, n=1)
     return f"did you mean {os.path.join(folder, nearest[0])}?" if nearest else None
-
-
-def _short(path: str) -> str:
-    """`path` as the user would write it from the working directory."""
-    relative = os.path.relpath(path)
-    return path if relative.startswith(os.pardir) else relative

@@ -1,7 +1,7 @@
 """Stand-ins for the parts of Modal's interface that are declared but not built yet.
 
-A program may *declare* them (so that it imports, and its endpoints are served); using one raises `NotBuiltError`,
-and a function that names one adds a notice to the manifest.
+A program may *declare* them (so that it imports, and its endpoints are served); using one raises
+`NotBuiltError`, and a function that names one adds a notice to the manifest.
 """
 
 from __future__ import annotations
@@ -84,10 +84,10 @@ class Volume(Later):
 
 #: Names that Modal's package has and this one will have; asking for one says so.
 NAMES = frozenset(
-    "Client CloudBucketMount Cls Cluster Environment FilePatternMatcher FunctionCall Probe Sandbox SandboxSnapshot "
-    "SchedulerPlacement Server Tunnel Workspace aio batched billing clustered container_app "
-    "current_function_call_id current_input_id enable_output enter exit experimental forward gpu interact lookup "
-    "method parameter ref runner sessioned types web_server".split()
+    "Client CloudBucketMount Cls Cluster Environment FilePatternMatcher FunctionCall Probe Sandbox "
+    "SandboxSnapshot SchedulerPlacement Server Tunnel Workspace aio batched billing clustered container_app "
+    "current_function_call_id current_input_id enable_output enter exit experimental forward "
+    "interact lookup method parameter ref runner sessioned types web_server".split()
 )
 
 

@@ -1,13 +1,13 @@
-"""Hands a program over to the `pilotlight` command: finds it, starts it, waits for it. The SDK's only subprocess."""
+"""Hands a program over to the `pilotlight` command: finds it, starts it, waits. The SDK's only subprocess."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import TYPE_CHECKING
 
 from . import config
+from ._files import short
 from .exception import InvalidError, NotFoundError
 
 if TYPE_CHECKING:
@@ -41,17 +41,17 @@ def find_binary() -> str:
 
     given = os.environ.get("PILOTLIGHT_BINARY")
     if given:
-        found = shutil.which(given)
-        if found is None:
+        program = shutil.which(given)
+        if program is None:
             raise NotFoundError(f"PILOTLIGHT_BINARY names {given}, which is not a program")
-        return found
+        return program
     # The interpreter's own folders come first: another environment's command could bring another version.
     folders = [os.path.dirname(sys.executable), sysconfig.get_path("scripts")]
     folders.append(os.path.join(os.path.expanduser("~"), ".local", "bin"))
     for folder in [*folders, None]:
-        found = shutil.which("pilotlight", path=folder)
-        if found is not None:
-            return found
+        command = shutil.which("pilotlight", path=folder)
+        if command is not None:
+            return command
     raise NotFoundError(
         "the command pilotlight was not found beside this Python nor on PATH: "
         "run `pip install pilotlight`, or name it in PILOTLIGHT_BINARY"
@@ -61,6 +61,7 @@ def find_binary() -> str:
 def _hand_over(verb: str, app: Application, extra: list[str]) -> None:
     _refuse_import_time(verb, app)
     program = _main_program(verb, app)
+    import json
     import subprocess
 
     environment = {**os.environ, ARGUMENTS_VARIABLE: json.dumps(sys.argv[1:])}
@@ -85,13 +86,14 @@ def _main_program(verb: str, app: Application) -> list[str]:
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
     if spec is not None:  # `python -m package.module`
-        name: str = spec.name
+        name = str(spec.name)
         return ["-m", name[: -len(".__main__")] if name.endswith(".__main__") else name]
-    path = getattr(main, "__file__", None)
-    if path is None:
+    path: object = getattr(main, "__file__", None)
+    if not isinstance(path, str):
         raise InvalidError(f"{verb}() needs a program in a file: save it and run `python FILE`")
-    name = _variable_name(app, vars(main))
-    return [path if name in (None, "stub", "app") else f"{path}::{name}"]
+    variable = _variable_name(app, vars(main))
+    path = short(path)  # Python has made it absolute; messages read better with what the user typed.
+    return [path if variable in (None, "stub", "app") else f"{path}::{variable}"]
 
 
 def _variable_name(app: Application, variables: dict[str, object]) -> str | None:

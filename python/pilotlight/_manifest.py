@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import config
 from ._files import File
+from .app import is_name
 from .exception import InvalidError
 from .image import Image
 
@@ -40,10 +41,15 @@ def build(program: Program) -> dict[str, Any]:
 
     Raises `NotBuiltError` and `InvalidError` for functions that ask for what cannot be given.
     """
+    name = program.app.name
     images = _Images()
     files = {file.remote: file.local for file in program.files}
     watch = [file.local for file in program.files]
     notices = [*program.notices, *program.app._notices]
+    if name is not None and not is_name(name):
+        # `Stub` took any name in its time, and only refused to be deployed under it.
+        notices.append(f"{name!r} cannot be a name to deploy under, so the app counts as unnamed")
+        name = None
     described: list[dict[str, Any]] = []
     for function in program.app.registered_functions.values():
         image = function._spec.settings.image or program.app._settings.image or Image.debian_slim()
@@ -59,7 +65,7 @@ def build(program: Program) -> dict[str, Any]:
         "sdk": config.__version__,
         "era": program.app._era,
         "python": python(),
-        "app": {"name": program.app.name, "description": program.description},
+        "app": {"name": name, "description": program.description},
         "images": images.described,
         "files": [_file(local, remote) for remote, local in files.items()],
         "functions": described,
@@ -139,6 +145,8 @@ def _web(app: Application, function: Function) -> dict[str, Any] | None:
 
 def _notices(function: Function, image: Image) -> list[str]:
     name = function._spec.name
+    if function._spec.web is None:
+        return [f"{name}: is not a web endpoint; calling functions is not built yet"]
     ignored = [*function._spec.unbuilt, *image._ignored]
     return [f"{name}: {what} is accepted but not built yet, and has no effect" for what in ignored]
 

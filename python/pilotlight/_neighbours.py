@@ -46,9 +46,9 @@ def warn_if_client_shares_folder() -> None:
     client = installed_client()
     if client and os.path.realpath(client.folder) == os.path.realpath(SDK_DIR):
         warnings.warn(
-            f"{client.name} {client.version} is installed in {client.folder} as well, and both it and pilotlight "
-            f"own the folder `modal` there: `import modal` is pilotlight now. To keep both, give each its own "
-            f"virtual environment; to keep pilotlight, run `pip uninstall {client.name}` and then "
+            f"{client.name} {client.version} is installed in {client.folder} as well, and both it and "
+            f"pilotlight own the folder `modal` there: `import modal` is pilotlight now. To keep both, give "
+            f"each its own environment; to keep pilotlight, run `pip uninstall {client.name}` and then "
             f"`pip install --force-reinstall --no-deps pilotlight`; to keep Modal's client, run "
             f"`pip uninstall pilotlight` and then `pip install --force-reinstall --no-deps {client.name}`",
             stacklevel=3,

@@ -6,7 +6,6 @@ Source: Modal's signatures, 2022 to May 2025 (`Stub`) and 1.6 (`App`).
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast
 
 from .exception import DeprecationError, InvalidError
@@ -133,6 +132,8 @@ def check_names(era: str, decorator: str, options: Mapping[str, object]) -> None
             continue
         if name in REPLACED:
             raise DeprecationError(f"{decorator}: {name}= is now {_instead(name)}")
+        import difflib
+
         nearest = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
         raise TypeError(f"{decorator} got an unexpected keyword argument {name!r}{hint}")
@@ -149,7 +150,9 @@ def settings(era: str, where: str, options: Mapping[str, Any]) -> Settings:
     if low is None and keep_warm is not None:
         low = KEEP_WARM_TRUE if keep_warm is True else int(keep_warm)
     min_containers = _whole(where, "min_containers", low, 0) or 0
-    max_containers = _whole(where, "max_containers", _either(options, "max_containers", "concurrency_limit"), 1)
+    max_containers = _whole(
+        where, "max_containers", _either(options, "max_containers", "concurrency_limit"), 1
+    )
     if max_containers is not None and min_containers > max_containers:
         raise InvalidError(
             f"{where}: min_containers ({min_containers}) is more than max_containers ({max_containers})"
@@ -167,7 +170,8 @@ def settings(era: str, where: str, options: Mapping[str, Any]) -> Settings:
         mounts=_mounts(where, options.get("mounts", ())),
         min_containers=min_containers,
         max_containers=max_containers,
-        scaledown_window=_number(where, "scaledown_window", window, *window_range) or SCALEDOWN_SECONDS_DEFAULT,
+        scaledown_window=_number(where, "scaledown_window", window, *window_range)
+        or SCALEDOWN_SECONDS_DEFAULT,
         timeout=_number(where, "timeout", timeout, 1, seconds_max) or TIMEOUT_SECONDS_DEFAULT,
         startup_timeout=_number(where, "startup_timeout", options.get("startup_timeout"), 1, seconds_max),
         max_inputs=_whole(where, "allow_concurrent_inputs", options.get("allow_concurrent_inputs"), 1) or 1,

@@ -41,7 +41,7 @@ def read_requirements(path: str | os.PathLike[str]) -> Requirements:
 def read_pyproject(path: str | os.PathLike[str], groups: list[str]) -> Requirements:
     """Reads `project.dependencies` and the named `project.optional-dependencies`.
 
-    Raises `NotFoundError` for a missing file, `InvalidError` for one without dependencies or without the group.
+    Raises `NotFoundError` for a missing file, `InvalidError` for one without dependencies or the group.
     """
     path = os.path.abspath(os.path.expanduser(os.fspath(path)))
     _check_file(path)
@@ -79,7 +79,9 @@ def _read_into(path: str, found: Requirements) -> None:
 
 
 def _read_option(path: str, number: int, line: str, found: Requirements) -> None:
-    name, _, value = line.replace("=", " ", 1).partition(" ") if line.startswith("--") else line.partition(" ")
+    name, _, value = (
+        line.replace("=", " ", 1).partition(" ") if line.startswith("--") else line.partition(" ")
+    )
     value = value.strip()
     if name in ("-r", "--requirement"):
         _read_into(os.path.join(os.path.dirname(path), value), found)

@@ -1,8 +1,8 @@
-"""Finds the local files a program consists of, and where they lie in the container. Reads `sys.modules` and folders.
+"""Finds the local files of a program, and where they lie in the container. Reads `sys.modules` and folders.
 
-The rule is Modal's automount (A7 of 2023): the program's own file, and every local module it imported, packages
-whole, below `/root` so that they are importable there by the same names. The standard library and installed
-packages are the image's business.
+The rule is Modal's automount (A7 of 2023): the program's own file, and every local module it imported,
+packages whole, below `/root` so that they are importable there by the same names. The standard library and
+installed packages are the image's business.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import ModuleType
 
-_OUR_PACKAGES = frozenset({"pilotlight", "modal", "_pilotlight_runner", "__main__", "__mp_main__"})
+_OUR_PACKAGES = frozenset({"pilotlight", "_pilotlight_runner", "__main__", "__mp_main__"})
 
 
 class Program(NamedTuple):
@@ -53,8 +53,8 @@ def collect(
 ) -> list[_files.File]:
     """The program's files, its own first, each place in the container once.
 
-    `known` are the modules that were loaded before the import, `search_path` was `sys.path` then (the program's
-    root first), and `excluded` are folders beside the Python's own that hold installed packages.
+    `known` are the modules that were loaded before the import, `search_path` was `sys.path` then (the
+    program's root first), and `excluded` are folders beside the Python's own that hold installed packages.
     """
     found = {_own_place(program): program.path}
     for file in _of_package(program):
@@ -105,12 +105,14 @@ class _LocalModules:
 
     def _placed(self, path: str, name: str, files: Iterable[_files.File]) -> Iterator[_files.File]:
         """`files` where they are importable: by name, or as in the program's folder when the program itself
-        extended `sys.path` (it will do so in the container too, relative to its file or the working directory)."""
+        extended `sys.path` (it will do so in the container too, relative to its file)."""
         folder = path
         for _ in name.split("."):
             folder = os.path.dirname(folder)
         root = self._program.root
-        by_name = os.path.realpath(folder) in self._search_path or not _below_any(path, [os.path.realpath(root)])
+        by_name = os.path.realpath(folder) in self._search_path or not _below_any(
+            path, [os.path.realpath(root)]
+        )
         for file in files:
             if by_name:
                 yield file
@@ -159,7 +161,7 @@ def _below_any(path: str, folders: Iterable[str]) -> bool:
     real = os.path.realpath(path)
     if f"{os.sep}site-packages{os.sep}" in real or f"{os.sep}dist-packages{os.sep}" in real:
         return True
-    if _is_below(real, os.path.join(SDK_DIR, "pilotlight")):
+    if any(_is_below(real, os.path.join(SDK_DIR, name)) for name in ("pilotlight", "modal")):
         return True
     return any(_is_below(real, folder) for folder in folders)
 

@@ -1,4 +1,4 @@
-"""Formats a user's exception without our frames and the import system's. Pure but for reading source lines."""
+"""Formats a user's exception without our frames and the import system's. Reads source lines only."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
 """`App`, today's declaration of an application, and `Stub`, that of 2022 to 2024.
 
-Both only collect what the decorators say. `_discover` reads it; `serve()` and `deploy()` hand over to the command.
+Both only collect what the decorators say. `_discover` reads it; `serve()` and `deploy()` hand over to the
+command.
 """
 
 from __future__ import annotations
 
 import re
-import warnings
 from typing import TYPE_CHECKING, Any, overload
 
 from . import _launch, _options, config, functions, web
@@ -63,7 +63,7 @@ class Application:
     def serve(
         self, client: Any = None, stdout: Any = None, show_progress: Any = None, timeout: float | None = None
     ) -> None:
-        """Serves the program this is called from, reloading it on each change, until Ctrl-C or for `timeout` seconds.
+        """Serves the program this is called from, reloading on change, until Ctrl-C or for `timeout` seconds.
 
         Call it under `if __name__ == "__main__":`. Raises `InvalidError` while the file is being imported by
         pilotlight or in a container, `SystemExit` with the command's code when that is not 0.
@@ -93,9 +93,10 @@ class Application:
     ) -> functions.Function:
         function = functions.build(self._era, decorator, target, options, given_web)
         name = function._spec.name
-        check_name(name, "function")
+        check_name(name, "a function")
         if name in self._functions:
-            warnings.warn(f"Tag {name!r} collision! the later function takes its place", stacklevel=4)
+            # The later one wins, as in Modal.
+            self._notices.append(f"Tag {name!r} collision! the later of the two functions takes the place")
         self._functions[name] = function
         return function
 
@@ -103,8 +104,8 @@ class Application:
 class App(Application):
     """An application of today: `app = modal.App("name")`, `@app.function()`.
 
-    `image` and `secrets` are for every function, before the function's own. Raises `InvalidError` for a name that
-    is not 1 to 64 letters, digits, `-`, `_` and `.` (Modal's rule).
+    `image` and `secrets` are for every function, before the function's own. Raises `InvalidError` for a name
+    that is not 1 to 64 letters, digits, `-`, `_` and `.` (Modal's rule).
     """
 
     def __init__(
@@ -128,8 +129,8 @@ class App(Application):
     ) -> Callable[[Callable[..., Any]], functions.Function]:
         """Declares a function of this app; a web decorator stands under it. Parentheses are required.
 
-        Raises `TypeError` for an unknown keyword (naming the nearest), `DeprecationError` for one that Modal has
-        renamed, `InvalidError` for values that cannot be.
+        Raises `TypeError` for an unknown keyword (naming the nearest), `DeprecationError` for one that Modal
+        has renamed, `InvalidError` for values that cannot be.
         """
         if _bare is not None:
             raise InvalidError("@app.function needs parentheses: write @app.function()")
@@ -138,7 +139,7 @@ class App(Application):
 
     def local_entrypoint(self, _bare: Any = None, *, name: str | None = None) -> Any:
         """Marks a function that runs on the user's machine; it stays a plain function."""
-        return _bare if _bare is not None else lambda raw_f: raw_f
+        return _bare if _bare is not None else _unchanged
 
     def cls(self, *args: Any, **kwargs: Any) -> Any:
         """Known, not built yet: raises `NotBuiltError`."""
@@ -160,8 +161,8 @@ class _NoSuchTag(KeyError, AttributeError):
 class Stub(Application):
     """An application of 2022 to 2024: `stub = modal.Stub()`, `@stub.webhook`.
 
-    Any further keyword, `stub.x = obj` and `stub["x"] = obj` declare an object under that name; `image=` is the
-    default image of the functions.
+    Any further keyword, `stub.x = obj` and `stub["x"] = obj` declare an object under that name; `image=` is
+    the default image of the functions.
     """
 
     _era = "stub"
@@ -209,7 +210,7 @@ class Stub(Application):
         self._blueprint[tag] = obj
 
     def is_inside(self, image: Image | None = None) -> bool:
-        """Whether this runs in a container; with an image, whether it is one of that image (not built yet)."""
+        """Whether this runs in a container; whether it is one of `image` is not built yet."""
         if config.is_local():
             return False
         if image is not None:
@@ -225,7 +226,7 @@ class Stub(Application):
     def function(self, raw_f: Any = None, **options: Any) -> Any:
         """Declares a function, bare or with keywords (Modal 2022 to 2025).
 
-        Raises `TypeError` for an unknown keyword (naming the nearest), `InvalidError` for values that cannot be.
+        Raises `TypeError` for an unknown keyword (naming the nearest), `InvalidError` for a wrong value.
         """
         return self._decorate("@stub.function", raw_f, options, None)
 
@@ -249,7 +250,7 @@ class Stub(Application):
         wait_for_response: bool = True,
         **options: Any,
     ) -> Any:
-        """Declares a FastAPI handler at `/`, bare or with keywords; the function's own keywords come along."""
+        """Declares a FastAPI handler at `/`, bare or with keywords, the function's own among them."""
         later = {"wait_for_response": not wait_for_response}
         made = web.make_web("webhook", "endpoint", method, None, label, later)
         return self._decorate("@stub.webhook", raw_f, options, made)
@@ -298,7 +299,7 @@ class Stub(Application):
 
     def local_entrypoint(self, raw_f: Any = None, name: str | None = None) -> Any:
         """Marks a function that runs on the user's machine; it stays a plain function."""
-        return raw_f if callable(raw_f) else lambda function: function
+        return _unchanged if raw_f is None or isinstance(raw_f, str) else raw_f
 
     def cls(self, *args: Any, **kwargs: Any) -> Any:
         """Known, not built yet: raises `NotBuiltError`."""
@@ -310,12 +311,25 @@ class Stub(Application):
         _options.check_names("stub", decorator, options)
         if raw_f is not None:
             return self._register(decorator, raw_f, options, given_web)
-        return lambda target: self._register(decorator, target, options, given_web)
+
+        def decorate(target: Any) -> functions.Function:
+            return self._register(decorator, target, options, given_web)
+
+        return decorate
 
 
-def check_name(name: str, what: str = "app") -> None:
-    """Raises `InvalidError` for a name that is not 1 to 64 letters, digits, `-`, `_` and `.` (Modal's rule)."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):  # pyright: ignore[reportUnnecessaryIsInstance]
+def _unchanged(raw_f: Any) -> Any:
+    return raw_f
+
+
+def is_name(name: object) -> bool:
+    """Whether `name` is 1 to 64 letters, digits, `-`, `_` and `.`."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def check_name(name: str, what: str = "an app") -> None:
+    """Raises `InvalidError` for a name that is not 1 to 64 letters, digits, `-`, `_`, `.` (Modal's rule)."""
+    if not is_name(name):
         raise InvalidError(
-            f"{name!r} cannot be the name of a {what}: use 1 to 64 letters, digits, dashes, underscores and dots"
+            f"{name!r} cannot be the name of {what}: use 1 to 64 letters, digits, dashes, underscores, dots"
         )

@@ -1,4 +1,4 @@
-"""Where this process runs and what its environment sets. Reads environment variables; decides nothing else."""
+"""Where this process runs and what its environment sets. Reads environment variables only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def is_local() -> bool:
 
 
 def automount() -> bool:
-    """Whether imported local modules travel with the program; off only for `""` or `"0"` (Modal: MODAL_AUTOMOUNT)."""
+    """Whether imported local modules go with the program; off only for `""` or `"0"` (MODAL_AUTOMOUNT)."""
     return _setting("AUTOMOUNT", "1") not in ("", "0")
 
 

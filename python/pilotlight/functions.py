@@ -1,4 +1,4 @@
-"""`Function`: what a decorated name refers to. It holds the raw function and what the decorators asked for."""
+"""`Function`: what a decorated name refers to. It holds the raw function and what was asked for."""
 
 from __future__ import annotations
 
@@ -34,8 +34,10 @@ class Function:
     """A decorated function.
 
     It keeps the function's `__name__`, `__doc__` and `__wrapped__`. `f.local(...)` runs it here. Calling it
-    directly runs it here under `Stub` (Modal from February 2023 on) and is a `TypeError` under `App` (since 2024).
+    directly runs it here under `Stub` (Modal from February 2023 on) and is a `TypeError` under `App`.
     """
+
+    __name__: str
 
     def __init__(self, raw_f: Callable[..., Any], era: str, spec: Spec) -> None:
         functools.update_wrapper(cast("Callable[..., Any]", self), raw_f)
@@ -116,7 +118,9 @@ def build(
         web.check_era(era, name, found_web)
         _check_web(name, raw_f, found_web)
         unbuilt += found_web.unbuilt
-    return Function(raw_f, era, Spec(name, raw_f.__module__, raw_f.__qualname__, found_web, settings, unbuilt))
+    return Function(
+        raw_f, era, Spec(name, raw_f.__module__, raw_f.__qualname__, found_web, settings, unbuilt)
+    )
 
 
 def _unwrap(decorator: str, target: Any) -> tuple[types.FunctionType, web.PartialFunction | None]:
@@ -146,12 +150,14 @@ def _check_web(name: str, raw_f: types.FunctionType, found: web.Web) -> None:
     flags = _flags(raw_f)
     if flags & (_CO_GENERATOR | _CO_ASYNC_GENERATOR):
         raise InvalidError(
-            f"{name}: a web endpoint cannot be a generator; to stream, return fastapi.responses.StreamingResponse"
+            f"{name}: a web endpoint cannot be a generator; to stream, return a StreamingResponse of fastapi"
         )
     if found.kind == "endpoint":
         return
     if flags & _CO_COROUTINE:
-        raise InvalidError(f"{name}: @modal.{found.decorator} is for a plain `def` that returns the application")
+        raise InvalidError(
+            f"{name}: @modal.{found.decorator} is for a plain `def` that returns the application"
+        )
     defaults = len(raw_f.__defaults__ or ())
     keyword_defaults = len(raw_f.__kwdefaults__ or {})
     code = raw_f.__code__

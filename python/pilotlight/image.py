@@ -1,7 +1,8 @@
 """`Image`: what a function's container holds, written as a chain of build steps.
 
-Images are immutable values: each method returns a new one, and two chains that say the same are the same image.
-Source of the methods: Modal's `Image`, 2022 to today; today's extra keywords are accepted and named in a notice.
+Images are immutable values: each method returns a new one, and two chains that say the same are the same
+image. Source of the methods: Modal's `Image`, 2022 to today; extra keywords of today's are accepted and named
+in a notice.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import posixpath
 import re
 from typing import TYPE_CHECKING, Any, cast
 
-from . import _requirements, config
+from . import _files, _requirements, config
 from ._later import not_built
 from .exception import InvalidError
 from .mount import Mount
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
 
 class Image:
@@ -39,7 +40,7 @@ class Image:
 
     @staticmethod
     def debian_slim(python_version: str | None = None, force_build: bool = False) -> Image:
-        """Debian with Python `python_version` (`"3.11"`; a patch number is dropped), else the local one's version.
+        """Debian with Python `python_version` (`"3.11"`; a patch number is dropped), else the local version.
 
         Raises `InvalidError` for anything that is not a version in a string.
         """
@@ -67,7 +68,9 @@ class Image:
 
         Raises `InvalidError` when something else than strings is given, `TypeError` for an unknown keyword.
         """
-        return self._pip_install("pip_install", packages, find_links, index_url, extra_index_url, pre, options)
+        return self._pip_install(
+            "pip_install", packages, find_links, index_url, extra_index_url, pre, options
+        )
 
     def uv_pip_install(
         self,
@@ -79,7 +82,9 @@ class Image:
         **options: Any,
     ) -> Image:
         """The same as `pip_install`, which uses uv here anyway."""
-        return self._pip_install("uv_pip_install", packages, find_links, index_url, extra_index_url, pre, options)
+        return self._pip_install(
+            "uv_pip_install", packages, find_links, index_url, extra_index_url, pre, options
+        )
 
     def pip_install_from_requirements(
         self,
@@ -116,12 +121,14 @@ class Image:
         pre: bool = False,
         **options: Any,
     ) -> Image:
-        """Installs `project.dependencies` and named optional groups. Raises `NotFoundError`, `InvalidError`."""
+        """Installs `project.dependencies` and optional groups. Raises `NotFoundError`, `InvalidError`."""
         if not config.is_local():
             return self
         read = _requirements.read_pyproject(pyproject_toml, optional_dependencies or [])
         name = "pip_install_from_pyproject"
-        image = self._pip_install(name, (read.packages,), find_links, index_url, extra_index_url, pre, options)
+        image = self._pip_install(
+            name, (read.packages,), find_links, index_url, extra_index_url, pre, options
+        )
         return image._with(_watch=self._watch + tuple(read.files))
 
     def apt_install(self, *packages: str | list[str], **options: Any) -> Image:
@@ -153,13 +160,13 @@ class Image:
         """Puts a local file into the container at an absolute path; one that ends in `/` is a folder."""
         _check_absolute("add_local_file", remote_path)
         if remote_path.endswith("/"):
-            remote_path += os.path.basename(os.fspath(local_path))
+            remote_path += _files.base_name(local_path)
         return self._mounted(Mount().add_local_file(local_path, remote_path), "add_local_file", copy)
 
     def add_local_dir(
         self, local_path: str | os.PathLike[str], remote_path: str, *, copy: bool = False, ignore: Any = ()
     ) -> Image:
-        """Puts a local folder into the container at an absolute path. `ignore` may be a function of the path."""
+        """Puts a local folder into the container at an absolute path. `ignore`: a function of the path."""
         _check_absolute("add_local_dir", remote_path)
         condition = None
         if callable(ignore):
@@ -179,7 +186,7 @@ class Image:
         return image._noting("add_local_python_source", {"ignore": ignore})
 
     @contextlib.contextmanager
-    def imports(self) -> Iterator[None]:
+    def imports(self) -> Generator[None, None, None]:
         """Imports in this block may fail on the user's machine; in the container they must succeed."""
         try:
             yield
@@ -250,18 +257,28 @@ class Image:
 
 
 _METHOD_OPTIONS = frozenset(
-    {"env", "extra_options", "force_build", "gpu", "ignore", "requirements", "secrets", "uv_version", "volumes"}
+    {
+        "env",
+        "extra_options",
+        "force_build",
+        "gpu",
+        "ignore",
+        "requirements",
+        "secrets",
+        "uv_version",
+        "volumes",
+    }
 )
 
-# Today's and the era's other starting points and steps: part of a chain at once, an error when a function uses it.
+# The other starting points and steps of both eras: part of a chain at once, an error when a function uses it.
 _LATER_BASES = (
-    "conda from_aws_ecr from_dockerfile from_dockerhub from_gcp_artifact_registry from_id from_name from_registry "
-    "from_scratch micromamba"
+    "conda from_aws_ecr from_dockerfile from_dockerhub from_gcp_artifact_registry from_id from_name "
+    "from_registry from_scratch micromamba"
 ).split()
 _LATER_STEPS = (
     "cmd conda_install conda_update_from_environment copy copy_local_dir copy_local_file copy_mount "
-    "dockerfile_commands entrypoint extend micromamba_install pip_install_private_repos poetry_install_from_file "
-    "run_function shell uv_sync"
+    "dockerfile_commands entrypoint extend micromamba_install pip_install_private_repos "
+    "poetry_install_from_file run_function shell uv_sync"
 ).split()
 
 

@@ -28,8 +28,8 @@ class Mount:
     Modal's rules: exactly one of `local_dir` and `local_file`; `condition` gets the absolute local path; a
     relative place counts from `/root`. Caches (`__pycache__`, `.git`, …) are left out.
 
-    Raises `InvalidError`, and `FileNotFoundError` or `NotADirectoryError` for a source that is not there (checked
-    on the user's machine only).
+    Raises `InvalidError`, and `FileNotFoundError` or `NotADirectoryError` for a source that is not there
+    (checked on the user's machine only).
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Mount:
         if local_dir is not None:
             self._sources = (_dir_source(local_dir, remote_dir, condition, recursive),)
         elif local_file is not None:
-            name = os.path.basename(os.fspath(local_file))
+            name = _files.base_name(local_file)
             self._sources = (_file_source(local_file, posixpath.join(remote_dir or "", name)),)
 
     @staticmethod
@@ -81,9 +81,7 @@ class Mount:
         """This mount and a folder."""
         return self._extended((_dir_source(local_path, remote_path, condition, recursive),))
 
-    def add_local_file(
-        self, local_path: str | os.PathLike[str], remote_path: str | None = None
-    ) -> Mount:
+    def add_local_file(self, local_path: str | os.PathLike[str], remote_path: str | None = None) -> Mount:
         """This mount and one file."""
         return self._extended((_file_source(local_path, remote_path),))
 
@@ -136,7 +134,7 @@ def _dir_source(
     condition: Callable[[str], bool] | None,
     recursive: bool,
 ) -> _Source:
-    local = os.path.abspath(os.path.expanduser(os.fspath(local_path)))
+    local = _files.absolute(local_path)
     if config.is_local():
         if not os.path.exists(local):
             raise FileNotFoundError(f"local_dir {local} does not exist")
@@ -147,7 +145,7 @@ def _dir_source(
 
 
 def _file_source(local_path: str | os.PathLike[str], remote_path: str | None) -> _Source:
-    local = os.path.abspath(os.path.expanduser(os.fspath(local_path)))
+    local = _files.absolute(local_path)
     if config.is_local() and not os.path.isfile(local):
         raise FileNotFoundError(f"local_file {local} does not exist")
     remote = _files.remote_path(remote_path if remote_path is not None else os.path.basename(local))

@@ -29,7 +29,7 @@ class Secret:
                 continue
             if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise InvalidError(
-                    f"Secret: the value of {name} is a {type(value).__name__}; environment variables are strings"
+                    f"Secret: the value of {name} is a {type(value).__name__}; variables hold strings"
                 )
             self._env[name] = value
 

@@ -37,6 +37,8 @@ class Web(NamedTuple):
 class PartialFunction:
     """A function with web decorators that waits for `@app.function()` above it. Not callable by name only."""
 
+    __name__: str
+
     def __init__(self, raw_f: Callable[..., Any]) -> None:
         functools.update_wrapper(cast("Callable[..., Any]", self), raw_f)
         self._pilotlight_raw = raw_f
@@ -97,7 +99,9 @@ def asgi_app(
     requires_proxy_auth: bool = False,
 ) -> Callable[[Any], PartialFunction]:
     """The function takes nothing and returns an ASGI application, which then answers every path."""
-    return _app_decorator("asgi_app", "asgi", _bare, label, wait_for_response, custom_domains, requires_proxy_auth)
+    return _app_decorator(
+        "asgi_app", "asgi", _bare, label, wait_for_response, custom_domains, requires_proxy_auth
+    )
 
 
 def wsgi_app(
@@ -109,7 +113,9 @@ def wsgi_app(
     requires_proxy_auth: bool = False,
 ) -> Callable[[Any], PartialFunction]:
     """The function takes nothing and returns a WSGI application, which then answers every path."""
-    return _app_decorator("wsgi_app", "wsgi", _bare, label, wait_for_response, custom_domains, requires_proxy_auth)
+    return _app_decorator(
+        "wsgi_app", "wsgi", _bare, label, wait_for_response, custom_domains, requires_proxy_auth
+    )
 
 
 def webhook(
@@ -147,7 +153,9 @@ def concurrent(
         raise TypeError("@modal.concurrent() needs max_inputs=")
     for name, value in (("max_inputs", max_inputs), ("target_inputs", target_inputs)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidError(f"@modal.concurrent: {name} must be a whole number of at least 1, not {value!r}")
+            raise InvalidError(
+                f"@modal.concurrent: {name} must be a whole number of at least 1, not {value!r}"
+            )
     if target_inputs is not None and target_inputs > max_inputs:
         raise InvalidError(
             f"@modal.concurrent: target_inputs ({target_inputs}) is more than max_inputs ({max_inputs})"
@@ -204,7 +212,12 @@ def as_partial(decorator: str, target: Any) -> PartialFunction:
 
 def check_era(era: str, name: str, web: Web) -> None:
     """Refuses 2022's and 2023's decorators under `App`: `DeprecationError` naming today's."""
-    today = {"web_endpoint": "fastapi_endpoint", "webhook": "fastapi_endpoint", "asgi": "asgi_app", "wsgi": "wsgi_app"}
+    today = {
+        "web_endpoint": "fastapi_endpoint",
+        "webhook": "fastapi_endpoint",
+        "asgi": "asgi_app",
+        "wsgi": "wsgi_app",
+    }
     if era == "app" and web.decorator in today:
         raise DeprecationError(
             f"{name}: @modal.{web.decorator} is now @modal.{today[web.decorator]}() under @app.function()"
@@ -254,9 +267,10 @@ def _refuse_bare(decorator: str, bare: Any) -> None:
 
 
 def _check_label(where: str, label: str) -> None:
-    # A label becomes part of a host name (RFC 1123); one that is too long is cut by the server, as Modal does.
-    if not isinstance(label, str) or not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", label) or label.isdigit():  # pyright: ignore[reportUnnecessaryIsInstance]
+    # A label becomes part of a host name (RFC 1123); the server cuts one that is too long, as Modal does.
+    text = label if isinstance(label, str) else ""  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", text) or text.isdigit():
         raise InvalidError(
-            f"{where}: the label {label!r} cannot be part of a host name: lower-case letters, digits and inner "
-            "dashes only, and not digits alone"
+            f"{where}: the label {label!r} cannot be part of a host name: lower-case letters, digits and "
+            "inner dashes only, and not digits alone"
         )
