@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::run::{check, command, say, status};
 use crate::tidy;
 use crate::tree::Tree;
-use crate::venv::Venv;
+use crate::venv::{self, Venv};
 
 /// The Python that ruff looks at. Example programs and fixtures are written as users write them.
 const PYTHON: &[&str] = &["python", "tests", "bench"];
@@ -85,7 +85,9 @@ fn components() -> Result<()> {
 }
 
 fn python(tree: &Tree) -> Result<Venv> {
-    check(cargo(tree).args(["build", "--package", "pilotlight", "--locked"]))?;
+    if venv::needs_binary() {
+        check(cargo(tree).args(["build", "--package", "pilotlight", "--locked"]))?;
+    }
     Venv::prepare(tree, &tree.binary("debug"))
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::packages;
 use crate::run::{check, command, result, say, status, watched};
 use crate::tree::Tree;
-use crate::venv::{Venv, index_settings};
+use crate::venv::{self, Venv, index_settings};
 
 mod count;
 mod leftover;
@@ -84,7 +84,9 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<()> {
     if options.suites.contains(&Suite::E2e) {
         packages::install()?;
     }
-    check(cargo(tree).args(["build", "--package", "pilotlight", "--locked"]))?;
+    if options.suites.contains(&Suite::E2e) || options.suites != [Suite::Rust] && venv::needs_binary() {
+        check(cargo(tree).args(["build", "--package", "pilotlight", "--locked"]))?;
+    }
     let binary = tree.binary("debug");
     let venv = if options.suites == [Suite::Rust] { None } else { Some(Venv::prepare(tree, &binary)?) };
 

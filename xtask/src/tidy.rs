@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use crate::run::say;
 use crate::tree::Tree;
 
+mod invariants;
 mod pages;
 mod python;
 mod rooms;
@@ -53,6 +54,7 @@ pub(crate) fn run(tree: &Tree) -> Result<()> {
 fn check(tree: &Tree) -> Result<Vec<Fault>> {
     let mut faults = rooms::check(&tree.root)?;
     faults.extend(pages::check(&tree.root)?);
+    let mut claims = invariants::Claims::read(&tree.root)?;
     for path in tree.files()? {
         let kind = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         if !text::KINDS.contains(&kind) && !path.starts_with(".ci") {
@@ -63,12 +65,14 @@ fn check(tree: &Tree) -> Result<Vec<Fault>> {
             continue;
         };
         text::check(&path, &content, &mut faults);
+        claims.meet(&content);
         match kind {
             "rs" => rust::check(&path, &content, &mut faults),
             "py" => python::check(&path, &content, &mut faults),
             _ => {}
         }
     }
+    faults.extend(claims.unmet());
     Ok(faults)
 }
 

@@ -60,6 +60,11 @@ impl Venv {
     }
 }
 
+/// Whether uv has to come from a built pilotlight.
+pub(crate) fn needs_binary() -> bool {
+    env::var_os("UV").is_none()
+}
+
 /// The uv to use: `$UV` where that is set, else the one that pilotlight fetches.
 fn find_uv(tree: &Tree, binary: &Path) -> Result<PathBuf> {
     if let Some(uv) = env::var_os("UV") {

@@ -50,6 +50,10 @@ pub(super) fn check(path: &Path, content: &str, faults: &mut Vec<Fault>) {
         if has_unsafe(line_code) && !in_sys(path) {
             fault(index + 1, format!("`unsafe` outside {UNSAFE}"));
         }
+        let spawns = line_code.contains("tokio::spawn") && path.starts_with("crates");
+        if spawns && index < product && !path.ends_with("tasks.rs") {
+            fault(index + 1, "long-lived tasks are spawned in a `tasks.rs` only".to_owned());
+        }
         if core && index < product {
             for name in ACTS.iter().filter(|name| line_code.contains(**name)) {
                 fault(index + 1, format!("core must not use `{name}`: pass the value in"));
@@ -135,6 +139,13 @@ mod tests {
         let test = "//! Says.\n#[cfg(test)]\nmod tests {\nuse std::fs;\n}\n";
         assert_eq!(rules("crates/core/src/pool.rs", test), [""; 0]);
         assert_eq!(rules("crates/pool/src/lib.rs", "//! Says.\nlet now = Instant::now();\n"), [""; 0]);
+    }
+
+    #[test]
+    fn tasks_are_spawned_in_one_place() {
+        let code = "//! Says.\nfn f() { tokio::spawn(task) }\n";
+        assert_eq!(rules("crates/gateway/src/listen.rs", code).len(), 1);
+        assert_eq!(rules("crates/gateway/src/tasks.rs", code), [""; 0]);
     }
 
     #[test]
