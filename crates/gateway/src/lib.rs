@@ -1,1 +1,92 @@
-//! gateway
+//! ANSWERS: public HTTP.
+//!
+//! ```text
+//!  client ──▶ listen ──▶ connection (guard, hyper) ──▶ exchange ── lease ──▶ pool
+//!                                                        │
+//!                                                        └── upstream ──▶ the container's Unix socket
+//! ```
+//!
+//! A request is given to at most one container: it is offered again only while no byte of it has been handed over.
+//! Bodies are streamed and framed anew in both directions; a connection becomes a tunnel only after 101. The route
+//! table is immutable and swapped whole; nothing in a request's way blocks, and no lock is held across an await.
+
+mod activity;
+mod body;
+mod connection;
+mod exchange;
+mod guard;
+mod headers;
+mod listen;
+mod respond;
+mod routes;
+mod tasks;
+mod tunnel;
+mod upstream;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use hyper_util::rt::TokioExecutor;
+use hyper_util::server::conn::auto;
+use tokio::sync::Notify;
+
+pub use listen::{Error, Listener, Reach};
+pub use respond::Refusal;
+pub use routes::{Endpoint, Routes};
+
+use upstream::Upstreams;
+
+/// What the gateway is told once.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Proxies in front of it, whose `X-Forwarded-*` are believed and added to. Everybody else's are replaced.
+    pub trusted_proxies: Vec<IpAddr>,
+}
+
+/// The public side of a server. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) routes: ArcSwap<Routes>,
+    /// Tells those who wait for another route table.
+    pub(crate) published: Notify,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) http: auto::Builder<TokioExecutor>,
+}
+
+impl Gateway {
+    /// A gateway without listeners and routes.
+    pub fn new(options: Options) -> Self {
+        let shared = Shared {
+            options,
+            routes: ArcSwap::default(),
+            published: Notify::new(),
+            upstreams: Upstreams::default(),
+            http: connection::builder(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Puts a new route table in place of the old one, for requests from now on and for those whose pool was retired
+    /// while they waited. Publish first, then retire the pools that are no longer in it.
+    pub fn publish(&self, routes: Routes) {
+        self.shared.routes.store(Arc::new(routes));
+        self.shared.published.notify_waiters();
+    }
+
+    /// Listens on a port: the own one of an endpoint, or one shared by all, where the `Host` decides. Port 0 lets the
+    /// machine choose. Must be called in a tokio runtime.
+    pub async fn listen(&self, port: u16, reach: Reach) -> Result<Listener, Error> {
+        Listener::open(Arc::clone(&self.shared), port, reach).await
+    }
+
+    /// How many idle connections to containers are kept.
+    pub fn idle_connections(&self) -> usize {
+        self.shared.upstreams.idle()
+    }
+}

@@ -1,0 +1,183 @@
+//! The two bodies of an exchange, streamed frame by frame.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use pilotlight_pool::Lease;
+
+use crate::activity::{Activity, IdleTimer, Upload};
+use crate::upstream::{Connection, Upstreams};
+
+/// Why an answer broke off. The client sees its connection end amid the body.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Broken {
+    /// The container's connection ended or failed.
+    #[error("the container's answer broke off")]
+    Container(#[source] hyper::Error),
+    /// No byte in either direction for the endpoint's timeout.
+    #[error("the function sent nothing for as long as its timeout")]
+    Timeout,
+}
+
+/// The request's body on its way to a container.
+pub(crate) struct RequestBody {
+    inner: Incoming,
+    activity: Arc<Activity>,
+}
+
+impl RequestBody {
+    pub(crate) fn new(inner: Incoming) -> (Self, Arc<Activity>) {
+        let upload = if inner.is_end_stream() { Upload::Complete } else { Upload::Open };
+        let activity = Activity::new(upload);
+        (Self { inner, activity: Arc::clone(&activity) }, activity)
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        loop {
+            let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
+            match &frame {
+                None => self.activity.set_upload(Upload::Complete),
+                Some(Err(_)) => self.activity.set_upload(Upload::Failed),
+                // Trailers could smuggle fields past the checks that the head went through.
+                Some(Ok(frame)) if frame.is_trailers() => continue,
+                Some(Ok(_)) => {
+                    self.activity.touch();
+                    if self.inner.is_end_stream() {
+                        self.activity.set_upload(Upload::Complete);
+                    }
+                }
+            }
+            return Poll::Ready(frame);
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// The body of an answer.
+pub(crate) enum Body {
+    /// The gateway's own.
+    Own(Full<Bytes>),
+    /// A container's.
+    Proxied(Box<Proxied>),
+}
+
+impl Body {
+    pub(crate) fn empty() -> Self {
+        Self::Own(Full::default())
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match &mut *self {
+            Self::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Self::Proxied(body) => body.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(body) => body.is_end_stream(),
+            Self::Proxied(body) => body.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(body) => body.size_hint(),
+            Self::Proxied(body) => body.incoming.size_hint(),
+        }
+    }
+}
+
+/// A container's answer. Holds the lease and the connection until it has been sent, or is dropped because the client
+/// left.
+pub(crate) struct Proxied {
+    pub(crate) incoming: Incoming,
+    pub(crate) connection: Option<Connection>,
+    pub(crate) lease: Lease,
+    pub(crate) activity: Arc<Activity>,
+    pub(crate) timer: IdleTimer,
+    pub(crate) upstreams: Upstreams,
+    /// Whether the end of the answer was seen.
+    pub(crate) ended: bool,
+    /// An error to report once what came before it has been flushed.
+    pub(crate) deferred: Option<Broken>,
+}
+
+impl Proxied {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if let Some(error) = self.deferred.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.activity.touch();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.connection = None;
+                // When the client broke off its request, the container is not to blame for what follows.
+                if self.activity.upload() != Upload::Failed {
+                    self.lease.broken();
+                }
+                // hyper drops what it has not written when a body fails. While a body is pending it writes, so that
+                // the client gets all that the container said.
+                self.deferred = Some(Broken::Container(error));
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Ready(None) => {
+                self.ended = true;
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                std::task::ready!(self.timer.poll_expired(cx));
+                self.connection = None;
+                if self.activity.upload() == Upload::Complete {
+                    self.lease.broken();
+                }
+                Poll::Ready(Some(Err(Broken::Timeout)))
+            }
+        }
+    }
+}
+
+impl Drop for Proxied {
+    fn drop(&mut self) {
+        let whole = self.ended || self.incoming.is_end_stream();
+        // A connection whose request was not read to its end would hand the rest to the next one.
+        if whole
+            && self.activity.upload() == Upload::Complete
+            && let Some(connection) = self.connection.take()
+        {
+            self.upstreams.give_back(&self.lease.address, connection);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! One client's connection: hyper behind the guard, a request at a time or many (HTTP/2), then perhaps a tunnel.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::Watcher;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::Shared;
+use crate::exchange;
+use crate::guard::stream::{self, Guarded};
+use crate::headers::Client;
+use crate::tunnel::Tunnel;
+
+/// How long a client may take for the head of a request, the wait for it on an idle connection included.
+const HEAD_MAX: Duration = Duration::from_secs(75);
+
+/// The largest head of a request.
+const HEAD_BYTES_MAX: usize = 128 * 1024;
+
+/// Requests that a client may have open at a time on one HTTP/2 connection.
+const STREAMS_MAX: u32 = 128;
+
+/// The client's side of a connection, as the requests on it need it.
+pub(crate) struct Peer {
+    pub(crate) client: Client,
+    /// The port that it connected to.
+    pub(crate) port: u16,
+    guard: Arc<stream::Shared>,
+    requests: AtomicU64,
+    tunnel: Mutex<Option<Tunnel>>,
+}
+
+impl Peer {
+    /// Counts a request; gives the reason why the guard refused it, if it did.
+    pub(crate) fn next_fault(&self) -> Option<&'static str> {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        self.guard.fault(number)
+    }
+
+    /// Turns the connection into a tunnel once the answer in hand, a 101, is sent.
+    pub(crate) fn switch(&self, tunnel: Tunnel) {
+        self.guard.pass_through();
+        *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
+    }
+
+    fn take_tunnel(&self) -> Option<Tunnel> {
+        self.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// How hyper serves: HTTP/1.1, and HTTP/2 where the client begins with it.
+pub(crate) fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_MAX).max_buf_size(HEAD_BYTES_MAX);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
+    builder
+}
+
+/// A connection as the listener accepted it.
+pub(crate) struct Accepted {
+    pub(crate) stream: TcpStream,
+    /// Who connected.
+    pub(crate) address: SocketAddr,
+    /// Where to.
+    pub(crate) port: u16,
+}
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    accepted: Accepted,
+    watcher: Watcher,
+    mut closing: watch::Receiver<bool>,
+) {
+    let Accepted { stream, address, port } = accepted;
+    // Answers are written whole; waiting for more would only delay them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    // hyper's own clock starts with the first byte.
+    tokio::select! {
+        readable = timeout(HEAD_MAX, stream.readable()) => match readable {
+            Ok(Ok(())) => {}
+            _ => return,
+        },
+        // Nothing is in flight yet.
+        _ = closing.wait_for(|closing| *closing) => return,
+    }
+    let guard = Arc::new(stream::Shared::default());
+    let peer = Arc::new(Peer {
+        client: Client::new(address.ip(), &shared.options.trusted_proxies),
+        port,
+        guard: Arc::clone(&guard),
+        requests: AtomicU64::new(0),
+        tunnel: Mutex::new(None),
+    });
+    let service = service_fn(|request| {
+        let (shared, peer) = (Arc::clone(&shared), Arc::clone(&peer));
+        async move { Ok::<_, Infallible>(exchange::answer(&shared, &peer, request).await) }
+    });
+    let io = TokioIo::new(Guarded::new(stream, guard));
+    let connection = shared.http.serve_connection_with_upgrades(io, service);
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "a client's connection ended");
+        return;
+    }
+    if let Some(tunnel) = peer.take_tunnel() {
+        tunnel.run().await;
+    }
+}

@@ -1,0 +1,259 @@
+//! One request's way: route, lease, container, answer.
+
+use std::sync::Arc;
+
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use pilotlight_pool::{Lease, LeaseError, Stage};
+use tokio::time::{Duration, Instant, timeout_at};
+
+use crate::Shared;
+use crate::activity::{Activity, IdleTimer, Upload};
+use crate::body::{Body, Proxied, RequestBody};
+use crate::connection::Peer;
+use crate::headers;
+use crate::respond::{Form, Refusal, refuse};
+use crate::routes::Endpoint;
+use crate::tunnel::Tunnel;
+use crate::upstream::Connection;
+
+/// How many containers a request is offered to. Only one is given a byte of it.
+const CONTAINERS_MAX: u32 = 3;
+
+/// How often the route is looked up again when its pool was retired meanwhile.
+const LOOKUPS_MAX: u32 = 16;
+
+/// How long a request waits for the route table that follows a retired pool.
+const REPLACEMENT_MAX: Duration = Duration::from_secs(5);
+
+/// Answers one request; the platform's own errors included.
+pub(crate) async fn answer(shared: &Shared, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
+    // An error has to know its form after the request is gone.
+    let (method, form) = (request.method().clone(), Form::of(request.headers()));
+    match forward(shared, peer, request).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            tracing::debug!(code = refusal.code(), "request refused");
+            refuse(&refusal, &method, form)
+        }
+    }
+}
+
+async fn forward(
+    shared: &Shared,
+    peer: &Peer,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
+    if let Some(reason) = peer.next_fault() {
+        return Err(Refusal::BadRequest(reason));
+    }
+    if request.method() == http::Method::CONNECT {
+        return Err(Refusal::BadRequest("CONNECT is for proxies"));
+    }
+    let (mut parts, body) = request.into_parts();
+    let host = headers::host(&parts)?;
+    let (endpoint, mut lease) = find_and_lease(shared, peer.port, host).await?;
+
+    let upgrade = headers::to_container(&mut parts, &peer.client)?;
+    let client_upgrade = parts.extensions.remove::<OnUpgrade>();
+    parts.extensions.clear();
+    let (body, activity) = RequestBody::new(body);
+    let mut exchange = Exchange {
+        shared,
+        peer,
+        timer: Some(IdleTimer::new(Arc::clone(&activity), endpoint.timeout)),
+        timeout: endpoint.timeout,
+        activity,
+        upgrade: upgrade.and(client_upgrade),
+    };
+    let mut request = Request::from_parts(parts, body);
+    drop(endpoint);
+    for _ in 1..CONTAINERS_MAX {
+        match exchange.offer(lease, request).await {
+            Ok(response) => return Ok(response),
+            Err(Unanswered::Given(refusal)) => return Err(refusal),
+            // No byte of it was handed over, so another container may have it.
+            Err(Unanswered::NotGiven(back)) => request = *back,
+        }
+        let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
+        lease = find_and_lease(shared, peer.port, host.unwrap_or_default()).await?.1;
+    }
+    exchange.offer(lease, request).await.map_err(|unanswered| match unanswered {
+        Unanswered::Given(refusal) => refusal,
+        Unanswered::NotGiven(_) => Refusal::ContainerDied,
+    })
+}
+
+/// Finds the endpoint and waits for a slot in one of its containers.
+async fn find_and_lease(shared: &Shared, port: u16, host: &str) -> Result<(Arc<Endpoint>, Lease), Refusal> {
+    let find = || shared.routes.load().find(port, host).cloned().ok_or(Refusal::EndpointNotFound);
+    let mut endpoint = find()?;
+    let deadline = Instant::now() + endpoint.start_timeout;
+    for _ in 0..LOOKUPS_MAX {
+        match endpoint.pool.lease(deadline).await {
+            Ok(lease) => return Ok((endpoint, lease)),
+            Err(LeaseError::Retired) => {}
+            Err(LeaseError::Start(failure)) if failure.stage == Stage::Retired => {}
+            Err(error) => return Err(refusal(error)),
+        }
+        // The new table may come before or after the old pool's end; whoever listens first misses neither.
+        let published = shared.published.notified();
+        let newest = find()?;
+        if Arc::ptr_eq(&newest, &endpoint) {
+            let patience = deadline.min(Instant::now() + REPLACEMENT_MAX);
+            timeout_at(patience, published).await.map_err(|_| Refusal::EndpointReplaced)?;
+            endpoint = find()?;
+        } else {
+            endpoint = newest;
+        }
+    }
+    Err(Refusal::EndpointReplaced)
+}
+
+fn refusal(error: LeaseError) -> Refusal {
+    match error {
+        LeaseError::Full => Refusal::QueueFull,
+        LeaseError::Deadline => Refusal::NoContainerInTime,
+        LeaseError::Retired => Refusal::EndpointReplaced,
+        LeaseError::Start(failure) if failure.stage == Stage::Sandbox => Refusal::ContainerFailedToStart,
+        LeaseError::Start(failure) => Refusal::FunctionFailedToStart(failure.summary),
+    }
+}
+
+/// Why a container did not answer.
+enum Unanswered {
+    /// It was given none of the request.
+    NotGiven(Box<Request<RequestBody>>),
+    /// It may have been given some of it: the client has to know.
+    Given(Refusal),
+}
+
+/// A request and what it needs while it is with a container.
+struct Exchange<'a> {
+    shared: &'a Shared,
+    peer: &'a Peer,
+    activity: Arc<Activity>,
+    /// Taken by the answer's body.
+    timer: Option<IdleTimer>,
+    timeout: Duration,
+    upgrade: Option<OnUpgrade>,
+}
+
+impl Exchange<'_> {
+    /// Hands the request to the leased container and takes its answer.
+    async fn offer(
+        &mut self,
+        lease: Lease,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Body>, Unanswered> {
+        let (connection, mut response) = self.send(&lease, request).await?;
+        if let Some(receipt) = &lease.waited {
+            headers::add_receipt(response.headers_mut(), receipt);
+        }
+        self.activity.touch();
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return self.switch(lease, connection, response);
+        }
+        headers::to_client(response.headers_mut(), false);
+        let upstreams = self.shared.upstreams.clone();
+        let timer = self.timer.take();
+        let timer = timer.unwrap_or_else(|| IdleTimer::new(Arc::clone(&self.activity), self.timeout));
+        Ok(response.map(|incoming| {
+            Body::Proxied(Box::new(Proxied {
+                incoming,
+                connection: Some(connection),
+                lease,
+                activity: Arc::clone(&self.activity),
+                timer,
+                upstreams,
+                ended: false,
+                deferred: None,
+            }))
+        }))
+    }
+
+    /// Sends the request until a connection takes it: an idle one may turn out closed before any byte was written.
+    async fn send(
+        &mut self,
+        lease: &Lease,
+        mut request: Request<RequestBody>,
+    ) -> Result<(Connection, Response<Incoming>), Unanswered> {
+        loop {
+            let mut connection = match self.shared.upstreams.connect(&lease.address).await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    tracing::debug!(%error, container = %lease.container, "container does not take connections");
+                    lease.broken();
+                    return Err(Unanswered::NotGiven(Box::new(request)));
+                }
+            };
+            let answered = tokio::select! {
+                biased;
+                answered = connection.sender.try_send_request(request) => answered,
+                () = expired(self.timer.as_mut()) => return Err(Unanswered::Given(self.timed_out(lease))),
+            };
+            match answered {
+                Ok(response) => return Ok((connection, response)),
+                Err(mut failed) => match failed.take_message() {
+                    Some(back) if connection.reused => request = back,
+                    Some(back) => {
+                        lease.broken();
+                        return Err(Unanswered::NotGiven(Box::new(back)));
+                    }
+                    None => return Err(Unanswered::Given(self.failed(lease, failed.error()))),
+                },
+            }
+        }
+    }
+
+    fn timed_out(&self, lease: &Lease) -> Refusal {
+        if self.activity.upload() == Upload::Complete {
+            // The function may still be busy with it, for ever for all we know.
+            lease.broken();
+            Refusal::ResponseTimeout
+        } else {
+            Refusal::RequestTimeout
+        }
+    }
+
+    fn failed(&self, lease: &Lease, error: &hyper::Error) -> Refusal {
+        if self.activity.upload() == Upload::Failed {
+            return Refusal::BadRequest("its body broke off or is not framed as announced");
+        }
+        tracing::debug!(%error, container = %lease.container, "container did not answer");
+        lease.broken();
+        if error.is_parse() { Refusal::InvalidAnswer } else { Refusal::ContainerDied }
+    }
+
+    /// The container switches protocols: from here on the connection is a tunnel.
+    fn switch(
+        &mut self,
+        lease: Lease,
+        connection: Connection,
+        mut response: Response<Incoming>,
+    ) -> Result<Response<Body>, Unanswered> {
+        let Some(client) = self.upgrade.take() else {
+            lease.broken();
+            return Err(Unanswered::Given(Refusal::InvalidAnswer));
+        };
+        let container = hyper::upgrade::on(&mut response);
+        headers::to_client(response.headers_mut(), true);
+        self.peer.switch(Tunnel {
+            client,
+            container,
+            activity: Arc::clone(&self.activity),
+            timeout: self.timeout,
+            lease,
+            connection,
+        });
+        Ok(response.map(|_| Body::empty()))
+    }
+}
+
+async fn expired(timer: Option<&mut IdleTimer>) {
+    match timer {
+        Some(timer) => timer.expired().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,197 @@
+//! A client's connection with the guard in front, as hyper reads and writes it.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+
+use super::Guard;
+
+/// How long a client may take no byte of an answer that is ready. Then it is gone for all we know.
+const WRITE_STALL: Duration = Duration::from_mins(2);
+
+/// How long a connection that is closed amid a request goes on reading. Closing a socket with unread data resets it,
+/// and a reset can destroy the answer before the client has read it.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How much of such a request is read at most.
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+/// What the guard of a connection and the service on it tell each other.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    through: AtomicBool,
+    faulty: AtomicBool,
+    fault: Mutex<Option<(u64, &'static str)>>,
+}
+
+impl Shared {
+    /// The service answers 101 next: what follows is a tunnel's.
+    pub(crate) fn pass_through(&self) {
+        self.through.store(true, Ordering::Release);
+    }
+
+    /// Why the `head`-th request of this connection is refused, if it is.
+    pub(crate) fn fault(&self, head: u64) -> Option<&'static str> {
+        if !self.faulty.load(Ordering::Acquire) {
+            return None;
+        }
+        let fault = *self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        fault.filter(|(at, _)| *at == head).map(|(_, reason)| reason)
+    }
+
+    fn set_fault(&self, head: u64, reason: &'static str) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some((head, reason));
+        self.faulty.store(true, Ordering::Release);
+    }
+}
+
+/// A client's connection.
+pub(crate) struct Guarded {
+    stream: TcpStream,
+    guard: Guard,
+    shared: Arc<Shared>,
+    /// What hyper reads in place of the line at fault.
+    substitute: &'static [u8],
+    refused: Option<io::ErrorKind>,
+    stalled: Option<Pin<Box<Sleep>>>,
+    linger: Option<(Pin<Box<Sleep>>, usize)>,
+}
+
+impl Guarded {
+    pub(crate) fn new(stream: TcpStream, shared: Arc<Shared>) -> Self {
+        Self {
+            stream,
+            guard: Guard::new(),
+            shared,
+            substitute: b"",
+            refused: None,
+            stalled: None,
+            linger: None,
+        }
+    }
+
+    /// Shows the guard what was read; cuts it off where it is at fault.
+    fn inspect(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
+        if self.shared.through.load(Ordering::Acquire) {
+            self.guard.pass_through();
+        }
+        let Err(fault) = self.guard.inspect(&buf.filled()[before..]) else {
+            return;
+        };
+        buf.set_filled(before + fault.at);
+        match fault.head {
+            // The head is ended where it went wrong, and the service answers it with what is wrong.
+            Some(head) if !fault.first_line => {
+                self.shared.set_fault(head, fault.reason);
+                self.substitute = fault.ending;
+                self.refused = Some(io::ErrorKind::WouldBlock);
+            }
+            // No head to answer: hyper answers a line that it cannot read with a bare 400.
+            Some(_) => {
+                self.substitute = b"\0\r\n\r\n";
+                self.refused = Some(io::ErrorKind::WouldBlock);
+            }
+            None => self.refused = Some(io::ErrorKind::InvalidData),
+        }
+    }
+
+    fn track_stall<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if poll.is_ready() {
+            self.stalled = None;
+            return poll;
+        }
+        let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(WRITE_STALL)));
+        timer.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        loop {
+            if !this.substitute.is_empty() {
+                let taken = this.substitute.len().min(buf.remaining());
+                buf.put_slice(&this.substitute[..taken]);
+                this.substitute = &this.substitute[taken..];
+                return Poll::Ready(Ok(()));
+            }
+            match this.refused {
+                // Nothing more is read; the answer closes the connection.
+                Some(io::ErrorKind::WouldBlock) => return Poll::Pending,
+                Some(kind) => return Poll::Ready(Err(kind.into())),
+                None => {}
+            }
+            let before = buf.filled().len();
+            std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+            let read = buf.filled().len() - before;
+            this.inspect(buf, before);
+            // Nothing left of what was read: an empty read would mean the end, so the substitute follows at once.
+            if read == 0 || buf.filled().len() > before {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Guarded {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.track_stall(cx, poll)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.track_stall(cx, poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.linger.is_none() {
+            std::task::ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            if this.refused.is_none() && this.guard.between_requests() {
+                return Poll::Ready(Ok(()));
+            }
+            this.linger = Some((Box::pin(sleep(LINGER)), LINGER_BYTES_MAX));
+        }
+        let Some((timer, left)) = &mut this.linger else {
+            return Poll::Ready(Ok(()));
+        };
+        let mut scratch = [0; 8 * 1024];
+        loop {
+            if timer.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut buf = ReadBuf::new(&mut scratch);
+            let outcome = std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buf));
+            let read = buf.filled().len();
+            *left = left.saturating_sub(read);
+            if outcome.is_err() || read == 0 || *left == 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}

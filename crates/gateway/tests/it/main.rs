@@ -1,0 +1,11 @@
+//! The gateway over real sockets, with the pool's fake launcher and containers that are tasks of the test.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
+mod container;
+mod errors;
+mod framing;
+mod lifetime;
+mod proxy;
+mod upgrade;
+mod world;
