@@ -3,6 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use pilotlight_core::id::AppId;
+use pilotlight_core::image::PythonVersion;
+use pilotlight_core::name::{check_app, check_dns_label};
+
 use super::{Base, Era, FORMAT, File, Function, Image, Manifest, Step, Web};
 
 /// Seconds in a day: the longest time an input may take.
@@ -113,14 +117,12 @@ pub(crate) fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Modal's rule for names: `^[a-zA-Z0-9-_.]+$`, at most 64 characters. One that looks like an id could not be told
-/// from it in `app stop`.
+/// The rule of `core::name`; beside it, a name that looks like an id could not be told from one in `app stop`.
 fn check_app_name(name: &str, path: &str, problems: &mut Problems) {
-    let letters = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    problems.require(!name.is_empty() && name.len() <= 64 && letters, path, || {
-        format!("`{name}` is no app name: use 1 to 64 letters, digits, `-`, `_` and `.`")
-    });
-    let like_id = name.len() == 19 && pilotlight_core::id::AppId::parse(name).is_some();
+    if let Err(error) = check_app(name) {
+        problems.require(false, path, || error.to_string());
+    }
+    let like_id = name.len() == 19 && AppId::parse(name).is_some();
     problems.require(!like_id, path, || {
         format!("`{name}` looks like an app id: choose a name that does not begin with `ap-`")
     });
@@ -129,13 +131,10 @@ fn check_app_name(name: &str, path: &str, problems: &mut Problems) {
 fn check_image(image: &Image, path: &str, problems: &mut Problems) {
     let Base::DebianSlim { python_version } = &image.base;
     if let Some(version) = python_version {
-        let numbers: Vec<_> = version.split('.').collect();
-        let ok = matches!(numbers.len(), 2 | 3)
-            && numbers[0] == "3"
-            && numbers.iter().all(|number| number.len() <= 3 && number.parse::<u8>().is_ok());
-        problems.require(ok, path, || {
-            format!("`{version}` is no Python version: write it as \"3.11\" or \"3.11.7\"")
-        });
+        let supported = version.parse::<PythonVersion>().and_then(PythonVersion::supported);
+        if let Err(error) = supported {
+            problems.require(false, path, || error.to_string());
+        }
     }
     for (index, step) in image.steps.iter().enumerate() {
         check_step(step, &format!("{path}.steps.{index}"), problems);
@@ -217,7 +216,11 @@ fn check_function(function: &Function, path: &str, problems: &mut Problems) {
     problems
         .require(dotted(&function.qualname), path, || format!("`{}` is no function path", function.qualname));
     if let Some(label) = &function.label {
-        check_label(label, path, problems);
+        let fault = check_dns_label(label).err();
+        problems.require(fault.is_none(), path, || {
+            let fault = fault.map_or_else(String::new, |fault| fault.to_string());
+            format!("the label `{label}` cannot be part of a URL: {fault}")
+        });
     }
     if let Some(Web::Endpoint { method, .. }) = &function.web {
         let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"];
@@ -227,24 +230,6 @@ fn check_function(function: &Function, path: &str, problems: &mut Problems) {
     }
     check_limits(function, path, problems);
     check_env(&function.env, path, problems);
-}
-
-/// A DNS label (RFC 1123, lower case) that is not only digits, which would read as an address.
-fn check_label(label: &str, path: &str, problems: &mut Problems) {
-    let letters =
-        label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    let ok = !label.is_empty()
-        && label.len() <= 63
-        && letters
-        && !label.starts_with('-')
-        && !label.ends_with('-')
-        && !label.bytes().all(|byte| byte.is_ascii_digit());
-    problems.require(ok, path, || {
-        format!(
-            "the label `{label}` cannot stand in a URL: use 1 to 63 lower-case letters, digits and `-`, \
-             not only digits, no `-` at either end"
-        )
-    });
 }
 
 fn check_limits(function: &Function, path: &str, problems: &mut Problems) {

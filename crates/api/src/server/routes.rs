@@ -59,7 +59,7 @@ pub(crate) fn router(control: Arc<dyn Control>) -> Router {
 }
 
 /// The server's state.
-#[utoipa::path(get, path = "/v1/status", tag = "server", responses((status = 200, body = Status)))]
+#[utoipa::path(get, path = "/v1/status", tag = "server", responses((status = 200, body = Status, description = "The state.")))]
 pub(crate) async fn status(State(context): State<Context>) -> Result<Json<Status>, ApiError> {
     context.control.status().await.map(Json)
 }
@@ -67,7 +67,7 @@ pub(crate) async fn status(State(context): State<Context>) -> Result<Json<Status
 /// Which files the server does not have yet.
 #[utoipa::path(
     post, path = "/v1/blobs/missing", tag = "blobs", request_body = BlobQuery,
-    responses((status = 200, body = BlobAnswer), (status = 422, body = ApiError))
+    responses((status = 200, body = BlobAnswer, description = "The ones to upload."), (status = 400, body = ApiError, description = "A digest is not well formed."))
 )]
 pub(crate) async fn missing_blobs(
     State(context): State<Context>,
@@ -90,7 +90,7 @@ pub(crate) async fn missing_blobs(
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "At most 256 MiB."),
     responses(
         (status = 204, description = "The server has the file."),
-        (status = 413, body = ApiError),
+        (status = 413, body = ApiError, description = "The content is too large."),
         (status = 422, body = ApiError, description = "The content has another digest."),
     )
 )]
@@ -110,7 +110,7 @@ pub(crate) async fn put_blob(
 }
 
 /// Lists the apps, those that were stopped included.
-#[utoipa::path(get, path = "/v1/apps", tag = "apps", responses((status = 200, body = Vec<AppSummary>)))]
+#[utoipa::path(get, path = "/v1/apps", tag = "apps", responses((status = 200, body = Vec<AppSummary>, description = "The apps.")))]
 pub(crate) async fn list_apps(State(context): State<Context>) -> Result<Json<Vec<AppSummary>>, ApiError> {
     context.control.list().await.map(Json)
 }
@@ -147,8 +147,8 @@ pub(crate) async fn create_app(
     params(("app" = String, Path, description = "The app's id")),
     responses(
         (status = 200, body = Progress, content_type = "application/x-ndjson", description = "One object per line."),
-        (status = 404, body = ApiError),
-        (status = 422, body = ApiError),
+        (status = 404, body = ApiError, description = "There is no such app."),
+        (status = 422, body = ApiError, description = "The manifest breaks a rule, or files were not uploaded."),
     )
 )]
 pub(crate) async fn update_app(
@@ -168,7 +168,7 @@ pub(crate) async fn update_app(
     params(("app" = String, Path, description = "The app's id or name"), LogQuery),
     responses(
         (status = 200, body = LogLine, content_type = "application/x-ndjson", description = "One object per line."),
-        (status = 404, body = ApiError),
+        (status = 404, body = ApiError, description = "There is no such app."),
     )
 )]
 pub(crate) async fn app_logs(
@@ -186,7 +186,7 @@ pub(crate) async fn app_logs(
 #[utoipa::path(
     delete, path = "/v1/apps/{app}", tag = "apps",
     params(("app" = String, Path, description = "The app's id or name")),
-    responses((status = 204, description = "It takes no more requests."), (status = 404, body = ApiError))
+    responses((status = 204, description = "It takes no more requests."), (status = 404, body = ApiError, description = "There is no such app."))
 )]
 pub(crate) async fn stop_app(
     State(context): State<Context>,
@@ -205,7 +205,7 @@ pub(crate) async fn shutdown(State(context): State<Context>) -> Result<StatusCod
 
 /// This document.
 #[utoipa::path(
-    get, path = "/v1/openapi.json", tag = "server", responses((status = 200, content_type = "application/json"))
+    get, path = "/v1/openapi.json", tag = "server", responses((status = 200, content_type = "application/json", description = "OpenAPI 3.1."))
 )]
 pub(crate) async fn openapi() -> Response {
     Json(crate::openapi::openapi()).into_response()

@@ -1,0 +1,141 @@
+//! Each route through the typed client.
+
+use bytes::Bytes;
+use pilotlight_api::client::{Client, ClientError};
+use pilotlight_api::error::{ApiError, Code};
+use pilotlight_api::wire::{CreateApp, LogQuery, Mode};
+
+use crate::fake::{DIGEST, Server, line, manifest, soon, status, summary};
+
+fn api_error<T: std::fmt::Debug>(result: Result<T, ClientError>) -> ApiError {
+    match result.unwrap_err() {
+        ClientError::Api(error) => error,
+        other => panic!("not an API error: {other:?}"),
+    }
+}
+
+fn request(mode: Mode, name: Option<&str>) -> CreateApp {
+    CreateApp { manifest: manifest(), mode, name: name.map(str::to_owned), verify: true }
+}
+
+#[tokio::test]
+async fn status_and_list() {
+    let server = Server::start();
+    assert_eq!(server.client.status().await.unwrap(), status());
+    assert_eq!(server.client.list().await.unwrap(), [summary()]);
+}
+
+#[tokio::test]
+async fn blobs_are_asked_for_and_uploaded() {
+    let server = Server::start();
+    let missing = server.client.missing_blobs(vec![DIGEST.to_owned()]).await.unwrap();
+    assert_eq!(missing, [DIGEST]);
+    let content = Bytes::from(vec![7; 3_000_000]);
+    server.client.put_blob(DIGEST, content.clone()).await.unwrap();
+    assert_eq!(server.fake.blobs.lock().unwrap()[DIGEST], content);
+    assert!(server.client.missing_blobs(vec![DIGEST.to_owned()]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn bad_digests_are_refused() {
+    let server = Server::start();
+    let error = api_error(server.client.missing_blobs(vec!["../etc".to_owned()]).await);
+    assert_eq!(error.code, Code::BadRequest);
+    assert_eq!(error.message, "`../etc` is no SHA-256 digest: 64 lower-case hex digits are expected");
+    let error = api_error(server.client.put_blob("../../etc/passwd", Bytes::new()).await);
+    assert_eq!(error.code, Code::BadRequest);
+    let error = api_error(server.client.put_blob(&"b".repeat(64), Bytes::new()).await);
+    assert_eq!((error.code, error.status()), (Code::WrongDigest, 422));
+}
+
+#[tokio::test]
+async fn a_creation_arrives_whole() {
+    let mut server = Server::start();
+    let sent = request(Mode::Deploy, Some("hello"));
+    drop(server.client.create_app(&sent).await.unwrap());
+    drop(server.stream().await);
+    assert_eq!(server.fake.created.lock().unwrap().take().unwrap(), sent);
+}
+
+#[tokio::test]
+async fn a_creation_that_breaks_a_rule_is_refused_with_every_problem() {
+    let server = Server::start();
+    let mut sent = request(Mode::Ephemeral, None);
+    sent.manifest.files[0].remote = "/root/../x".to_owned();
+    let error = api_error(server.client.create_app(&sent).await);
+    assert_eq!(error.code, Code::Invalid);
+    assert!(error.message.starts_with("the manifest is not valid: files./root/../x: "), "{}", error.message);
+    assert_eq!(error.detail, None);
+    sent.manifest.functions[0].timeout = -1.0;
+    sent.manifest.files[0].digest = None;
+    let error = api_error(server.client.create_app(&sent).await);
+    assert_eq!(error.detail.unwrap().lines().count(), 3);
+    assert!(server.fake.created.lock().unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_deploy_needs_a_good_name() {
+    let server = Server::start();
+    let error = api_error(server.client.create_app(&request(Mode::Deploy, None)).await);
+    assert_eq!((error.code, error.message.as_str()), (Code::Invalid, "a deployed app needs a name"));
+    assert!(error.hint.unwrap().contains("--name"));
+    let error = api_error(server.client.create_app(&request(Mode::Deploy, Some("my app"))).await);
+    assert!(error.message.contains("\"my app\""), "{}", error.message);
+    server.client.create_app(&request(Mode::Ephemeral, None)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_update_arrives_and_an_unknown_app_does_not() {
+    let server = Server::start();
+    drop(server.client.update_app("ap-a", manifest()).await.unwrap());
+    assert_eq!(server.fake.updated.lock().unwrap().take().unwrap(), ("ap-a".to_owned(), manifest()));
+    let error = api_error(server.client.update_app("ap-none", manifest()).await);
+    assert_eq!((error.code, error.status()), (Code::NotFound, 404));
+    assert_eq!(error.message, "there is no app `ap-none`");
+    assert!(error.hint.unwrap().contains("app list"));
+}
+
+#[tokio::test]
+async fn logs_end_without_follow() {
+    let server = Server::start();
+    let query = LogQuery { tail: 7, follow: true };
+    let mut lines = server.client.logs("hello", query).await.unwrap();
+    assert_eq!(lines.next().await.unwrap(), Some(line("one")));
+    assert_eq!(lines.next().await.unwrap(), Some(line("two")));
+    assert_eq!(lines.next().await.unwrap(), None);
+    assert_eq!(lines.next().await.unwrap(), None, "the end stays the end");
+    assert_eq!(server.fake.asked_logs.lock().unwrap().take().unwrap(), ("hello".to_owned(), query));
+    assert_eq!(api_error(server.client.logs("other", query).await).code, Code::NotFound);
+}
+
+#[tokio::test]
+async fn stop_takes_any_text_for_a_name() {
+    let server = Server::start();
+    for name in ["hello", "a/b?c=d#e", "ünïcode %41", ".."] {
+        server.client.stop(name).await.unwrap();
+        assert_eq!(server.fake.stopped.lock().unwrap().pop().unwrap(), name);
+    }
+    assert_eq!(api_error(server.client.stop("gone").await).status(), 404);
+}
+
+#[tokio::test]
+async fn shutdown_is_passed_on() {
+    let server = Server::start();
+    server.client.shutdown().await.unwrap();
+    soon(server.fake.down.notified()).await;
+}
+
+#[tokio::test]
+async fn no_server_is_told_from_a_broken_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = Client::new(directory.path().join("none.sock"));
+    assert!(matches!(missing.status().await, Err(ClientError::NoServer { .. })));
+    let dead = directory.path().join("dead.sock");
+    drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
+    assert!(matches!(Client::new(&dead).status().await, Err(ClientError::NoServer { .. })));
+    let mute = directory.path().join("mute.sock");
+    let listener = tokio::net::UnixListener::bind(&mute).unwrap();
+    let client = Client::new(&mute);
+    let (status, ()) = tokio::join!(client.status(), async { drop(listener.accept().await.unwrap()) });
+    assert!(matches!(status, Err(ClientError::Broken { .. })));
+}
