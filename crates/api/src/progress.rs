@@ -191,3 +191,9 @@ pub struct MissingPart {
     /// How to get it.
     pub how_to_get: String,
 }
+
+impl std::fmt::Display for MissingPart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} is missing: {}", self.part, self.how_to_get)
+    }
+}

@@ -59,7 +59,10 @@ pub(crate) fn router(control: Arc<dyn Control>) -> Router {
 }
 
 /// The server's state.
-#[utoipa::path(get, path = "/v1/status", tag = "server", responses((status = 200, body = Status, description = "The state.")))]
+#[utoipa::path(
+    get, path = "/v1/status", tag = "server",
+    responses((status = 200, body = Status, description = "The state."))
+)]
 pub(crate) async fn status(State(context): State<Context>) -> Result<Json<Status>, ApiError> {
     context.control.status().await.map(Json)
 }
@@ -67,7 +70,10 @@ pub(crate) async fn status(State(context): State<Context>) -> Result<Json<Status
 /// Which files the server does not have yet.
 #[utoipa::path(
     post, path = "/v1/blobs/missing", tag = "blobs", request_body = BlobQuery,
-    responses((status = 200, body = BlobAnswer, description = "The ones to upload."), (status = 400, body = ApiError, description = "A digest is not well formed."))
+    responses(
+        (status = 200, body = BlobAnswer, description = "The ones to upload."),
+        (status = 400, body = ApiError, description = "A digest is not well formed."),
+    )
 )]
 pub(crate) async fn missing_blobs(
     State(context): State<Context>,
@@ -110,7 +116,10 @@ pub(crate) async fn put_blob(
 }
 
 /// Lists the apps, those that were stopped included.
-#[utoipa::path(get, path = "/v1/apps", tag = "apps", responses((status = 200, body = Vec<AppSummary>, description = "The apps.")))]
+#[utoipa::path(
+    get, path = "/v1/apps", tag = "apps",
+    responses((status = 200, body = Vec<AppSummary>, description = "The apps."))
+)]
 pub(crate) async fn list_apps(State(context): State<Context>) -> Result<Json<Vec<AppSummary>>, ApiError> {
     context.control.list().await.map(Json)
 }
@@ -186,7 +195,10 @@ pub(crate) async fn app_logs(
 #[utoipa::path(
     delete, path = "/v1/apps/{app}", tag = "apps",
     params(("app" = String, Path, description = "The app's id or name")),
-    responses((status = 204, description = "It takes no more requests."), (status = 404, body = ApiError, description = "There is no such app."))
+    responses(
+        (status = 204, description = "It takes no more requests."),
+        (status = 404, body = ApiError, description = "There is no such app."),
+    )
 )]
 pub(crate) async fn stop_app(
     State(context): State<Context>,
@@ -205,7 +217,8 @@ pub(crate) async fn shutdown(State(context): State<Context>) -> Result<StatusCod
 
 /// This document.
 #[utoipa::path(
-    get, path = "/v1/openapi.json", tag = "server", responses((status = 200, content_type = "application/json", description = "OpenAPI 3.1."))
+    get, path = "/v1/openapi.json", tag = "server",
+    responses((status = 200, content_type = "application/json", description = "OpenAPI 3.1."))
 )]
 pub(crate) async fn openapi() -> Response {
     Json(crate::openapi::openapi()).into_response()
