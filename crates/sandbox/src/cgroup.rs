@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
 use crate::Limits;
@@ -79,21 +81,12 @@ pub(crate) fn remove(backend: &dyn Backend, group: &str) -> io::Result<bool> {
     let mut gone = true;
     for root in backend.roots() {
         match rustix::fs::rmdir(root.join(HOME).join(group)) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-            Err(rustix::io::Errno::BUSY) => gone = false,
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(Errno::BUSY) => gone = false,
             Err(error) => return Err(error.into()),
         }
     }
     Ok(gone)
-}
-
-/// The names of the servers that have groups here.
-pub(crate) fn servers(backend: &dyn Backend) -> Vec<String> {
-    let mut names: Vec<String> =
-        backend.roots().into_iter().flat_map(|root| children(&root.join(HOME))).filter_map(name).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
 }
 
 /// Kills what is in the groups of a server and removes them. Returns how many container groups there were.
@@ -107,8 +100,8 @@ pub(crate) fn clear(backend: &dyn Backend, server: &str) -> io::Result<usize> {
             for group in children(home).iter().chain([home]) {
                 kill_all(group)?;
                 match rustix::fs::rmdir(group) {
-                    Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-                    Err(rustix::io::Errno::BUSY) => busy = true,
+                    Ok(()) | Err(Errno::NOENT) => {}
+                    Err(Errno::BUSY) => busy = true,
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -131,7 +124,7 @@ fn kill_all(group: &Path) -> io::Result<()> {
     let Ok(processes) = fs::read_to_string(group.join("cgroup.procs")) else { return Ok(()) };
     for pid in processes.lines().filter_map(|line| line.parse().ok()).filter_map(Pid::from_raw) {
         match rustix::process::kill_process(pid, Signal::KILL) {
-            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Ok(()) | Err(Errno::SRCH) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -154,14 +147,21 @@ fn children(directory: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn name(path: PathBuf) -> Option<String> {
-    path.file_name()?.to_str().map(str::to_owned)
+/// Writes a value to a control file, and names the file if that fails.
+fn write(path: &Path, value: &str) -> io::Result<()> {
+    let named = |errno: Errno| {
+        let error = io::Error::from(errno);
+        io::Error::new(error.kind(), format!("cannot write {value} to {}: {error}", path.display()))
+    };
+    try_write(path, value).map_err(named)
 }
 
-fn write(path: &Path, value: &str) -> io::Result<()> {
+/// As `write`, for those who look at the error number.
+fn try_write(path: &Path, value: &str) -> Result<(), Errno> {
     // Never create: a missing file means a missing controller, and in a test directory must look like one.
-    let mut file = fs::OpenOptions::new().write(true).open(path)?;
-    io::Write::write_all(&mut file, value.as_bytes())
+    let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::io::write(&file, value.as_bytes())?;
+    Ok(())
 }
 
 fn counter(text: &str, key: &str) -> u64 {

@@ -63,14 +63,14 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Failure {
     /// One step of making or running a container failed.
-    #[error("cannot {step}{}: {}", at(path.as_deref()), io::Error::from_raw_os_error(*errno))]
+    #[error("cannot {step}{}: {cause}", at(path.as_deref()))]
     Step {
         /// What was tried: "mount the overlay".
         step: String,
         /// On what.
         path: Option<PathBuf>,
-        /// The system's error number.
-        errno: i32,
+        /// What the system said.
+        cause: String,
     },
     /// The file system of a layer does not support idmapped mounts.
     #[error(
@@ -140,24 +140,16 @@ pub(crate) trait Doing<T> {
 
 impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
     fn doing(self, step: &str) -> Result<T, Failure> {
-        self.map_err(|error| Failure::Step { step: step.into(), path: None, errno: errno(error.into()) })
+        self.map_err(|error| Failure::Step { step: step.into(), path: None, cause: error.into().to_string() })
     }
 
     fn doing_at(self, step: &str, path: &Path) -> Result<T, Failure> {
         self.map_err(|error| Failure::Step {
             step: step.into(),
             path: Some(path.into()),
-            errno: errno(error.into()),
+            cause: error.into().to_string(),
         })
     }
-}
-
-/// The error number, also of an error that fs_err or std has wrapped.
-fn errno(error: io::Error) -> i32 {
-    let inner = |error: &io::Error| {
-        error.get_ref().and_then(std::error::Error::source)?.downcast_ref::<io::Error>()?.raw_os_error()
-    };
-    error.raw_os_error().or_else(|| inner(&error)).unwrap_or(libc::EIO)
 }
 
 #[cfg(test)]
@@ -171,11 +163,5 @@ mod tests {
             Err(io::Error::from_raw_os_error(libc::EPERM)).doing_at("mount the overlay", path);
         let text = failed.unwrap_err().to_string();
         assert_eq!(text, "cannot mount the overlay (/x): Operation not permitted (os error 1)");
-    }
-
-    #[test]
-    fn the_error_number_survives_fs_err() {
-        let failed = fs_err::read("/nonexistent/file").doing("read it").unwrap_err();
-        assert_eq!(failed, Failure::Step { step: "read it".into(), path: None, errno: libc::ENOENT });
     }
 }

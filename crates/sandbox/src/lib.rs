@@ -19,6 +19,7 @@
 
 mod cgroup;
 mod channel;
+mod check;
 mod client;
 mod error;
 mod event;
@@ -37,6 +38,7 @@ mod sweep;
 mod sys;
 mod title;
 
+pub use check::{Missing, check};
 pub use client::{Helper, Options};
 pub use error::{Error, Failure};
 pub use event::{Event, ExitStatus, Phases, Signal, Started};

@@ -1,14 +1,100 @@
-//! Sweeping.
+//! Removing what servers that were killed left behind: processes, cgroups, links, scratch directories, run directories.
+//!
+//! A server (or its helper) that lives holds the lock of its run directory; whatever belongs to a run directory whose
+//! lock is free belongs to nobody. Mounts and namespaces need no sweeping: they end with their processes.
 
-use std::path::Path;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
-use crate::Error;
+use fs_err as fs;
+use rustix::fs::FlockOperation;
 
-/// What a sweep removed.
-#[derive(Debug, Default)]
-pub struct SweepReport {}
+use crate::net::{self, link, nat, netlink};
+use crate::{Error, cgroup, shell, slots};
 
-/// Removes what dead servers left.
-pub fn sweep(_run_root: &Path) -> Result<SweepReport, Error> {
-    Ok(SweepReport {})
+/// What a sweep removed. All zero: there was nothing to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// Run directories of dead servers.
+    pub servers: usize,
+    /// Containers of theirs that had a cgroup.
+    pub containers: usize,
+    /// Scratch directories.
+    pub scratch: usize,
+    /// Network links.
+    pub links: usize,
+    /// Servers that live, and were left alone.
+    pub live: usize,
+}
+
+/// Sweeps the run directories below `run_root`, normally `/run/pilotlight`. Safe beside live servers and other sweeps.
+/// Call it before `Helper::spawn`.
+pub fn sweep(run_root: &Path) -> Result<SweepReport, Error> {
+    let mut report = SweepReport::default();
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source: io::Error| Error::RunDir { path, source }
+    };
+    if !run_root.exists() {
+        return Ok(report);
+    }
+    for entry in fs::read_dir(run_root).map_err(failed(run_root))? {
+        let run_dir = entry.map_err(failed(run_root))?.path();
+        // What has no lock file is no run directory: the slots.
+        let Ok(lock) = fs::File::open(run_dir.join("lock")) else { continue };
+        let lock = OwnedFd::from(lock.into_file());
+        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            report.live += 1;
+            continue;
+        }
+        // The lock is held until the directory is gone, so that no new server moves in meanwhile.
+        clear(&run_dir, &mut report).map_err(failed(&run_dir))?;
+        fs::remove_dir_all(&run_dir).map_err(failed(&run_dir))?;
+        report.servers += 1;
+    }
+    if Path::new(slots::DIRECTORY).starts_with(run_root) {
+        report.links = sweep_links().map_err(failed(Path::new("/sys/class/net")))?;
+        // Without a server there is nobody to filter for. A server that starts this instant writes the table again
+        // before its first container; if it lost this race its containers would have no way out, so only a machine
+        // that had dead servers and has no live one is touched.
+        if report.live == 0 && report.servers > 0 {
+            nat::remove().map_err(failed(Path::new("/proc/net/netfilter")))?;
+        }
+    }
+    Ok(report)
+}
+
+/// Ends and removes everything that is recorded in, or named after, a run directory that is locked by the caller.
+pub(crate) fn clear(run_dir: &Path, report: &mut SweepReport) -> io::Result<()> {
+    if let Some(cgroups) = cgroup::detect() {
+        report.containers += cgroup::clear(cgroups.as_ref(), &shell::server_name(run_dir))?;
+    }
+    for record in fs::read_dir(run_dir.join("scratch")).into_iter().flatten() {
+        let record: PathBuf = record?.path();
+        let Ok(scratch) = fs::read_link(&record) else { continue };
+        match fs::remove_dir_all(&scratch) {
+            Ok(()) => report.scratch += 1,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        fs::remove_file(&record)?;
+    }
+    Ok(())
+}
+
+/// Removes the host ends of slots that nobody holds. The kernel does so by itself when a container's namespace ends;
+/// one whose namespace is kept alive by a process that is being debugged, say, stays.
+fn sweep_links() -> io::Result<usize> {
+    let socket = netlink::Socket::route()?;
+    let mut removed = 0;
+    for entry in fs::read_dir("/sys/class/net")? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let slot = net::slot_of(&name);
+        if slot.is_some_and(|slot| !slots::taken(Path::new(slots::DIRECTORY), slot)) {
+            link::remove(&socket, &name)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
 }

@@ -1,0 +1,145 @@
+//! Rules as lists of matches, and their form as nf_tables expressions: load into a register, compare, verdict.
+
+use super::number;
+use crate::net::netlink::Attributes;
+
+/// A rule: when all matches hold, the verdict.
+pub(super) struct Rule {
+    pub(super) matches: Vec<Match>,
+    pub(super) verdict: Verdict,
+}
+
+/// A condition on a packet.
+pub(super) enum Match {
+    Ipv4,
+    Ipv6,
+    /// It came in by an interface of this group.
+    InGroup(u32),
+    /// It goes out by one.
+    OutGroup(u32),
+    OutGroupNot(u32),
+    /// The first two bytes of its IPv4 source address; after `Ipv4` only.
+    SourcePrefix([u8; 2]),
+    SourcePrefixNot([u8; 2]),
+    /// It belongs to a connection that was let through before, or is an error about one.
+    Established,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy)]
+pub(super) enum Verdict {
+    Accept,
+    Drop,
+    Masquerade,
+}
+
+/// The register all expressions here use; the verdict's register is 0.
+const REGISTER: u32 = libc::NFT_REG_1 as u32;
+const VERDICT_REGISTER: u32 = libc::NFT_REG_VERDICT as u32;
+
+/// Where an IPv4 header has the source address.
+const IPV4_SOURCE_AT: u32 = 12;
+
+/// NF_CT_STATE_BIT of `<linux/netfilter/nf_conntrack_common.h>`: established is bit 1, related bit 2.
+const ESTABLISHED_OR_RELATED: u32 = 1 << 1 | 1 << 2;
+
+const EQUAL: u32 = libc::NFT_CMP_EQ as u32;
+const NOT_EQUAL: u32 = libc::NFT_CMP_NEQ as u32;
+
+impl Rule {
+    /// Writes the rule's list of expressions.
+    pub(super) fn write(&self, list: &mut Attributes<'_>) {
+        for condition in &self.matches {
+            condition.write(list);
+        }
+        match self.verdict {
+            Verdict::Accept => immediate(list, libc::NF_ACCEPT),
+            Verdict::Drop => immediate(list, libc::NF_DROP),
+            Verdict::Masquerade => expression(list, "masq", |_| {}),
+        }
+    }
+}
+
+impl Match {
+    fn write(&self, list: &mut Attributes<'_>) {
+        let group = |list: &mut Attributes<'_>, key: libc::c_int, how, group: u32| {
+            meta(list, key);
+            compare(list, how, &group.to_ne_bytes());
+        };
+        match *self {
+            Match::Ipv4 => self::protocol(list, libc::NFPROTO_IPV4),
+            Match::Ipv6 => self::protocol(list, libc::NFPROTO_IPV6),
+            Match::InGroup(number) => group(list, libc::NFT_META_IIFGROUP, EQUAL, number),
+            Match::OutGroup(number) => group(list, libc::NFT_META_OIFGROUP, EQUAL, number),
+            Match::OutGroupNot(number) => group(list, libc::NFT_META_OIFGROUP, NOT_EQUAL, number),
+            Match::SourcePrefix(prefix) => source(list, EQUAL, prefix),
+            Match::SourcePrefixNot(prefix) => source(list, NOT_EQUAL, prefix),
+            Match::Established => established(list),
+        }
+    }
+}
+
+fn protocol(list: &mut Attributes<'_>, protocol: libc::c_int) {
+    meta(list, libc::NFT_META_NFPROTO);
+    compare(list, EQUAL, &[u8::try_from(protocol).unwrap_or(0)]);
+}
+
+fn source(list: &mut Attributes<'_>, how: u32, prefix: [u8; 2]) {
+    expression(list, "payload", |data| {
+        data.network_number(number::NFTA_PAYLOAD_DREG, REGISTER);
+        data.network_number(number::NFTA_PAYLOAD_BASE, libc::NFT_PAYLOAD_NETWORK_HEADER.cast_unsigned());
+        data.network_number(number::NFTA_PAYLOAD_OFFSET, IPV4_SOURCE_AT);
+        data.network_number(number::NFTA_PAYLOAD_LEN, 2);
+    });
+    compare(list, how, &prefix);
+}
+
+fn established(list: &mut Attributes<'_>) {
+    expression(list, "ct", |data| {
+        data.network_number(number::NFTA_CT_DREG, REGISTER);
+        data.network_number(number::NFTA_CT_KEY, libc::NFT_CT_STATE.cast_unsigned());
+    });
+    expression(list, "bitwise", |data| {
+        data.network_number(number::NFTA_BITWISE_SREG, REGISTER);
+        data.network_number(number::NFTA_BITWISE_DREG, REGISTER);
+        data.network_number(number::NFTA_BITWISE_LEN, 4);
+        data.nest(number::NFTA_BITWISE_MASK, |value| {
+            value.put(number::NFTA_DATA_VALUE, &ESTABLISHED_OR_RELATED.to_ne_bytes());
+        });
+        data.nest(number::NFTA_BITWISE_XOR, |value| value.put(number::NFTA_DATA_VALUE, &[0; 4]));
+    });
+    compare(list, NOT_EQUAL, &[0; 4]);
+}
+
+fn meta(list: &mut Attributes<'_>, key: libc::c_int) {
+    expression(list, "meta", |data| {
+        data.network_number(number::NFTA_META_DREG, REGISTER);
+        data.network_number(number::NFTA_META_KEY, key.cast_unsigned());
+    });
+}
+
+fn compare(list: &mut Attributes<'_>, how: u32, with: &[u8]) {
+    expression(list, "cmp", |data| {
+        data.network_number(number::NFTA_CMP_SREG, REGISTER);
+        data.network_number(number::NFTA_CMP_OP, how);
+        data.nest(number::NFTA_CMP_DATA, |value| value.put(number::NFTA_DATA_VALUE, with));
+    });
+}
+
+fn immediate(list: &mut Attributes<'_>, verdict: libc::c_int) {
+    expression(list, "immediate", |data| {
+        data.network_number(number::NFTA_IMMEDIATE_DREG, VERDICT_REGISTER);
+        data.nest(number::NFTA_IMMEDIATE_DATA, |value| {
+            value.nest(number::NFTA_DATA_VERDICT, |value| {
+                value.network_number(number::NFTA_VERDICT_CODE, verdict.cast_unsigned());
+            });
+        });
+    });
+}
+
+fn expression(list: &mut Attributes<'_>, name: &str, data: impl FnOnce(&mut Attributes<'_>)) {
+    list.nest(number::NFTA_LIST_ELEM, |element| {
+        element.text(number::NFTA_EXPR_NAME, name);
+        element.nest(number::NFTA_EXPR_DATA, data);
+    });
+}
