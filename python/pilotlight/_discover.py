@@ -25,14 +25,26 @@ if (
 
 import contextlib
 import json
-from typing import Any
+from typing import Any, NoReturn
 
 from . import _alias, _find, _import, _launch, _manifest, _neighbours, _scan, _sources, config
 from ._failure import Failure
 
 
-def main(arguments: list[str]) -> int:
-    """Runs the command line above and returns its exit code."""
+def main(arguments: list[str]) -> NoReturn:
+    """Runs the command line above and ends the process with its exit code."""
+    config.discovering = True
+    # Byte code is matched to its source by size and whole seconds: a second save within one would be lost.
+    sys.dont_write_bytecode = True
+    code = _run(arguments)
+    # Ends at once: threads and exit handlers that the program's import left behind must not hold us.
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+def _run(arguments: list[str]) -> int:
     import argparse
 
     parser = argparse.ArgumentParser(prog="python -m pilotlight._discover")
@@ -143,16 +155,5 @@ def _provide_modal(program: _sources.Program, source: bytes) -> list[str]:
     ]
 
 
-def _end(code: int) -> None:
-    """Leaves at once: threads and exit handlers the program's import left behind must not hold us."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, OSError, ValueError):
-            stream.flush()
-    os._exit(code)
-
-
 if __name__ == "__main__":
-    config.discovering = True
-    # Byte code is matched to its source by size and whole seconds: a second save within one would be lost.
-    sys.dont_write_bytecode = True
-    _end(main(sys.argv[1:]))
+    main(sys.argv[1:])

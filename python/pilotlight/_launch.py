@@ -65,7 +65,7 @@ def _hand_over(verb: str, app: Application, extra: list[str]) -> None:
     import subprocess
 
     environment = {**os.environ, ARGUMENTS_VARIABLE: json.dumps(sys.argv[1:])}
-    command = [find_binary(), verb, *program, *extra, "--python", sys.executable]
+    command = [find_binary(), verb, program, *extra, "--python", sys.executable]
     sys.stdout.flush()
     sys.stderr.flush()
     code = _wait(subprocess.Popen(command, env=environment))
@@ -82,18 +82,14 @@ def _refuse_import_time(verb: str, app: Application) -> None:
         )
 
 
-def _main_program(verb: str, app: Application) -> list[str]:
+def _main_program(verb: str, app: Application) -> str:
     main = sys.modules["__main__"]
-    spec = getattr(main, "__spec__", None)
-    if spec is not None:  # `python -m package.module`
-        name = str(spec.name)
-        return ["-m", name[: -len(".__main__")] if name.endswith(".__main__") else name]
     path: object = getattr(main, "__file__", None)
     if not isinstance(path, str):
         raise InvalidError(f"{verb}() needs a program in a file: save it and run `python FILE`")
     variable = _variable_name(app, vars(main))
     path = short(path)  # Python has made it absolute; messages read better with what the user typed.
-    return [path if variable in (None, "stub", "app") else f"{path}::{variable}"]
+    return path if variable in (None, "stub", "app") else f"{path}::{variable}"
 
 
 def _variable_name(app: Application, variables: dict[str, object]) -> str | None:

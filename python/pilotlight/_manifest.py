@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import config
 from ._files import File
-from .app import is_name
 from .exception import InvalidError
 from .image import Image
 
@@ -41,15 +40,10 @@ def build(program: Program) -> dict[str, Any]:
 
     Raises `NotBuiltError` and `InvalidError` for functions that ask for what cannot be given.
     """
-    name = program.app.name
     images = _Images()
     files = {file.remote: file.local for file in program.files}
     watch = [file.local for file in program.files]
     notices = [*program.notices, *program.app._notices]
-    if name is not None and not is_name(name):
-        # `Stub` took any name in its time, and only refused to be deployed under it.
-        notices.append(f"{name!r} cannot be a name to deploy under, so the app counts as unnamed")
-        name = None
     described: list[dict[str, Any]] = []
     for function in program.app.registered_functions.values():
         image = function._spec.settings.image or program.app._settings.image or Image.debian_slim()
@@ -65,7 +59,7 @@ def build(program: Program) -> dict[str, Any]:
         "sdk": config.__version__,
         "era": program.app._era,
         "python": python(),
-        "app": {"name": name, "description": program.description},
+        "app": {"name": program.app.name, "description": program.description},
         "images": images.described,
         "files": [_file(local, remote) for remote, local in files.items()],
         "functions": described,
@@ -153,7 +147,7 @@ def _notices(function: Function, image: Image) -> list[str]:
 
 def _file(local: str, remote: str) -> dict[str, Any]:
     # Digest and size are added by the command, which reads the file anyway.
-    mode = stat.S_IMODE(os.stat(local).st_mode)
+    mode = stat.S_IMODE(os.stat(local).st_mode) & 0o777
     return {"remote": remote, "local": local, "mode": mode, "digest": None, "size": None}
 
 

@@ -119,12 +119,21 @@ _BUILT = frozenset(
 
 SCALEDOWN_SECONDS_DEFAULT = 60.0
 TIMEOUT_SECONDS_DEFAULT = 300.0
+#: A day: the longest an input may take, and a start.
+SECONDS_MAX = 86_400
+#: The most inputs one container handles at a time.
+INPUTS_MAX = 1000
 # `keep_warm=True` meant two containers (Modal 2022).
 KEEP_WARM_TRUE = 2
 
 
-def check_names(era: str, decorator: str, options: Mapping[str, object]) -> None:
-    """Refuses keywords the decorator does not have: `TypeError` naming the nearest, or `DeprecationError`."""
+def check_names(
+    era: str, decorator: str, options: Mapping[str, object], web_names: Sequence[str] = ()
+) -> None:
+    """Refuses keywords the decorator does not have: `TypeError` naming the nearest, or `DeprecationError`.
+
+    `web_names` are keywords of the decorator that are taken care of elsewhere.
+    """
     table = StubOptions if era == "stub" else AppOptions
     known = table.__optional_keys__
     for name in options:
@@ -134,7 +143,7 @@ def check_names(era: str, decorator: str, options: Mapping[str, object]) -> None
             raise DeprecationError(f"{decorator}: {name}= is now {_instead(name)}")
         import difflib
 
-        nearest = difflib.get_close_matches(name, known, n=1)
+        nearest = difflib.get_close_matches(name, [*known, *web_names], n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
         raise TypeError(f"{decorator} got an unexpected keyword argument {name!r}{hint}")
 
@@ -144,13 +153,12 @@ def settings(era: str, where: str, options: Mapping[str, Any]) -> Settings:
 
     Raises `InvalidError` for values that cannot be.
     """
-    seconds_max = 86_400 if era == "app" else None
     keep_warm = options.get("keep_warm")
     low = options.get("min_containers")
     if low is None and keep_warm is not None:
-        low = KEEP_WARM_TRUE if keep_warm is True else int(keep_warm)
-    min_containers = _whole(where, "min_containers", low, 0) or 0
-    max_containers = _whole(
+        low = keep_warm * KEEP_WARM_TRUE if isinstance(keep_warm, bool) else keep_warm
+    min_containers = whole(where, "min_containers", low, 0) or 0
+    max_containers = whole(
         where, "max_containers", _either(options, "max_containers", "concurrency_limit"), 1
     )
     if max_containers is not None and min_containers > max_containers:
@@ -158,7 +166,7 @@ def settings(era: str, where: str, options: Mapping[str, Any]) -> Settings:
             f"{where}: min_containers ({min_containers}) is more than max_containers ({max_containers})"
         )
     window = _either(options, "scaledown_window", "container_idle_timeout")
-    window_range = (2, 3600) if era == "app" else (0, None)
+    window_low = 2 if era == "app" else 1
     timeout = options.get("timeout", TIMEOUT_SECONDS_DEFAULT)
     if timeout is None:
         if era == "app":
@@ -170,13 +178,16 @@ def settings(era: str, where: str, options: Mapping[str, Any]) -> Settings:
         mounts=_mounts(where, options.get("mounts", ())),
         min_containers=min_containers,
         max_containers=max_containers,
-        scaledown_window=_number(where, "scaledown_window", window, *window_range)
+        scaledown_window=_number(where, "scaledown_window", window, window_low, 3600)
         or SCALEDOWN_SECONDS_DEFAULT,
-        timeout=_number(where, "timeout", timeout, 1, seconds_max) or TIMEOUT_SECONDS_DEFAULT,
-        startup_timeout=_number(where, "startup_timeout", options.get("startup_timeout"), 1, seconds_max),
-        max_inputs=_whole(where, "allow_concurrent_inputs", options.get("allow_concurrent_inputs"), 1) or 1,
-        cpu=_number(where, "cpu", _limit(where, "cpu", options.get("cpu")), 0, None),
-        memory=_whole(where, "memory", _limit(where, "memory", options.get("memory")), 1),
+        timeout=_number(where, "timeout", timeout, 1, SECONDS_MAX) or TIMEOUT_SECONDS_DEFAULT,
+        startup_timeout=_number(where, "startup_timeout", options.get("startup_timeout"), 1, SECONDS_MAX),
+        max_inputs=whole(
+            where, "allow_concurrent_inputs", options.get("allow_concurrent_inputs"), 1, INPUTS_MAX
+        )
+        or 1,
+        cpu=_number(where, "cpu", _limit(where, "cpu", options.get("cpu")), 0, 1024) or None,
+        memory=whole(where, "memory", _limit(where, "memory", options.get("memory")), 1, 16_777_216),
         serialized=bool(options.get("serialized")),
         unbuilt=tuple(name for name, value in options.items() if name not in _BUILT and _given(value)),
     )
@@ -191,6 +202,15 @@ def as_secrets(where: str, secrets: object) -> tuple[Secret, ...]:
         if not isinstance(secret, Secret):
             raise InvalidError(f"{where}: expected modal.Secret objects in secrets=, not {secret!r}")
     return found
+
+
+def whole(where: str, name: str, value: Any, low: int, high: int = 10_000) -> int | None:
+    """`value` when it is a whole number from `low` to `high`, or None; else `InvalidError`."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InvalidError(f"{where}: {name} must be a whole number from {low} to {high}, not {value!r}")
+    return value
 
 
 def _image(where: str, image: object) -> Image | None:
@@ -236,24 +256,15 @@ def _limit(where: str, name: str, value: Any) -> Any:
     return pair[1]
 
 
-def _number(where: str, name: str, value: Any, low: float, high: float | None) -> float | None:
+def _number(where: str, name: str, value: Any, low: float, high: float) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidError(f"{where}: {name} must be a number, not {value!r}")
     # Written so that `nan` fails too.
-    if not (low <= value and (high is None or value <= high)) or value == float("inf"):
-        span = f"from {low} to {high}" if high is not None else f"of at least {low}"
-        raise InvalidError(f"{where}: {name} must be a number {span}, not {value!r}")
+    if not low <= value <= high:
+        raise InvalidError(f"{where}: {name} must be a number from {low} to {high}, not {value!r}")
     return float(value)
-
-
-def _whole(where: str, name: str, value: Any, low: int) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise InvalidError(f"{where}: {name} must be a whole number of at least {low}, not {value!r}")
-    return value
 
 
 def _given(value: object) -> bool:

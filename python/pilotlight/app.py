@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .mount import Mount
 
+_WEB_NAMES = ("label", "wait_for_response")
 _NAME = re.compile(r"[a-zA-Z0-9-_.]{1,64}")
 
 
@@ -93,7 +94,8 @@ class Application:
     ) -> functions.Function:
         function = functions.build(self._era, decorator, target, options, given_web)
         name = function._spec.name
-        check_name(name, "a function")
+        if options.get("name"):
+            check_name(name, "a function")
         if name in self._functions:
             # The later one wins, as in Modal.
             self._notices.append(f"Tag {name!r} collision! the later of the two functions takes the place")
@@ -308,7 +310,12 @@ class Stub(Application):
     def _decorate(
         self, decorator: str, raw_f: Any, options: Mapping[str, Any], given_web: web.Web | None
     ) -> Any:
-        _options.check_names("stub", decorator, options)
+        web_names = {
+            "@stub.webhook": ("method", *_WEB_NAMES),
+            "@stub.asgi": _WEB_NAMES,
+            "@stub.wsgi": _WEB_NAMES,
+        }
+        _options.check_names("stub", decorator, options, web_names.get(decorator, ()))
         if raw_f is not None:
             return self._register(decorator, raw_f, options, given_web)
 
@@ -322,14 +329,9 @@ def _unchanged(raw_f: Any) -> Any:
     return raw_f
 
 
-def is_name(name: object) -> bool:
-    """Whether `name` is 1 to 64 letters, digits, `-`, `_` and `.`."""
-    return isinstance(name, str) and _NAME.fullmatch(name) is not None
-
-
 def check_name(name: str, what: str = "an app") -> None:
     """Raises `InvalidError` for a name that is not 1 to 64 letters, digits, `-`, `_`, `.` (Modal's rule)."""
-    if not is_name(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidError(
             f"{name!r} cannot be the name of {what}: use 1 to 64 letters, digits, dashes, underscores, dots"
         )

@@ -11,6 +11,7 @@ import re
 import types
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from . import _options
 from ._later import not_built
 from .exception import DeprecationError, InvalidError
 
@@ -152,10 +153,7 @@ def concurrent(
     if max_inputs is None:
         raise TypeError("@modal.concurrent() needs max_inputs=")
     for name, value in (("max_inputs", max_inputs), ("target_inputs", target_inputs)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidError(
-                f"@modal.concurrent: {name} must be a whole number of at least 1, not {value!r}"
-            )
+        _options.whole("@modal.concurrent", name, value, 1, _options.INPUTS_MAX)
     if target_inputs is not None and target_inputs > max_inputs:
         raise InvalidError(
             f"@modal.concurrent: target_inputs ({target_inputs}) is more than max_inputs ({max_inputs})"
@@ -267,10 +265,10 @@ def _refuse_bare(decorator: str, bare: Any) -> None:
 
 
 def _check_label(where: str, label: str) -> None:
-    # A label becomes part of a host name (RFC 1123); the server cuts one that is too long, as Modal does.
+    # A label becomes part of a host name (RFC 1123).
     text = label if isinstance(label, str) else ""  # pyright: ignore[reportUnnecessaryIsInstance]
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", text) or text.isdigit():
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text) or text.isdigit():
         raise InvalidError(
-            f"{where}: the label {label!r} cannot be part of a host name: lower-case letters, digits and "
-            "inner dashes only, and not digits alone"
+            f"{where}: the label {label!r} cannot be part of a host name: at most 63 lower-case letters, "
+            "digits and inner dashes, and not digits alone"
         )

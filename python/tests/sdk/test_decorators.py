@@ -143,7 +143,7 @@ def test_the_apps_image_secrets_and_mounts_reach_every_function(project: Project
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("stub = modal.Stub()\n@stub.webhook(metod='POST')\ndef f(): ...", "'metod'"),
+        ("stub = modal.Stub()\n@stub.webhook(metod='POST')\ndef f(): ...", "did you mean 'method'?"),
         ("stub = modal.Stub()\n@stub.webhook(imag=None)\ndef f(): ...", "did you mean 'image'?"),
         (
             "app = modal.App('x')\n@app.function(keep_warm=1)\ndef f(): ...",
@@ -188,7 +188,7 @@ def test_the_apps_image_secrets_and_mounts_reach_every_function(project: Project
         ("stub = modal.Stub()\n@stub.webhook(label='No_Label')\ndef f(): ...", "part of a host name"),
         ("stub = modal.Stub()\n@stub.webhook(image='debian')\ndef f(): ...", "expected modal.Image object"),
         ("stub = modal.Stub()\n@stub.webhook(image=modal.Image())\ndef f(): ...", "debian_slim()"),
-        ("stub = modal.Stub()\n@stub.webhook(cpu=-1)\ndef f(): ...", "cpu must be a number of at least 0"),
+        ("stub = modal.Stub()\n@stub.webhook(cpu=-1)\ndef f(): ...", "cpu must be a number from 0 to 1024"),
         (
             "stub = modal.Stub()\n@stub.webhook(keep_warm=3, concurrency_limit=2)\ndef f(): ...",
             "min_containers (3) is more than max_containers (2)",

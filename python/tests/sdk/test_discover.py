@@ -117,10 +117,9 @@ def test_no_stub_shows_what_to_write(project: Project) -> None:
     assert 'app = pilotlight.App("hello")' in error["hint"]
 
 
-def test_a_stubs_odd_name_is_left_out(project: Project) -> None:
+def test_a_stub_may_have_any_name(project: Project) -> None:
     found = project.manifest("import modal\nstub = modal.Stub('My App!')\n@stub.webhook\ndef f(): ...\n")
-    assert found["app"]["name"] is None
-    assert found["notices"] == ["'My App!' cannot be a name to deploy under, so the app counts as unnamed"]
+    assert found["app"]["name"] == "My App!"
 
 
 # Which files

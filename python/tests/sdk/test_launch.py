@@ -80,7 +80,7 @@ def test_serve_with_a_timeout(launch: Launch) -> None:
 
 def test_serve_of_a_module_and_of_another_variable(launch: Launch) -> None:
     record = launch.run("serve()", "-m", "program")[1]
-    assert record["argv"][:3] == ["serve", "-m", "program"]
+    assert record["argv"][:3] == ["serve", "program.py", "--python"]
     launch.project.write("other.py", PROGRAM.format(call="serve()").replace("stub", "mine"))
     record = launch.run("serve()", "other.py")[1]
     assert record["argv"][:2] == ["serve", "other.py::mine"]

