@@ -68,6 +68,7 @@ async fn forward(
         upgrade: upgrade.and(client_upgrade),
     };
     let mut request = Request::from_parts(parts, body);
+    tracing::debug!(function = %endpoint.id, container = %lease.container, waited = lease.waited.is_some(), "leased");
     drop(endpoint);
     for _ in 1..CONTAINERS_MAX {
         match exchange.offer(lease, request).await {
@@ -89,7 +90,7 @@ async fn forward(
 async fn find_and_lease(shared: &Shared, port: u16, host: &str) -> Result<(Arc<Endpoint>, Lease), Refusal> {
     let find = || shared.routes.load().find(port, host).cloned().ok_or(Refusal::EndpointNotFound);
     let mut endpoint = find()?;
-    let deadline = Instant::now() + endpoint.start_timeout;
+    let deadline = after(endpoint.start_timeout);
     for _ in 0..LOOKUPS_MAX {
         match endpoint.pool.lease(deadline).await {
             Ok(lease) => return Ok((endpoint, lease)),
@@ -249,6 +250,12 @@ impl Exchange<'_> {
         });
         Ok(response.map(|_| Body::empty()))
     }
+}
+
+/// The moment after `wait`. A wait that the clock cannot express is one of a year.
+fn after(wait: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(wait).unwrap_or(now + Duration::from_hours(24 * 365))
 }
 
 async fn expired(timer: Option<&mut IdleTimer>) {

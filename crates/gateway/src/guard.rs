@@ -55,9 +55,13 @@ impl Guard {
         Self { place: Place::Head, line: Vec::new(), head: Head::default(), heads: 0 }
     }
 
-    /// Whether the bytes so far end between two requests, so that nothing of a request is left to read.
-    pub(crate) fn between_requests(&self) -> bool {
-        self.place == Place::Head && self.line.is_empty() && !self.head.begun()
+    /// Whether the bytes so far end within a request, so that more of it is to come.
+    pub(crate) fn amid_request(&self) -> bool {
+        match self.place {
+            Place::Through => false,
+            Place::Head => !self.line.is_empty() || self.head.begun(),
+            _ => true,
+        }
     }
 
     /// Follows the connection through these bytes, which come after all that were given before.

@@ -16,6 +16,9 @@ use crate::{Shared, connection, tasks};
 /// How long to wait after the machine ran out of descriptors or memory for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Connections that one listener has at a time. The next ones wait in the kernel's queue until another ends.
+const CONNECTIONS_MAX: usize = 10_000;
+
 /// How many free ports of one family are tried for one that is free in both.
 const FREE_PORT_TRIES: u32 = 16;
 
@@ -155,7 +158,7 @@ async fn accept(
     let grace = loop {
         tokio::select! {
             grace = &mut stopped => break grace.unwrap_or_default(),
-            accepted = next(&listeners) => match accepted {
+            accepted = next(&listeners), if connections.len() < CONNECTIONS_MAX => match accepted {
                 Ok((stream, address)) => {
                     let watcher = graceful.watcher();
                     let client = connection::Accepted { stream, address, port };

@@ -78,6 +78,12 @@ impl Guarded {
         }
     }
 
+    /// Whether the client may still be sending a request that nobody will read. Never so for a tunnel: there the other
+    /// direction goes on after one side has ended.
+    fn amid_request(&self) -> bool {
+        !self.shared.through.load(Ordering::Acquire) && self.guard.amid_request()
+    }
+
     /// Shows the guard what was read; cuts it off where it is at fault.
     fn inspect(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
         if self.shared.through.load(Ordering::Acquire) {
@@ -172,7 +178,7 @@ impl AsyncWrite for Guarded {
         let this = &mut *self;
         if this.linger.is_none() {
             std::task::ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-            if this.refused.is_none() && this.guard.between_requests() {
+            if this.refused.is_none() && !this.amid_request() {
                 return Poll::Ready(Ok(()));
             }
             this.linger = Some((Box::pin(sleep(LINGER)), LINGER_BYTES_MAX));

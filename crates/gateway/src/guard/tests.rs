@@ -22,7 +22,7 @@ fn well_framed_requests_pass() {
     ];
     for bytes in table {
         let guard = verdict(bytes).unwrap_or_else(|fault| panic!("{}: {fault:?}", bytes.escape_ascii()));
-        assert!(guard.between_requests(), "{}", bytes.escape_ascii());
+        assert!(!guard.amid_request(), "{}", bytes.escape_ascii());
     }
 }
 
@@ -107,6 +107,7 @@ fn http2_and_tunnels_are_not_looked_at() {
     guard.inspect(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     guard.pass_through();
     assert!(guard.inspect(b"\x81\x05hello\n").is_ok());
+    assert!(!guard.amid_request());
 }
 
 #[test]

@@ -19,6 +19,14 @@ async fn a_get_is_answered() {
 }
 
 #[tokio::test]
+async fn timeouts_may_be_longer_than_the_clock() {
+    let world = World::new().await;
+    container::serve(&world.socket);
+    world.publish(|endpoint| (endpoint.start_timeout, endpoint.timeout) = (Duration::MAX, Duration::MAX));
+    assert_eq!(world.get("/").await.status, 200);
+}
+
+#[tokio::test]
 async fn both_families_answer_on_the_same_port() {
     let world = World::new().await;
     container::serve(&world.socket);

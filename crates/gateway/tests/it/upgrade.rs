@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use tokio::io::AsyncWriteExt;
+
 use crate::container;
 use crate::world::{World, get, within};
 
@@ -28,6 +30,31 @@ async fn a_websocket_is_tunnelled_end_to_end() {
     let mut hanging = log.hanging.subscribe();
     within(hanging.wait_for(|count| *count == 0)).await.unwrap();
     assert!(world.launcher.stopped().is_empty());
+}
+
+#[tokio::test]
+async fn a_tunnel_whose_client_has_said_all_still_hears_the_container() {
+    let world = World::new().await;
+    container::serve(&world.socket);
+    let mut client = world.connect().await;
+    client.write(format!("GET /ws {UPGRADE}")).await;
+    assert_eq!(client.answer().await.status, 101);
+    client.write("last words").await;
+    client.stream.shutdown().await.unwrap();
+    assert_eq!(client.rest().await, b"last words");
+    world.quiet().await;
+}
+
+#[tokio::test]
+async fn a_silent_tunnel_ends_after_the_timeout() {
+    let world = World::new().await;
+    container::serve(&world.socket);
+    world.publish(|endpoint| endpoint.timeout = std::time::Duration::from_millis(50));
+    let mut client = world.connect().await;
+    client.write(format!("GET /ws {UPGRADE}")).await;
+    assert_eq!(client.answer().await.status, 101);
+    assert!(client.rest().await.is_empty());
+    world.quiet().await;
 }
 
 #[tokio::test]
