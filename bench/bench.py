@@ -24,7 +24,7 @@ from serving import Connection, Failed, Serve, get
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-COLD_TODAY = "cold start, hello world (App)"
+COLD = "cold start, hello world ({})"
 OWN_START = "the app's own start: `python -c` with its imports"
 MARKS = ("<!-- bench: begin -->", "<!-- bench: end -->")
 
@@ -141,7 +141,7 @@ def warm(bench: Bench) -> Iterable[Row]:
         if "process_ms" not in measured:
             raise Failed(f"the imports could not be measured: {measured}")
         yield Row(
-            "the app's own start: `python -c` with its imports",
+            OWN_START,
             "ms",
             measured["process_ms"],
             "in a container",
@@ -285,7 +285,7 @@ def table(rows: list[Row], bench: Bench) -> str:
 def over_own_start(rows: list[Row]) -> list[str]:
     """How much longer a cold start takes than the app's own start, by medians, where both were measured."""
     middle = {row.name: statistics.median(row.samples) for row in rows}
-    cold, own = middle.get(COLD_TODAY), middle.get(OWN_START)
+    cold, own = middle.get(COLD.format("App")), middle.get(OWN_START)
     if cold is None or own is None:
         return []
     return [f"cold start of hello world (App) over the app's own start: {cold - own:+.1f} ms"]

@@ -76,7 +76,7 @@ class Serve:
         if function not in self.urls:
             raise Failed(f"no URL was printed for `{function}`, only for {sorted(self.urls)}")
         port = self.urls[function].rstrip("/").rpartition(":")[2]
-        # The same address family as the server it is compared with, and no look-up of `localhost` in the timing.
+        # As for the server it is compared with: no look-up of `localhost` in the timing.
         return "127.0.0.1", int(port)
 
 
