@@ -16,7 +16,7 @@ use rustix::fs::FlockOperation;
 
 use crate::channel::{Channel, MESSAGE_BYTES_MAX, encode};
 use crate::message::{Answer, Given, Reply, Request};
-use crate::{Error, Event, Failure, Fds, Signal, Spec, Started};
+use crate::{Error, Event, Failure, Fds, Signal, Spec, Started, sweep};
 
 /// How long to wait for the answer to a start; the helper itself gives up after 20 s, but others may be before it.
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -92,6 +92,8 @@ impl Helper {
     /// Starts a helper process and waits until it is ready. Events arrive at the receiver in order; read them.
     pub fn spawn(options: &Options) -> Result<(Helper, Receiver<Event>), Error> {
         let lock = lock_run_dir(&options.run_dir)?;
+        let cleared = sweep::clear(&options.run_dir, &mut sweep::SweepReport::default());
+        cleared.map_err(|source| Error::RunDir { path: options.run_dir.clone(), source })?;
         let program = options.program.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
         let failed = |source| Error::Spawn { program: program.clone(), source };
         let (ours, theirs) = Channel::pair().map_err(failed)?;

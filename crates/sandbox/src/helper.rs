@@ -119,7 +119,7 @@ impl Helper {
                     Ready::Exit(id) => self.bury(&id)?,
                 }
             }
-            self.give_up_slow_starts()?;
+            self.give_up_slow_starts();
             self.remove_leftover_groups();
         }
     }
@@ -219,18 +219,18 @@ impl Helper {
             }
         };
         match container.hear(report) {
-            Some((number, result)) => self.answer(number, result),
+            Some((number, answer)) => self.answer(number, Ok(answer)),
             None => Ok(()),
         }
     }
 
-    fn give_up_slow_starts(&mut self) -> std::io::Result<()> {
+    fn give_up_slow_starts(&mut self) {
         let now = Instant::now();
-        let slow =
-            self.containers.values_mut().filter(|container| container.deadline().is_some_and(|at| at <= now));
-        let failure = Failure::Slow { seconds: START_WITHIN.as_secs() };
-        let numbers: Vec<u64> = slow.filter_map(|container| container.give_up(failure.clone())).collect();
-        numbers.into_iter().try_for_each(|number| self.answer(number, Err(failure.clone())))
+        for container in self.containers.values_mut() {
+            if container.deadline().is_some_and(|at| at <= now) {
+                container.give_up(Failure::Slow { seconds: START_WITHIN.as_secs() });
+            }
+        }
     }
 
     fn answer(&self, number: u64, result: Result<Answer, Failure>) -> std::io::Result<()> {

@@ -28,8 +28,8 @@ pub(super) enum Phase {
     Running,
     /// The command ended so; pid 1 is about to.
     Ended(ExitStatus),
-    /// The start failed and was answered; its end is of interest to nobody.
-    Failed,
+    /// The start failed; request `number` is answered once everything of it is gone.
+    Failed { number: u64, failure: Failure },
 }
 
 impl Container {
@@ -47,7 +47,7 @@ impl Container {
     }
 
     /// Moves on by a report of pid 1. What to answer to which request, if something.
-    pub(super) fn hear(&mut self, report: FromInit) -> Option<(u64, Result<Answer, Failure>)> {
+    pub(super) fn hear(&mut self, report: FromInit) -> Option<(u64, Answer)> {
         match report {
             FromInit::Made { took } => {
                 self.shell.phases.shell = took;
@@ -61,27 +61,27 @@ impl Container {
                 };
                 self.shell.phases.run = ordered.elapsed().saturating_sub(self.shell.phases.shell);
                 let (pid, phases, setup) = (self.shell.pid, self.shell.phases, since.elapsed());
-                Some((number, Ok(Answer::Started { pid, setup, phases, notes })))
+                Some((number, Answer::Started { pid, setup, phases, notes }))
             }
             FromInit::Ended(status) => {
                 self.phase = Phase::Ended(status);
                 None
             }
-            FromInit::Failed(failure) => self.give_up(failure.clone()).map(|number| (number, Err(failure))),
+            FromInit::Failed(failure) => {
+                self.give_up(failure);
+                None
+            }
         }
     }
 
-    /// Ends a start that failed. The number of the request that waits for it, if one does.
-    pub(super) fn give_up(&mut self, failure: Failure) -> Option<u64> {
-        // The process may be gone already.
-        let _ = self.kill();
-        match std::mem::replace(&mut self.phase, Phase::Failed) {
-            Phase::Starting { number, .. } => Some(number),
-            phase => {
-                tracing::warn!("pid 1 failed after its start: {failure}");
-                self.phase = phase;
-                None
-            }
+    /// Ends a start that failed.
+    pub(super) fn give_up(&mut self, failure: Failure) {
+        match self.phase {
+            Phase::Starting { number, .. } => self.phase = Phase::Failed { number, failure },
+            _ => tracing::warn!("pid 1 failed after its start: {failure}"),
+        }
+        if let Err(error) = self.kill() {
+            tracing::warn!("cannot kill pid 1 of a failed start: {error}");
         }
     }
 

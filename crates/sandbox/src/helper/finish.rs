@@ -17,26 +17,23 @@ impl Helper {
         let Some(mut container) = self.containers.remove(id) else { return Ok(()) };
         // Reports that came in the same round as the exit.
         while let Ok(Some((report, _))) = container.shell.channel.try_receive::<FromInit>() {
-            if let Some((number, result)) = container.hear(report) {
-                self.answer(number, result)?;
+            if let Some((number, answer)) = container.hear(report) {
+                self.answer(number, Ok(answer))?;
             }
         }
         let reaped = container.reap();
         let oom = self.workshop.cgroups.oom_killed(&shell::group(&self.workshop.run_dir, id));
         let status = match container.phase {
-            Phase::Running => Some(reaped),
-            Phase::Ended(status) => Some(status),
-            Phase::Failed => None,
-            Phase::Starting { number, .. } => {
-                self.answer(number, Err(Failure::Died))?;
-                None
-            }
+            Phase::Running => Ok(reaped),
+            Phase::Ended(status) => Ok(status),
+            Phase::Failed { number, ref failure } => Err((number, failure.clone())),
+            Phase::Starting { number, .. } => Err((number, Failure::Died)),
         };
         let status = status.map(|status| keep_upper(&container, status));
         self.discard(id, &container.scratch);
         match status {
-            Some(status) => self.server.send(&Reply::Exited { id: id.into(), status, oom }, &[]),
-            None => Ok(()),
+            Ok(status) => self.server.send(&Reply::Exited { id: id.into(), status, oom }, &[]),
+            Err((number, failure)) => self.answer(number, Err(failure)),
         }
     }
 

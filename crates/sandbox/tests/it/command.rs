@@ -1,18 +1,19 @@
-//! Commands: what they print, and how they end.
+//! Commands: what they get, what they print, and how they end.
 
-use pilotlight_sandbox::ExitStatus;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 
-use crate::world::World;
+use pilotlight_sandbox::{Command, Error, ExitStatus, Failure, Signal};
+
+use crate::world::{World, pipes};
 
 #[test]
 fn echo_prints_and_exits_cleanly() {
     let mut world = World::new();
     let spec = world.spec(&["echo", "hello"]);
     let output = world.run(&spec);
-    assert_eq!(
-        (output.status, output.stdout.as_str(), output.stderr.as_str()),
-        (ExitStatus::Code(0), "hello\n", "")
-    );
+    let seen = (output.status, output.stdout.as_str(), output.stderr.as_str());
+    assert_eq!(seen, (ExitStatus::Code(0), "hello\n", ""));
     assert!(!output.oom);
 }
 
@@ -23,4 +24,130 @@ fn python_runs() {
         world.spec(&["python3", "-c", "import os, sys; print(os.getuid(), os.getpid() > 1); sys.exit(3)"]);
     let output = world.run(&spec);
     assert_eq!((output.status, output.stdout.as_str()), (ExitStatus::Code(3), "0 True\n"), "{output:?}");
+}
+
+#[test]
+fn the_environment_and_directory_are_exactly_those_asked_for() {
+    let mut world = World::new();
+    let mut spec = world.spec(&["/usr/bin/env"]);
+    spec.command.env = vec![("A".into(), "b c".into())];
+    assert_eq!(world.run(&spec).stdout, "A=b c\n");
+    assert_eq!(world.script("pwd; hostname").lines().next(), Some("/root"));
+}
+
+#[test]
+fn a_signal_that_kills_the_command_is_its_status() {
+    let mut world = World::new();
+    let spec = world.spec(&["sh", "-c", "kill -9 $$"]);
+    assert_eq!(world.run(&spec).status, ExitStatus::Signal(9));
+}
+
+#[test]
+fn a_program_that_does_not_exist_is_an_error_of_the_start() {
+    let world = World::new();
+    let spec = world.spec(&["no-such-program"]);
+    let failed = world.helper().start(&spec, pipes().0).unwrap_err();
+    let expected = "cannot run no-such-program in the container: No such file or directory (os error 2)";
+    assert_eq!(failed.to_string(), expected);
+    // The id and its scratch directory are free again.
+    assert!(!spec.scratch.exists());
+    world.helper().start(&world.spec(&["true"]), pipes().0).unwrap();
+}
+
+#[test]
+fn a_missing_layer_is_named() {
+    let world = World::new();
+    let mut spec = world.spec(&["true"]);
+    spec.lowers.push("/nonexistent/layer".into());
+    let failed = world.helper().start(&spec, pipes().0).unwrap_err();
+    assert!(failed.to_string().contains("open the layer (/nonexistent/layer)"), "{failed}");
+}
+
+#[test]
+fn ids_are_one_containers_only() {
+    let mut world = World::new();
+    let spec = world.spec(&["sleep", "60"]);
+    let (_, _pipes) = world.start(&spec);
+    let failed = world.helper().start(&spec, pipes().0).unwrap_err();
+    assert!(matches!(failed, Error::Failed(Failure::Exists { .. })), "{failed}");
+    world.helper().signal(&spec.id, Signal::Kill).unwrap();
+    assert_eq!(world.ended(&spec.id).0, ExitStatus::Signal(9));
+    let failed = world.helper().signal(&spec.id, Signal::Kill).unwrap_err();
+    assert!(matches!(failed, Error::Failed(Failure::Unknown { .. })), "{failed}");
+}
+
+#[test]
+fn terminate_reaches_the_command() {
+    let mut world = World::new();
+    let spec = world.spec(&["sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.02; done"]);
+    let (_, mut pipes) = world.start(&spec);
+    let mut ready = [0; 6];
+    pipes.stdout.read_exact(&mut ready).unwrap();
+    world.helper().signal(&spec.id, Signal::Terminate).unwrap();
+    assert_eq!(world.ended(&spec.id).0, ExitStatus::Code(7));
+}
+
+#[test]
+fn control_and_listener_are_3_and_4() {
+    let mut world = World::new();
+    let script = "import os\ndata = os.read(3, 9)\nos.write(4, data.upper())\nprint(os.read(0, 1))";
+    let spec = world.spec(&["python3", "-c", script]);
+    let (mut control, theirs) = UnixStream::pair().unwrap();
+    let (mut other, listener) = UnixStream::pair().unwrap();
+    let (mut fds, pipes) = pipes();
+    fds.control = Some(theirs.into());
+    fds.listener = Some(listener.into());
+    world.helper().start(&spec, fds).unwrap();
+    control.write_all(b"configure").unwrap();
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "CONFIGURE");
+    assert_eq!(pipes.read(), ("b''\n".into(), String::new()));
+    assert_eq!(world.ended(&spec.id).0, ExitStatus::Code(0));
+}
+
+#[test]
+fn a_missing_control_leaves_its_number_closed() {
+    let mut world = World::new();
+    let script = "import os\nos.fstat(4)\ntry: os.fstat(3)\nexcept OSError as e: print(e.errno)";
+    let spec = world.spec(&["python3", "-c", script]);
+    let (_keep, listener) = UnixStream::pair().unwrap();
+    let (mut fds, pipes) = pipes();
+    fds.listener = Some(listener.into());
+    world.helper().start(&spec, fds).unwrap();
+    assert_eq!(pipes.read(), ("9\n".into(), String::new()));
+    assert_eq!(world.ended(&spec.id).0, ExitStatus::Code(0));
+}
+
+#[test]
+fn an_environment_that_no_message_can_carry_is_refused_with_its_size() {
+    let world = World::new();
+    let mut spec = world.spec(&["true"]);
+    spec.command.env.push(("BIG".into(), "x".repeat(200 * 1024)));
+    let failed = world.helper().start(&spec, pipes().0).unwrap_err();
+    assert!(matches!(failed, Error::TooLarge { bytes, .. } if bytes > 200 * 1024), "{failed}");
+}
+
+#[test]
+fn many_starts_at_once_all_succeed() {
+    let mut world = World::new();
+    let specs: Vec<_> = (0..24).map(|n| world.spec(&["sh", "-c", &format!("exit {n}")])).collect();
+    std::thread::scope(|scope| {
+        for spec in &specs {
+            let helper = world.helper().clone();
+            scope.spawn(move || helper.start(spec, pipes().0).unwrap());
+        }
+    });
+    for (code, spec) in (0..).zip(&specs) {
+        assert_eq!(world.ended(&spec.id).0, ExitStatus::Code(code));
+    }
+}
+
+#[test]
+fn a_wrong_spec_is_refused_before_it_is_sent() {
+    let world = World::new();
+    let command = Command { argv: vec![], env: vec![], cwd: "/".into() };
+    let spec = pilotlight_sandbox::Spec { command, ..world.spec(&["true"]) };
+    let failed = world.helper().start(&spec, pipes().0).unwrap_err();
+    assert!(failed.to_string().ends_with("is wrong: the command is empty"), "{failed}");
 }
