@@ -1,0 +1,189 @@
+//! Decides what an image starts from, and makes it: a true Debian by mmdebstrap, else the host's own userland.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pilotlight_core::image::{PythonVersion, VersionError};
+use pilotlight_sandbox::Bind;
+use thiserror::Error;
+
+use crate::host::{self, HostPython, OsRelease};
+use crate::process;
+use crate::progress::Progress;
+use crate::store::{self, Store};
+
+/// The host's package sources, for the base that is made from them.
+mod apt;
+/// Debian by mmdebstrap.
+mod debian;
+/// The host's userland.
+mod userland;
+
+/// Which bases may be used; `PILOTLIGHT_BASE` says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// Debian where mmdebstrap can make one with the Python asked for, else the host's userland.
+    #[default]
+    Auto,
+    /// Debian or nothing.
+    Debian,
+    /// The host's userland.
+    Host,
+}
+
+impl FromStr for Choice {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text.trim() {
+            "" | "auto" => Ok(Self::Auto),
+            "debian" => Ok(Self::Debian),
+            "host" => Ok(Self::Host),
+            other => Err(Error::Choice { text: other.to_owned() }),
+        }
+    }
+}
+
+/// Why there is no base.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The setting is none of the known words.
+    #[error("PILOTLIGHT_BASE is {text:?}; it can be auto, debian or host")]
+    Choice {
+        /// The setting.
+        text: String,
+    },
+    /// A Debian was demanded and cannot be made.
+    #[error("no Debian base with python {python}: {reason}")]
+    NoDebian {
+        /// The version asked for.
+        python: PythonVersion,
+        /// What is in the way, and what to do.
+        reason: String,
+    },
+    /// mmdebstrap failed.
+    #[error("mmdebstrap could not make a Debian base")]
+    Mmdebstrap(#[source] process::Error),
+    /// The version cannot be run.
+    #[error(transparent)]
+    Version(#[from] VersionError),
+    /// No interpreter of the version for the host base.
+    #[error(transparent)]
+    Python(#[from] host::Error),
+    /// The layer could not be kept.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The base's own files could not be written.
+    #[error("cannot lay out the base")]
+    Io(#[from] std::io::Error),
+}
+
+/// A base, ready to be built on.
+#[derive(Clone, Debug)]
+pub struct Base {
+    /// What later keys are chained to; the same for bases that layers can be moved between.
+    pub identity: String,
+    /// For the terminal: `Debian bookworm by mmdebstrap`.
+    pub used: String,
+    /// The base's layer.
+    pub layer: PathBuf,
+    /// What of the host it shows.
+    pub binds: Vec<Bind>,
+    /// Variables its interpreter needs.
+    pub env: Vec<(String, String)>,
+    /// Whether Debian packages can be installed on it.
+    pub takes_packages: bool,
+    /// Whether it had to be made just now.
+    pub made: bool,
+}
+
+/// Finds or makes bases.
+#[derive(Clone, Debug)]
+pub struct Bases {
+    choice: Choice,
+    local: HostPython,
+    os: OsRelease,
+    /// Set when mmdebstrap failed under [`Choice::Auto`]: not tried again by this process.
+    debian_failed: Arc<AtomicBool>,
+    /// Interpreters found so far; asking one takes tens of milliseconds.
+    found: Arc<Mutex<HashMap<PythonVersion, HostPython>>>,
+}
+
+impl Bases {
+    /// Bases by `choice` on this machine; `local` is the interpreter of the user's program.
+    pub fn new(choice: Choice, local: HostPython) -> Self {
+        let os = OsRelease::of_this_machine();
+        Self { choice, local, os, debian_failed: Arc::default(), found: Arc::default() }
+    }
+
+    /// The same with another local interpreter.
+    #[must_use]
+    pub fn with_local(&self, local: HostPython) -> Self {
+        // What was found elsewhere may be less fitting than the new local one.
+        Self { local, found: Arc::default(), ..self.clone() }
+    }
+
+    fn interpreter(&self, python: PythonVersion) -> Result<HostPython, Error> {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = found.get(&python).filter(|known| known.executable.exists()) {
+            return Ok(known.clone());
+        }
+        let interpreter = host::find(python, &self.local)?;
+        found.insert(python, interpreter.clone());
+        Ok(interpreter)
+    }
+
+    /// The base for images with `python`.
+    pub fn get(
+        &self,
+        python: PythonVersion,
+        store: &Store,
+        progress: &dyn Progress,
+        cancel: &AtomicBool,
+    ) -> Result<Base, Error> {
+        let python = python.supported()?;
+        if self.choice != Choice::Host && !self.debian_failed.load(Ordering::Relaxed) {
+            match self.debian(python, store, progress, cancel) {
+                Ok(base) => return Ok(base),
+                Err(error) if self.choice == Choice::Debian || cancel.load(Ordering::Relaxed) => {
+                    return Err(error);
+                }
+                Err(Error::NoDebian { .. }) => {}
+                Err(error) => {
+                    self.debian_failed.store(true, Ordering::Relaxed);
+                    tracing::warn!(%error, "no Debian base; the host's userland is used instead");
+                }
+            }
+        }
+        let interpreter = self.interpreter(python)?;
+        userland::base(&interpreter, &self.os, Path::new("/"), store)
+    }
+
+    fn debian(
+        &self,
+        python: PythonVersion,
+        store: &Store,
+        progress: &dyn Progress,
+        cancel: &AtomicBool,
+    ) -> Result<Base, Error> {
+        let suite = debian::suite(&self.os, python)?;
+        debian::base(&suite, python, store, progress, cancel)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_setting_has_three_words() {
+        assert_eq!("".parse::<Choice>().unwrap(), Choice::Auto);
+        assert_eq!("host".parse::<Choice>().unwrap(), Choice::Host);
+        assert_eq!("debian".parse::<Choice>().unwrap(), Choice::Debian);
+        let error = "docker".parse::<Choice>().unwrap_err().to_string();
+        assert_eq!(error, "PILOTLIGHT_BASE is \"docker\"; it can be auto, debian or host");
+    }
+}

@@ -1,0 +1,342 @@
+//! The way from a plan to an image: base, layers, the runner's layers, and what a container needs beside them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use pilotlight_core::image::{Era, Key, LayerKind, Layers, Plan, PythonVersion, Sets, layers};
+use pilotlight_sandbox::{Bind, Helper};
+use thiserror::Error;
+
+use crate::base::{self, Base, Bases, Choice};
+use crate::discovery::{self, Wanted};
+use crate::host::HostPython;
+use crate::hostconf::HostConf;
+use crate::progress::Progress;
+use crate::runner::{self, CodeFile};
+use crate::settings::{CA_INSIDE, Settings};
+use crate::step::{self, Exits, Sandboxed, Steps};
+use crate::store::{self, Store};
+use crate::{tools, tree};
+
+/// One layer by one step.
+mod workshop;
+
+use workshop::{Input, Job, Workshop};
+
+/// Why there is no image.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// No base for it.
+    #[error(transparent)]
+    Base(#[from] base::Error),
+    /// The plan installs Debian packages, which the host's userland cannot take.
+    #[error(
+        "apt_install needs a Debian base, and this image starts from the {used}; \
+         apt-get install mmdebstrap on a Debian host with python {python}, or leave apt_install out"
+    )]
+    NeedsDebian {
+        /// What it starts from.
+        used: String,
+        /// The version asked for.
+        python: PythonVersion,
+    },
+    /// uv could not be brought.
+    #[error(transparent)]
+    Tools(#[from] tools::Error),
+    /// A step failed.
+    #[error("{text}: {source}")]
+    Step {
+        /// The step in a few words.
+        text: String,
+        /// What happened.
+        source: step::Error,
+    },
+    /// Layers could not be kept.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The discovery environment failed.
+    #[error(transparent)]
+    Discovery(#[from] discovery::Error),
+    /// The user's files could not be laid out.
+    #[error(transparent)]
+    Tree(#[from] tree::Error),
+    /// A file operation failed; the source names the path.
+    #[error("cannot prepare a build step")]
+    Io(#[from] std::io::Error),
+}
+
+impl Error {
+    /// The last lines of output of what failed, for the user; empty when no program failed.
+    pub fn tail(&self) -> &[String] {
+        use crate::process::Error::Failed;
+        match self {
+            Self::Step { source: step::Error::Failed { tail, .. }, .. }
+            | Self::Tools(tools::Error::Fetch(Failed { tail, .. }))
+            | Self::Base(base::Error::Mmdebstrap(Failed { tail, .. }))
+            | Self::Discovery(
+                discovery::Error::Install(Failed { tail, .. })
+                | discovery::Error::Tools(tools::Error::Fetch(Failed { tail, .. })),
+            ) => tail,
+            _ => &[],
+        }
+    }
+}
+
+/// What a builder needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where layers, tools and caches are kept.
+    pub state_dir: PathBuf,
+    /// The local interpreter: runs our scripts, and is the first choice for the host base.
+    pub python: HostPython,
+    /// Which bases may be used.
+    pub base: Choice,
+    /// The package sets of the eras.
+    pub sets: Sets,
+    /// Package index, proxy and certificates.
+    pub settings: Settings,
+    /// The runner and the SDK.
+    pub code: Vec<CodeFile>,
+}
+
+impl Options {
+    /// The usual: this machine's settings, and the base that `PILOTLIGHT_BASE` names.
+    pub fn new(state_dir: PathBuf, python: HostPython, code: Vec<CodeFile>) -> Result<Self, Error> {
+        let base = std::env::var("PILOTLIGHT_BASE").unwrap_or_default().parse()?;
+        let settings = Settings::of_this_machine();
+        Ok(Self { state_dir, python, base, sets: Sets::default(), settings, code })
+    }
+}
+
+/// Which base an image got, for the terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUsed {
+    /// `Debian bookworm by mmdebstrap`, or `host userland (Debian 12), Python 3.11.7`.
+    pub text: String,
+    /// Whether it was made by this build.
+    pub made: bool,
+}
+
+/// An image that exists, and what a container of it needs.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// `im-` and 12 hex digits.
+    pub key: String,
+    /// What it starts from.
+    pub base: BaseUsed,
+    /// Whether everything was there already.
+    pub cached: bool,
+    /// Layers, topmost first, without the user's files, which go above them.
+    pub lowers: Vec<PathBuf>,
+    /// What of the host it shows.
+    pub binds: Vec<Bind>,
+    /// Variables of the base, of the certificates and of the image, in this order: later ones win. They win over the
+    /// general ones of a container (`PATH`, `HOME`, …) too.
+    pub env: Vec<(String, String)>,
+    /// The working directory, when the plan names one.
+    pub workdir: Option<String>,
+    /// Things the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Builds images. Cheap to clone; builds may run side by side.
+#[derive(Clone)]
+pub struct Builder {
+    options: Arc<Options>,
+    bases: Bases,
+    store: Store,
+    environments: Store,
+    steps: Arc<dyn Steps>,
+    exits: Exits,
+}
+
+impl Builder {
+    /// A builder whose steps run through `helper`. The owner of the helper's events tells [`Self::exits`] of them.
+    ///
+    /// Removes half-built layers of dead processes.
+    pub fn new(options: Options, helper: Helper) -> Result<Self, Error> {
+        let exits = Exits::default();
+        let steps = Arc::new(Sandboxed::new(helper, exits.clone()));
+        Ok(Self { exits, ..Self::with_steps(options, steps)? })
+    }
+
+    /// A builder with steps of the caller's making.
+    pub fn with_steps(options: Options, steps: Arc<dyn Steps>) -> Result<Self, Error> {
+        let store = Store::open(&options.state_dir)?;
+        let environments = Store::open_at(options.state_dir.join("discovery"))?;
+        tree::sweep(&options.state_dir)?;
+        let bases = Bases::new(options.base, options.python.clone());
+        Ok(Self { options: Arc::new(options), bases, store, environments, steps, exits: Exits::default() })
+    }
+
+    /// The same builder for programs of another local interpreter.
+    #[must_use]
+    pub fn with_python(&self, python: HostPython) -> Self {
+        let bases = self.bases.with_local(python.clone());
+        let options = Options { python, ..(*self.options).clone() };
+        Self { options: Arc::new(options), bases, ..self.clone() }
+    }
+
+    /// Where exits of containers are to be reported; build steps wait for theirs.
+    pub fn exits(&self) -> Exits {
+        self.exits.clone()
+    }
+
+    /// Builds what is missing of `plan`. Blocks; when everything is there, for a few milliseconds.
+    pub fn build(&self, plan: &Plan, progress: &dyn Progress, cancel: &AtomicBool) -> Result<Image, Error> {
+        let python = plan.base.python();
+        let base = self.bases.get(python, &self.store, progress, cancel)?;
+        let chain = layers(plan, &base.identity, &self.options.sets);
+        if !base.takes_packages && chain.layers.iter().any(|layer| layer.kind == LayerKind::Apt) {
+            return Err(Error::NeedsDebian { used: base.used, python });
+        }
+        let host = HostConf::of_this_machine(self.options.settings.ca_file());
+        let hostconf = host.layer(&self.store)?;
+        let parts = Parts::new(&chain, python, &self.options.code);
+        let (mut lowers, cached) = match parts.find(&self.store) {
+            Some(found) => (found, true),
+            None => (self.make(&parts, &base, &hostconf, progress, cancel)?, false),
+        };
+        lowers.insert(0, hostconf);
+        lowers.push(base.layer);
+        let mut env = base.env;
+        if !host.certificates.is_empty() {
+            env.push(("SSL_CERT_FILE".to_owned(), CA_INSIDE.to_owned()));
+        }
+        env.extend(chain.env);
+        Ok(Image {
+            key: format!("im-{}", chain.key.short()),
+            base: BaseUsed { text: base.used, made: base.made },
+            cached: cached && !base.made,
+            lowers,
+            binds: base.binds,
+            env,
+            workdir: chain.workdir,
+            warnings: host.warning.into_iter().collect(),
+        })
+    }
+
+    /// The directory to put behind the local interpreter's path when it imports programs of `era`.
+    pub fn discovery(
+        &self,
+        era: Era,
+        progress: &dyn Progress,
+        cancel: &AtomicBool,
+    ) -> Result<PathBuf, Error> {
+        let Options { state_dir, python, sets, settings, .. } = &*self.options;
+        let wanted = Wanted { python, era, set: sets.of(era) };
+        if let Some(found) = discovery::find(&self.environments, &wanted) {
+            return Ok(found);
+        }
+        let uv = tools::ensure(state_dir, python, settings, progress, cancel)?;
+        let cache = self.cache()?;
+        Ok(discovery::ensure(&self.environments, &wanted, &uv, &cache, settings, progress, cancel)?)
+    }
+
+    /// The layer of the user's files.
+    pub fn tree(&self, files: &[tree::TreeFile]) -> Result<PathBuf, Error> {
+        Ok(tree::tree(&self.options.state_dir, files)?)
+    }
+
+    fn make(
+        &self,
+        parts: &Parts<'_>,
+        base: &Base,
+        hostconf: &Path,
+        progress: &dyn Progress,
+        cancel: &AtomicBool,
+    ) -> Result<Vec<PathBuf>, Error> {
+        let Options { state_dir, python, settings, .. } = &*self.options;
+        let uv = tools::ensure(state_dir, python, settings, progress, cancel)?;
+        let workshop = Workshop {
+            store: &self.store,
+            steps: &*self.steps,
+            settings,
+            base,
+            hostconf,
+            uv: &uv,
+            cache: self.cache()?,
+            progress,
+            cancel,
+        };
+        // The runner's layers need the base alone, so they are made beside the image's own.
+        std::thread::scope(|scope| {
+            let runner = scope.spawn(|| parts.runner(&workshop));
+            let own = parts.own(&workshop);
+            let runner = runner.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let (mut lowers, mut own) = (runner?, own?);
+            lowers.append(&mut own);
+            Ok(lowers)
+        })
+    }
+
+    fn cache(&self) -> Result<PathBuf, Error> {
+        let cache = self.options.state_dir.join("cache/uv");
+        fs_err::create_dir_all(&cache)?;
+        Ok(cache)
+    }
+}
+
+/// All layers of an image above its base, by key.
+struct Parts<'a> {
+    chain: &'a Layers,
+    python: PythonVersion,
+    lock: &'static str,
+    deps: Key,
+    code: Key,
+    files: &'a [CodeFile],
+}
+
+impl<'a> Parts<'a> {
+    fn new(chain: &'a Layers, python: PythonVersion, files: &'a [CodeFile]) -> Self {
+        let lock = runner::lock(python).expect("bases refuse versions without a runner");
+        let (deps, code) = (runner::deps_key(python, lock), runner::code_key(python, files));
+        Self { chain, python, lock, deps, code, files }
+    }
+
+    /// All of them, topmost first, when all are there.
+    fn find(&self, store: &Store) -> Option<Vec<PathBuf>> {
+        let own = self.chain.layers.iter().rev().map(|layer| &layer.key);
+        [&self.code, &self.deps].into_iter().chain(own).map(|key| store.find(key)).collect()
+    }
+
+    /// The image's own layers, topmost first.
+    fn own(&self, workshop: &Workshop<'_>) -> Result<Vec<PathBuf>, Error> {
+        let mut below = Vec::new();
+        for layer in &self.chain.layers {
+            let job = Job {
+                key: &layer.key,
+                parent: Some(&layer.parent),
+                text: &layer.text,
+                command: &layer.command,
+                env: &layer.env,
+                workdir: layer.workdir.as_deref(),
+                find_links: layer.find_links.as_deref(),
+                input: Input::Nothing,
+            };
+            let made = workshop.layer(&job, &below)?;
+            below.insert(0, made);
+        }
+        Ok(below)
+    }
+
+    /// The runner's code and dependencies.
+    fn runner(&self, workshop: &Workshop<'_>) -> Result<Vec<PathBuf>, Error> {
+        let job = |key, text, command, input| Job {
+            key,
+            parent: None,
+            text,
+            command,
+            env: &[],
+            workdir: None,
+            find_links: None,
+            input,
+        };
+        let (deps, code) = (runner::deps_command(self.python), runner::code_command(self.python));
+        let deps = job(&self.deps, "the web server inside containers", &deps, Input::Lock(self.lock));
+        let deps = workshop.layer(&deps, &[])?;
+        let code = job(&self.code, "the runner", &code, Input::Code(self.files));
+        Ok(vec![workshop.layer(&code, &[])?, deps])
+    }
+}

@@ -1,0 +1,170 @@
+//! Makes one layer by one step: what the step sees, and what of its traces is kept.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use pilotlight_core::image::{APT_ENV, Key, PATH, UV_CACHE, VENV};
+use pilotlight_sandbox::Bind;
+
+use super::Error;
+use crate::base::Base;
+use crate::output::Tail;
+use crate::progress::Progress;
+use crate::runner::{self, CodeFile, INPUT};
+use crate::settings::{Settings, local_directory};
+use crate::step::{self, Request, Steps};
+use crate::store::{self, Meta, Store};
+use crate::tools::Uv;
+
+/// What all steps of one build share.
+pub(super) struct Workshop<'a> {
+    pub(super) store: &'a Store,
+    pub(super) steps: &'a dyn Steps,
+    pub(super) settings: &'a Settings,
+    pub(super) base: &'a Base,
+    pub(super) hostconf: &'a Path,
+    pub(super) uv: &'a Uv,
+    pub(super) cache: PathBuf,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) cancel: &'a AtomicBool,
+}
+
+/// One layer to be made.
+pub(super) struct Job<'a> {
+    pub(super) key: &'a Key,
+    pub(super) parent: Option<&'a Key>,
+    pub(super) text: &'a str,
+    pub(super) command: &'a [String],
+    pub(super) env: &'a [(String, String)],
+    pub(super) workdir: Option<&'a str>,
+    pub(super) find_links: Option<&'a str>,
+    pub(super) input: Input<'a>,
+}
+
+/// What a step works on beside the layers below.
+pub(super) enum Input<'a> {
+    Nothing,
+    Lock(&'a str),
+    Code(&'a [CodeFile]),
+}
+
+/// Left behind by tools, of no use in an image, and where our own mount points lie.
+const JUNK: &[&str] = &["root/.cache", "var/cache/uv", "opt/pilotlight/build", "opt/pilotlight/bin"];
+
+impl Workshop<'_> {
+    /// The layer of `job` on top of the layers `below` (topmost first) and the base.
+    pub(super) fn layer(&self, job: &Job<'_>, below: &[PathBuf]) -> Result<PathBuf, Error> {
+        let id = job.key.short();
+        let waiting = || self.progress.line(id, "waiting for another server that builds it");
+        let (path, made) = self.store.make(job.key, self.cancel, waiting, |staging| {
+            let start = Instant::now();
+            self.progress.step_started(id, job.text);
+            self.run(job, below, staging, id)?;
+            let seconds = start.elapsed().as_secs_f64();
+            self.progress.done(id, job.text, false, seconds);
+            Ok::<_, Error>(Meta {
+                text: job.text.to_owned(),
+                parent: job.parent.map(Key::to_string),
+                command: job.command.to_vec(),
+                seconds,
+            })
+        })?;
+        if !made {
+            self.progress.done(id, job.text, true, 0.0);
+        }
+        Ok(path)
+    }
+
+    fn run(&self, job: &Job<'_>, below: &[PathBuf], staging: &Path, id: &str) -> Result<(), Error> {
+        let request = self.request(job, below, staging)?;
+        let upper = request.upper.clone();
+        let tail = Tail::default();
+        let line = |line: &str| {
+            tail.push(line);
+            self.progress.line(id, line);
+        };
+        self.steps.run(request, &line, self.cancel).map_err(|source| {
+            if !matches!(source, step::Error::Cancelled) {
+                self.progress.failed(id, job.text, &tail.take());
+            }
+            Error::Step { text: job.text.to_owned(), source }
+        })?;
+        tidy(&upper)?;
+        Ok(())
+    }
+
+    fn request(&self, job: &Job<'_>, below: &[PathBuf], staging: &Path) -> Result<Request, Error> {
+        // The topmost lower holds the step's input and the places where host directories are shown, so that neither
+        // leaves a trace in what is kept.
+        let input = staging.join("input");
+        let inside = input.join(INPUT.trim_start_matches('/'));
+        fs_err::create_dir_all(&inside)?;
+        match job.input {
+            Input::Nothing => {}
+            Input::Lock(list) => fs_err::write(inside.join("runner.txt"), list)?,
+            Input::Code(files) => runner::write_code(&input, files)?,
+        }
+        let mut binds = self.base.binds.clone();
+        binds.push(Bind { source: self.cache.clone(), target: UV_CACHE.into(), writable: true });
+        let own = job.find_links.and_then(local_directory).filter(|path| path.exists());
+        for path in self.settings.local_paths().iter().chain(&own) {
+            let hidden = binds.iter().any(|bind| path.starts_with(&bind.target));
+            if !hidden && path.is_dir() {
+                fs_err::create_dir_all(input.join(path.strip_prefix("/").unwrap_or(path)))?;
+                binds.push(Bind { source: path.clone(), target: path.clone(), writable: false });
+            }
+        }
+        let mut lowers = vec![input, self.uv.layer.clone(), self.hostconf.to_owned()];
+        lowers.extend_from_slice(below);
+        lowers.push(self.base.layer.clone());
+        Ok(Request {
+            lowers,
+            binds,
+            argv: job.command.to_vec(),
+            env: self.env(job),
+            cwd: job.workdir.unwrap_or("/").into(),
+            scratch: staging.join("scratch"),
+            upper: staging.join("fs"),
+        })
+    }
+
+    /// General variables first, the image's own last: they win.
+    fn env(&self, job: &Job<'_>) -> Vec<(String, String)> {
+        let mut env: Vec<(String, String)> = [
+            ("PATH", PATH),
+            ("HOME", "/root"),
+            ("LANG", "C.UTF-8"),
+            ("VIRTUAL_ENV", VENV),
+            ("UV_CACHE_DIR", UV_CACHE),
+            // The cache is another file system, and a layer must not share files with it.
+            ("UV_LINK_MODE", "copy"),
+            ("UV_PYTHON_DOWNLOADS", "never"),
+            ("UV_NO_PROGRESS", "1"),
+            APT_ENV,
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
+        let mut set = |name: &str, value: &str| {
+            env.retain(|(known, _)| known != name);
+            env.push((name.to_owned(), value.to_owned()));
+        };
+        let settings = self.settings.env_inside();
+        for (name, value) in settings.iter().chain(&self.base.env).chain(job.env) {
+            set(name, value);
+        }
+        env
+    }
+}
+
+/// Takes out of a step's changes what no image needs. Empty parents stay: they exist below anyway.
+fn tidy(upper: &Path) -> std::io::Result<()> {
+    for name in JUNK {
+        store::remove(&upper.join(name))?;
+    }
+    let tmp = upper.join("tmp");
+    if tmp.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+        store::remove(&tmp)?;
+    }
+    Ok(())
+}

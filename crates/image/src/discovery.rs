@@ -1,0 +1,115 @@
+//! Makes the discovery environment: the era's packages for the local interpreter, as a directory for its path.
+//!
+//! The user's file is imported on the local machine in the user's own environment, and programs expect packages there
+//! that the user may not have (the first line of many is `import fastapi`). This directory is put *behind* the user's
+//! own packages, and holds the same set as images of the era do. It is installed on the host, without a container:
+//! nothing of the user's runs, and wheels run no code when they are installed.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use pilotlight_core::image::{Era, Key, PackageSet};
+use thiserror::Error;
+
+use crate::host::HostPython;
+use crate::progress::Progress;
+use crate::settings::Settings;
+use crate::store::{self, Meta, Store};
+use crate::tools::{self, Uv};
+use crate::{output, process};
+
+const LIMIT: Duration = Duration::from_mins(20);
+const ID: &str = "discovery";
+
+/// Why there is no discovery environment.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Installing or importing the packages failed.
+    #[error("cannot prepare the packages that the program may import on this machine")]
+    Install(#[source] process::Error),
+    /// uv could not be brought.
+    #[error(transparent)]
+    Tools(#[from] tools::Error),
+    /// The directory could not be kept.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// What is wanted of a discovery environment.
+pub(crate) struct Wanted<'a> {
+    pub(crate) python: &'a HostPython,
+    pub(crate) era: Era,
+    pub(crate) set: &'a PackageSet,
+}
+
+impl Wanted<'_> {
+    fn key(&self) -> Key {
+        let version = self.python.python().to_string();
+        let lead = [std::env::consts::ARCH, &version, self.era.as_str()].map(str::to_owned);
+        let rest = self.set.packages.iter().chain(&self.set.imports).cloned();
+        Key::of("pilotlight discovery 1", lead.into_iter().chain(rest))
+    }
+}
+
+/// The directory if it has been made before.
+pub(crate) fn find(store: &Store, wanted: &Wanted<'_>) -> Option<PathBuf> {
+    store.find(&wanted.key())
+}
+
+/// The directory, made if it is not there.
+pub(crate) fn ensure(
+    store: &Store,
+    wanted: &Wanted<'_>,
+    uv: &Uv,
+    cache: &Path,
+    settings: &Settings,
+    progress: &dyn Progress,
+    cancel: &AtomicBool,
+) -> Result<PathBuf, Error> {
+    let text = format!("packages for importing programs with Python {} here", wanted.python.python());
+    let waiting = || progress.line(ID, "waiting for another server that installs them");
+    let (path, _) = store.make(&wanted.key(), cancel, waiting, |staging| {
+        let start = Instant::now();
+        progress.step_started(ID, &text);
+        let target = staging.join("fs");
+        let tail = output::Tail::default();
+        let line = |line: &str| {
+            tail.push(line);
+            progress.line(ID, line);
+        };
+        let run = |command: &mut Command| process::run(command, b"", LIMIT, cancel, &line);
+        let mut install = install(wanted, uv, cache, settings, &target);
+        let done = run(&mut install).and_then(|_| run(&mut import(wanted, &target)));
+        done.map_err(|error| {
+            progress.failed(ID, &text, &tail.take());
+            Error::Install(error)
+        })?;
+        let seconds = start.elapsed().as_secs_f64();
+        progress.done(ID, &text, false, seconds);
+        let command = install.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+        Ok::<_, Error>(Meta { text: text.clone(), parent: None, command, seconds })
+    })?;
+    Ok(path)
+}
+
+fn install(wanted: &Wanted<'_>, uv: &Uv, cache: &Path, settings: &Settings, target: &Path) -> Command {
+    let mut command = Command::new(&uv.path);
+    command.args(["pip", "install", "--compile-bytecode", "--only-binary", ":all:", "--python"]);
+    command.arg(&wanted.python.executable).arg("--target").arg(target);
+    // A project's own uv configuration has no say in our set; index settings of the machine come as variables.
+    command.args(&wanted.set.packages).env("UV_CACHE_DIR", cache).env("UV_LINK_MODE", "copy");
+    command.envs(settings.env_on_host()).current_dir("/");
+    command
+}
+
+fn import(wanted: &Wanted<'_>, target: &Path) -> Command {
+    let mut command = Command::new(&wanted.python.executable);
+    let script = format!("import sys; sys.path.insert(0, sys.argv[1]); import sys, {}", {
+        let imports = wanted.set.imports.join(", ");
+        if imports.is_empty() { "os".to_owned() } else { imports }
+    });
+    command.args(["-I", "-S", "-W", "ignore", "-c", &script]).arg(target).current_dir("/");
+    command
+}

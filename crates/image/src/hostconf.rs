@@ -1,0 +1,164 @@
+//! The layer that makes the host's network usable inside: name resolution and certificates.
+//!
+//! It lies above the image's own layers, so that a container resolves and trusts what the host does, whatever the
+//! image was built on. Keyed by content: when the host's configuration changes, new containers get a new layer.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use pilotlight_core::image::Key;
+
+use crate::settings::CA_INSIDE;
+use crate::store::{Error, Meta, Store};
+
+/// Used when the host names no resolver that a container could reach: two public services.
+const PUBLIC: &str = "nameserver 1.1.1.1\nnameserver 9.9.9.9\n";
+
+/// What the host has, read from its files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostConf {
+    /// `/etc/resolv.conf` for containers.
+    pub resolv: String,
+    /// `/etc/hosts` for containers.
+    pub hosts: String,
+    /// The bundle of certificates, PEM; empty if the host has none.
+    pub certificates: Vec<u8>,
+    /// Something the user should know.
+    pub warning: Option<String>,
+}
+
+impl HostConf {
+    /// Reads this machine's configuration; `ca_file` is its bundle of certificates.
+    pub fn of_this_machine(ca_file: Option<&Path>) -> Self {
+        let text = |path: &str| fs_err::read_to_string(path).unwrap_or_default();
+        let certificates = ca_file.and_then(|path| fs_err::read(path).ok()).unwrap_or_default();
+        let (main, upstream) = (text("/etc/resolv.conf"), text("/run/systemd/resolve/resolv.conf"));
+        Self::new(&main, &upstream, &text("/etc/hosts"), certificates)
+    }
+
+    /// Decides what containers get from the host's `resolv.conf`, systemd-resolved's list of real servers, and hosts.
+    pub fn new(resolv: &str, upstream: &str, hosts: &str, certificates: Vec<u8>) -> Self {
+        let usable = [resolv, upstream].into_iter().find_map(reachable);
+        let warning = usable.is_none().then(|| {
+            "the host's name server only listens on the host itself; containers use public name servers"
+                .to_owned()
+        });
+        let resolv = usable.unwrap_or_else(|| PUBLIC.to_owned());
+        Self { resolv, hosts: container_hosts(hosts), certificates, warning }
+    }
+
+    /// The layer's key.
+    pub fn key(&self) -> Key {
+        let fields = [self.resolv.as_bytes(), self.hosts.as_bytes(), &self.certificates];
+        Key::of("pilotlight hostconf 1", fields)
+    }
+
+    /// The layer's `fs` directory, made if it is not there.
+    pub fn layer(&self, store: &Store) -> Result<PathBuf, Error> {
+        let (path, _) = store.make(
+            &self.key(),
+            &AtomicBool::new(false),
+            || {},
+            |staging| {
+                self.write(&staging.join("fs"))?;
+                Ok::<_, Error>(Meta {
+                    text: "name resolution and certificates of the host".to_owned(),
+                    parent: None,
+                    command: Vec::new(),
+                    seconds: 0.0,
+                })
+            },
+        )?;
+        Ok(path)
+    }
+
+    fn write(&self, fs: &Path) -> Result<(), Error> {
+        let ca = fs.join(CA_INSIDE.trim_start_matches('/'));
+        fs_err::create_dir_all(ca.parent().expect("the bundle is in a directory"))?;
+        fs_err::write(fs.join("etc/resolv.conf"), &self.resolv)?;
+        fs_err::write(fs.join("etc/hosts"), &self.hosts)?;
+        if !self.certificates.is_empty() {
+            fs_err::write(ca, &self.certificates)?;
+        }
+        Ok(())
+    }
+}
+
+/// The file without loopback servers, which mean somebody else inside a container; `None` if no server is left.
+fn reachable(resolv: &str) -> Option<String> {
+    let mut servers = 0;
+    let mut kept = String::new();
+    for line in resolv.lines().map(str::trim) {
+        let mut words = line.split_whitespace();
+        match words.next() {
+            Some("nameserver") => {
+                let address = words.next().and_then(|text| text.split('%').next()).unwrap_or_default();
+                if address.parse::<IpAddr>().is_ok_and(|ip| !ip.is_loopback() && !ip.is_unspecified()) {
+                    servers += 1;
+                    let _ = writeln!(kept, "{line}");
+                }
+            }
+            Some("search" | "domain" | "options" | "sortlist") => {
+                let _ = writeln!(kept, "{line}");
+            }
+            _ => {}
+        }
+    }
+    (servers > 0).then_some(kept)
+}
+
+/// The container's own loopback, and the names the host gave to addresses elsewhere (a private package index).
+fn container_hosts(hosts: &str) -> String {
+    let mut out = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
+    for line in hosts.lines() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        let address = line.split_whitespace().next().and_then(|text| text.parse::<IpAddr>().ok());
+        if address.is_some_and(|ip| !ip.is_loopback() && !ip.is_multicast() && !ip.is_unspecified()) {
+            let _ = writeln!(out, "{line}");
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_resolvers_are_replaced_by_the_real_ones() {
+        let stub = "# systemd\nnameserver 127.0.0.53\noptions edns0\nsearch lan\n";
+        let conf = HostConf::new(stub, "nameserver 192.0.2.1\n", "", vec![]);
+        assert_eq!((conf.resolv.as_str(), conf.warning), ("nameserver 192.0.2.1\n", None));
+        let conf = HostConf::new("nameserver 127.0.0.1\nnameserver 192.0.2.2\nsearch lan\n", "", "", vec![]);
+        assert_eq!(conf.resolv, "nameserver 192.0.2.2\nsearch lan\n");
+    }
+
+    #[test]
+    fn without_any_resolver_public_ones_are_used_and_it_is_said() {
+        let conf = HostConf::new("nameserver ::1\n", "", "", vec![]);
+        assert_eq!(conf.resolv, PUBLIC);
+        assert!(conf.warning.is_some());
+    }
+
+    #[test]
+    fn hosts_keeps_only_names_of_elsewhere() {
+        let hosts = "127.0.0.1 localhost\n127.0.1.1 me\n::1 me\nff02::1 all\n192.0.2.7 index.lan # ours\n";
+        let conf = HostConf::new("", "", hosts, vec![]);
+        assert!(conf.hosts.ends_with("192.0.2.7 index.lan\n"), "{}", conf.hosts);
+        assert!(!conf.hosts.contains("me") && !conf.hosts.contains("all"));
+    }
+
+    #[test]
+    fn the_layer_is_keyed_by_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let conf = HostConf::new("nameserver 192.0.2.1", "", "", b"PEM".to_vec());
+        let layer = conf.layer(&store).unwrap();
+        assert_eq!(conf.layer(&store).unwrap(), layer);
+        assert_eq!(fs_err::read(layer.join("etc/ssl/certs/ca-certificates.crt")).unwrap(), b"PEM");
+        let other = HostConf { certificates: b"PEM2".to_vec(), ..conf };
+        assert_ne!(other.layer(&store).unwrap(), layer);
+    }
+}

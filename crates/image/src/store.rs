@@ -1,0 +1,179 @@
+//! Layers on disk: `layers/<key>/` holds `fs/`, `meta.json` and `.complete`, or does not exist.
+//!
+//! A layer is made in a staging directory beside its final place and renamed when it is whole. The lock of its key is
+//! held meanwhile, so two servers make it once; a staging directory whose lock nobody holds is the remains of a dead
+//! process and is removed when a store is opened.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use pilotlight_core::image::Key;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::lock;
+
+const COMPLETE: &str = ".complete";
+const STAGING: &str = ".staging-";
+
+/// Why the store could not be read or written.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// A file operation failed; the source names the path.
+    #[error("cannot keep layers")]
+    Io(#[from] io::Error),
+    /// The build was cancelled while another process was making the layer.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// What is written beside a layer, for people and for garbage collection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Meta {
+    /// The step in a few words.
+    pub text: String,
+    /// The key it was built on, when it was built on something.
+    pub parent: Option<String>,
+    /// The command that made it, empty for layers made without one.
+    pub command: Vec<String>,
+    /// How long that took.
+    pub seconds: f64,
+}
+
+/// The layers of one state directory.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+static STAGED: AtomicU64 = AtomicU64::new(0);
+
+impl Store {
+    /// Opens `<state_dir>/layers`, making it if needed, and removes what dead processes left half-built.
+    pub fn open(state_dir: &Path) -> Result<Self, Error> {
+        Self::open_at(state_dir.join("layers"))
+    }
+
+    /// The same for another directory of keyed trees.
+    pub(crate) fn open_at(root: PathBuf) -> Result<Self, Error> {
+        let store = Self { root };
+        fs_err::create_dir_all(store.root.join(".locks"))?;
+        store.sweep()?;
+        Ok(store)
+    }
+
+    /// The `fs` directory of a layer that is whole.
+    pub fn find(&self, key: &Key) -> Option<PathBuf> {
+        let layer = self.layer(key);
+        layer.join(COMPLETE).exists().then(|| layer.join("fs"))
+    }
+
+    /// What was written beside a layer.
+    pub fn meta(&self, key: &Key) -> Option<Meta> {
+        let text = fs_err::read(self.layer(key).join("meta.json")).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// The layer `key`, made by `build` unless it is there already; also says whether it was made.
+    ///
+    /// `build` gets an empty staging directory, must make `fs` in it, and may leave other things there. If it fails
+    /// nothing remains. `waiting` is called when another process is making the layer.
+    pub fn make<E: From<Error>>(
+        &self,
+        key: &Key,
+        cancel: &AtomicBool,
+        waiting: impl FnOnce(),
+        build: impl FnOnce(&Path) -> Result<Meta, E>,
+    ) -> Result<(PathBuf, bool), E> {
+        if let Some(found) = self.find(key) {
+            return Ok((found, false));
+        }
+        let lock = lock::acquire(&self.lock_path(key.as_str()), cancel, waiting).map_err(|error| {
+            if error.kind() == io::ErrorKind::Interrupted { Error::Cancelled } else { Error::Io(error) }
+        })?;
+        if let Some(found) = self.find(key) {
+            return Ok((found, false));
+        }
+        let staging = self.staging(key)?;
+        let made = build(&staging.path)?;
+        self.finish(key, &staging.path, &made).map_err(Error::Io)?;
+        drop(lock);
+        Ok((self.layer(key).join("fs"), true))
+    }
+
+    fn finish(&self, key: &Key, staging: &Path, meta: &Meta) -> io::Result<()> {
+        for entry in fs_err::read_dir(staging)? {
+            let path = entry?.path();
+            if path != staging.join("fs") {
+                remove(&path)?;
+            }
+        }
+        fs_err::write(staging.join("meta.json"), serde_json::to_vec_pretty(meta)?)?;
+        fs_err::write(staging.join(COMPLETE), b"")?;
+        let layer = self.layer(key);
+        // Without `.complete` it is no layer, whatever it is; we hold its lock.
+        remove(&layer)?;
+        fs_err::rename(staging, layer)
+    }
+
+    fn staging(&self, key: &Key) -> Result<Staging, Error> {
+        let number = STAGED.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{STAGING}{key}-{}-{number}", std::process::id());
+        let path = self.root.join(name);
+        fs_err::create_dir(&path)?;
+        Ok(Staging { path })
+    }
+
+    fn sweep(&self) -> Result<(), Error> {
+        for entry in fs_err::read_dir(&self.root)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some(key) = name.strip_prefix(STAGING).and_then(|rest| rest.split('-').next()) else {
+                continue;
+            };
+            if let Some(lock) = lock::attempt(&self.lock_path(key))? {
+                remove(&entry.path())?;
+                drop(lock);
+            }
+        }
+        Ok(())
+    }
+
+    fn layer(&self, key: &Key) -> PathBuf {
+        self.root.join(key.as_str())
+    }
+
+    fn lock_path(&self, key: &str) -> PathBuf {
+        self.root.join(".locks").join(key)
+    }
+}
+
+/// Removed when dropped, which after the rename finds nothing.
+struct Staging {
+    path: PathBuf,
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if let Err(error) = remove(&self.path) {
+            tracing::warn!(%error, "cannot remove a half-built layer; the next start will");
+        }
+    }
+}
+
+/// Removes a file or tree; nothing there is fine.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    let result = match path.symlink_metadata() {
+        Ok(meta) if meta.is_dir() => fs_err::remove_dir_all(path),
+        Ok(_) => fs_err::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests;
