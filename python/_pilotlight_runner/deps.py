@@ -70,7 +70,7 @@ def _import_all() -> Libraries:
             "uvicorn.protocols.websockets.auto"
         ).AutoWebSocketsProtocol,
         wsgi_middleware=importlib.import_module("a2wsgi.wsgi").WSGIMiddleware,
-        new_event_loop=uvloop.new_event_loop if uvloop else asyncio.new_event_loop,
+        new_event_loop=uvloop.new_event_loop if uvloop else asyncio.SelectorEventLoop,
     )
 
 

@@ -24,6 +24,8 @@ from .lifespan import Lifespan
 KEEP_ALIVE_SECONDS = 3600
 #: Room for 64 KiB of header fields. h11 counts the request line and what it has buffered as well.
 HEAD_BYTES_MAX = 256 << 10
+#: How long requests that were sent before the host heard `draining` may take to be read, in seconds.
+ON_THE_WAY_SECONDS = 0.1
 #: What Starlette's threadpool holds unless told otherwise; a function that takes more inputs at once needs
 #: more.
 THREADS_DEFAULT = 40
@@ -93,6 +95,7 @@ class Server:
         control.ready((time.perf_counter() - serving.began) * 1000)
         await drain.wait()
         control.draining()
+        await asyncio.sleep(ON_THE_WAY_SECONDS)
         # Stops accepting, closes idle connections, waits for held requests, then asks for the lifespan's
         # shutdown.
         await self._server.shutdown(sockets=[listener])

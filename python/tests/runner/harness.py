@@ -40,6 +40,11 @@ class Runner:
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(self.address)
         listener.listen(128)
+        self._gate = socket.socket(socket.AF_UNIX)
+        self._gate.settimeout(DEADLINE)
+        self._gate.bind(os.path.join(self._short.name, "gate"))
+        self._gate.listen(8)
+        self._visitors: list[socket.socket] = []
         self.control, theirs = socket.socketpair()
         self.control.settimeout(DEADLINE)
         self._lines = self.control.makefile("r")
@@ -62,6 +67,7 @@ class Runner:
     def _environment(self, deps: Path, env: dict[str, str]) -> dict[str, str]:
         places = {"PILOTLIGHT_ROOT": str(self.root), "PILOTLIGHT_SDK": str(SDK), "PILOTLIGHT_DEPS": str(deps)}
         path = os.pathsep.join([str(PACKAGES), *filter(None, [env.get("PYTHONPATH")])])
+        places["GATE"] = self._gate.getsockname()
         base = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
         return {**base, **places, **env, "PYTHONPATH": path}
 
@@ -112,6 +118,13 @@ class Runner:
         self._connections.append(connection)
         return connection
 
+    def visitor(self) -> socket.socket:
+        """Wait for user code to connect to the socket named by GATE: a sign that it got so far."""
+        visitor, _ = self._gate.accept()
+        visitor.settimeout(DEADLINE)
+        self._visitors.append(visitor)
+        return visitor
+
     def get(
         self, path: str = "/", method: str = "GET", body: object = None, headers: dict | None = None
     ) -> Answer:
@@ -140,7 +153,7 @@ class Runner:
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-        for connection in self._connections:
+        for connection in (*self._connections, *self._visitors, self._gate):
             connection.close()
         self._lines.close()
         self.control.close()

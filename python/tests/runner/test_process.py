@@ -6,14 +6,12 @@ import signal
 
 from .harness import ASGI, DEADLINE
 
-#: A held request ends when the test opens the named pipe beside the module.
+#: A held request ends when the test answers at the gate.
 HELD = """
-import os
+import os, socket
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-
-os.mkfifo("release")
 
 
 @asynccontextmanager
@@ -28,8 +26,10 @@ app = FastAPI(lifespan=lifespan)
 @app.get("/")
 def held():
     print("held")
-    with open("release"):
-        print("finished")
+    with socket.socket(socket.AF_UNIX) as gate:
+        gate.connect(os.environ["GATE"])
+        gate.recv(1)
+    print("finished")
     return "late"
 
 
@@ -168,31 +168,29 @@ def test_output_is_there_when_it_is_printed(run):
     assert runner.log() == "one\ntwo"
 
 
-def hold(runner):
-    """A request that the app has in hand, on the connection that will be answered."""
-    connection = runner.connect()
-    connection.request("GET", "/")
-    return connection
-
-
-def release(runner):
-    """Let the held request go. This waits until the handler has opened its end of the pipe."""
-    (runner.root / "release").open("w").close()
-
-
 def test_drain_finishes_what_is_held(run):
     runner = run(HELD, web=ASGI).ready()
     idle = runner.connect()
     assert idle.ask("GET", "/docs").status == 200
-    held = hold(runner)
-    assert idle.ask("GET", "/docs").status == 200
+    held = runner.connect()
+    held.request("GET", "/")
+    handler = runner.visitor()
     runner.tell({"type": "drain"})
     runner.expect("draining")
     assert idle.sock.recv(1) == b"", "an idle connection is closed"
-    release(runner)
+    handler.send(b".")
     assert held.getresponse().read() == b'"late"'
     assert runner.process.wait(DEADLINE) == 0
     assert runner.log() == "held\nfinished\ndown\n"
+
+
+def test_a_request_sent_before_the_drain_is_answered(run):
+    runner = run(HELD, web=ASGI).ready()
+    connection = runner.connect()
+    connection.request("GET", "/docs")
+    runner.tell({"type": "drain"})
+    assert connection.getresponse().status == 200
+    assert runner.process.wait(DEADLINE) == 0
 
 
 def test_sigterm_drains(run):

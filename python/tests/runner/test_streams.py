@@ -41,9 +41,7 @@ async def f(request: Request):
 """
 
 LEFT = """
-import os
-
-os.mkfifo("left")
+import os, socket
 
 
 async def app(scope, receive, send):
@@ -53,8 +51,9 @@ async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"begun", "more_body": True})
     message = await receive()
-    with open("left", "w") as pipe:
-        pipe.write(message["type"])
+    with socket.socket(socket.AF_UNIX) as gate:
+        gate.connect(os.environ["GATE"])
+        gate.send(message["type"].encode())
 
 
 def f():
@@ -88,7 +87,7 @@ def test_a_client_that_leaves_is_told_to_the_app(run):
     assert answer.read(5) == b"begun"
     answer.close()
     connection.close()
-    assert (runner.root / "left").read_text() == "http.disconnect"
+    assert runner.visitor().recv(100) == b"http.disconnect"
 
 
 def test_a_large_body_is_taken_whole(run):
