@@ -1,1 +1,46 @@
-fn main() {}
+//! The `pilotlight` command: parses the command line and hands over to the room that does the work.
+
+mod cli;
+mod commands;
+mod config;
+mod discover;
+mod embedded;
+mod exit;
+mod printer;
+mod serve;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    // The helper must run before anything starts a thread: it forks containers from itself.
+    if std::env::args_os().nth(1).is_some_and(|arg| arg == "sandbox-helper") {
+        return pilotlight_sandbox::helper_main();
+    }
+    let cli = cli::Cli::parse();
+    init_tracing();
+    let printer = printer::Printer::new(cli.quiet);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            printer.error(&format!("cannot start the runtime: {error}"), None, None);
+            return exit::Status::Failure.into();
+        }
+    };
+    let status = match runtime.block_on(commands::run(cli, &printer)) {
+        Ok(status) => status,
+        Err(error) => exit::report(&printer, &error),
+    };
+    // Blocking tasks (an image build that was cancelled) must not hold the process.
+    runtime.shutdown_background();
+    status.into()
+}
+
+/// Diagnostics of our own go to stderr, and only when `PILOTLIGHT_LOG` asks for more than warnings.
+fn init_tracing() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env(config::env::LOG)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}

@@ -1,0 +1,60 @@
+//! Finds the server that a command talks to, and gives it what it lacks.
+
+use std::time::Duration;
+
+use pilotlight_api::client::Client;
+use pilotlight_api::manifest::Manifest;
+
+use crate::config::{self, Config};
+use crate::serve::boot::Server;
+
+/// How long a server inside this process may take to let go of everything.
+const CLOSE_LIMIT: Duration = Duration::from_secs(10);
+
+/// A server to talk to: the daemon, or one inside this process.
+pub(crate) struct Link {
+    /// The way to it.
+    pub(crate) client: Client,
+    embedded: Option<Server>,
+}
+
+impl Link {
+    /// The local daemon if one runs, else a server started inside this process.
+    pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
+        let client = daemon(config);
+        if client.status().await.is_ok() {
+            return Ok(Self { client, embedded: None });
+        }
+        let run_dir = Config::embedded_run_dir();
+        let server = Server::start(config, &run_dir, crate::serve::boot::Kind::Embedded).await?;
+        Ok(Self { client: Client::new(config::control_socket(&run_dir)), embedded: Some(server) })
+    }
+
+    /// Lets go of the server; one inside this process ends, with all that it holds.
+    pub(crate) async fn close(self) {
+        if let Some(server) = self.embedded {
+            server.stop(CLOSE_LIMIT).await;
+        }
+    }
+}
+
+/// The way to the local daemon, whether it runs or not.
+pub(crate) fn daemon(config: &Config) -> Client {
+    Client::new(config::control_socket(&config.daemon_run_dir()))
+}
+
+/// Uploads the files of `manifest` that the server does not have yet.
+pub(crate) async fn upload(client: &Client, manifest: &Manifest) -> anyhow::Result<()> {
+    let digests: Vec<String> = manifest.files.iter().filter_map(|file| file.digest.clone()).collect();
+    let missing = client.missing_blobs(digests).await?;
+    for digest in missing {
+        let file = manifest.files.iter().find(|file| file.digest.as_ref() == Some(&digest));
+        let Some(file) = file else { continue };
+        let content = fs_err::read(&file.local)?;
+        // Saved again since it was read: the server would refuse it, and the next reload brings the new content.
+        if crate::discover::sha256(&content) == digest {
+            client.put_blob(&digest, content.into()).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! `pilotlight serve`: an app at temporary URLs for as long as the command runs, updated at every save.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use pilotlight_api::client::{Client, Lines};
+use pilotlight_api::manifest::Manifest;
+use pilotlight_api::progress::Progress;
+use pilotlight_api::wire::{CreateApp, Mode};
+
+use super::link::{self, Link};
+use super::steps;
+use crate::cli::ServeArgs;
+use crate::config::Config;
+use crate::discover::{Discovery, Failure};
+use crate::exit::{Status, UserError};
+use crate::printer::Printer;
+use crate::watch::Watch;
+
+/// Serves the file until Ctrl-C, SIGTERM or the timeout.
+pub(crate) async fn run(config: &Config, args: ServeArgs, printer: &Printer) -> anyhow::Result<Status> {
+    let deadline = args.timeout.map(Duration::try_from_secs_f64).transpose().map_err(|_| {
+        UserError::new(
+            "`--timeout` is not a number of seconds",
+            "give a positive number, for example `--timeout 60`",
+        )
+    })?;
+    let end = deadline.map(|after| tokio::time::Instant::now() + after);
+    let mut stop = Stop::new(end)?;
+    let prepared = tokio::select! {
+        prepared = prepare(config, &args, printer) => prepared?,
+        () = stop.wait() => return Ok(Status::Success),
+    };
+    let (discovery, manifest) = prepared;
+    let link = Link::open(config).await?;
+    let outcome = session(&link.client, &discovery, manifest, printer, &mut stop).await;
+    link.close().await;
+    outcome
+}
+
+async fn prepare(
+    config: &Config,
+    args: &ServeArgs,
+    printer: &Printer,
+) -> anyhow::Result<(Discovery, Manifest)> {
+    let discovery = steps::blocking(printer, {
+        let (config, source) = (config.clone(), args.source.clone());
+        move |progress| Discovery::prepare(&config, &source, progress)
+    })
+    .await?;
+    let manifest = discovery.run().await?.map_err(|failure| failure.error)?;
+    super::notices(printer, &manifest);
+    Ok((discovery, manifest))
+}
+
+/// The app from its creation to its end.
+async fn session(
+    client: &Client,
+    discovery: &Discovery,
+    manifest: Manifest,
+    printer: &Printer,
+    stop: &mut Stop,
+) -> anyhow::Result<Status> {
+    let mut watch = Watch::new()?;
+    watch.loaded(&manifest);
+    let watching =
+        summary(&manifest.files.iter().map(|file| shown(Path::new(&file.local))).collect::<Vec<_>>());
+    link::upload(client, &manifest).await?;
+    let request = CreateApp { manifest, mode: Mode::Ephemeral, name: None, verify: false };
+    let mut stream = client.create_app(&request).await?;
+    let app = tokio::select! {
+        ready = wait_ready(&mut stream, printer) => ready?,
+        () = stop.wait() => return Ok(Status::Success),
+    };
+    printer.note(&format!("⚡ Serving… Ctrl-C to stop. Watching {watching}"));
+    loop {
+        tokio::select! {
+            progress = stream.next() => match progress? {
+                Some(Progress::Stopped { reason }) => {
+                    printer.note(&format!("The app was stopped: {reason}"));
+                    return Ok(Status::Success);
+                }
+                Some(progress) => steps::show(printer, "Created", &progress),
+                None => anyhow::bail!("the server went away"),
+            },
+            (changed, others) = watch.changed() => {
+                let more = if others == 0 { String::new() } else { format!(" and {others} more") };
+                printer.note(&format!("↻ {}{more} changed", shown(&changed)));
+                reload(client, &app, discovery, &mut watch, printer).await?;
+            }
+            () = stop.wait() => {
+                printer.note("Stopping…");
+                // The stream's end would do it too; this way it is over when the command returns.
+                client.stop(&app).await?;
+                printer.note("✓ App stopped");
+                return Ok(Status::Success);
+            }
+        }
+    }
+}
+
+/// Shows the creation's progress until the app is ready, and returns its id.
+async fn wait_ready(stream: &mut Lines<Progress>, printer: &Printer) -> anyhow::Result<String> {
+    while let Some(progress) = stream.next().await? {
+        match progress {
+            Progress::Ready { app_id, .. } => return Ok(app_id),
+            Progress::Failed { message, hint, detail, .. } => {
+                return Err(UserError { message, hint, detail }.into());
+            }
+            other => steps::show(printer, "Created", &other),
+        }
+    }
+    anyhow::bail!("the server went away before the app was ready")
+}
+
+/// Brings the app to the files as they are now. A file that does not load leaves the last good version serving.
+async fn reload(
+    client: &Client,
+    app: &str,
+    discovery: &Discovery,
+    watch: &mut Watch,
+    printer: &Printer,
+) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let manifest = match discovery.run().await? {
+        Ok(manifest) => manifest,
+        Err(Failure { error, files }) => {
+            printer.error(&error.message, error.hint.as_deref(), error.detail.as_deref());
+            printer.note("The last good version goes on serving");
+            watch.failed(files);
+            return Ok(());
+        }
+    };
+    watch.loaded(&manifest);
+    link::upload(client, &manifest).await?;
+    let mut stream = client.update_app(app, manifest).await?;
+    while let Some(progress) = stream.next().await? {
+        match progress {
+            Progress::Ready { .. } => {
+                printer.note(&format!("✓ Updated in {} ms", began.elapsed().as_millis()));
+                return Ok(());
+            }
+            Progress::Failed { message, hint, detail, .. } => {
+                printer.error(&message, hint.as_deref(), detail.as_deref());
+                printer.note("The last good version goes on serving");
+                return Ok(());
+            }
+            other => steps::show(printer, "Updated", &other),
+        }
+    }
+    anyhow::bail!("the server went away during the update")
+}
+
+/// A path as the user would write it: relative to the working directory where it lies below it.
+fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).unwrap_or(path).display().to_string()
+}
+
+/// Up to three names, and how many more.
+fn summary(names: &[String]) -> String {
+    match names {
+        [] => "nothing".to_owned(),
+        names if names.len() <= 3 => names.join(", "),
+        names => format!("{} and {} more files", names[..2].join(", "), names.len() - 2),
+    }
+}
+
+/// What ends the command from outside: Ctrl-C, SIGTERM, SIGHUP, the timeout.
+struct Stop {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+    end: Option<tokio::time::Instant>,
+}
+
+impl Stop {
+    fn new(end: Option<tokio::time::Instant>) -> anyhow::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+            end,
+        })
+    }
+
+    async fn wait(&mut self) {
+        let end = self.end;
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+            () = async { match end {
+                Some(end) => tokio::time::sleep_until(end).await,
+                None => std::future::pending().await,
+            } } => {}
+        }
+    }
+}

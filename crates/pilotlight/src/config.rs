@@ -1,0 +1,66 @@
+//! Where things are: the state directory, the run directory, the ports. Read once, before a command runs.
+
+use std::path::{Path, PathBuf};
+
+/// The environment variables that pilotlight reads, each with what it means.
+pub(crate) mod env {
+    /// The state directory: images, deployed apps, logs. Since 0.1.
+    pub(crate) const STATE_DIR: &str = "PILOTLIGHT_STATE_DIR";
+    /// The Python interpreter that imports the user's file. Since 0.1.
+    pub(crate) const PYTHON: &str = "PILOTLIGHT_PYTHON";
+    /// Seconds after which `serve` ends by itself; Modal's name for it. Since 0.1.
+    pub(crate) const SERVE_TIMEOUT: &str = "MODAL_SERVE_TIMEOUT";
+    /// The diagnostics filter, for example `debug` or `pilotlight_gateway=trace`. Since 0.1.
+    pub(crate) const LOG: &str = "PILOTLIGHT_LOG";
+    /// The first of 1000 ports that endpoints are given: the shared port, then 499 ephemeral and 500 deployed ones.
+    /// Default 8000. Since 0.1.
+    pub(crate) const PORT: &str = "PILOTLIGHT_PORT";
+}
+
+/// The root of all run directories: short, because a Unix socket's path has at most 108 bytes (unix(7)).
+pub(crate) const RUN_ROOT: &str = "/run/pilotlight";
+
+/// Resolved settings of this invocation.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Durable state.
+    pub(crate) state_dir: PathBuf,
+    /// First port of the range of 1000.
+    pub(crate) port: u16,
+}
+
+impl Config {
+    /// Settings from the command line and the environment.
+    pub(crate) fn load(state_dir: Option<PathBuf>) -> anyhow::Result<Self> {
+        let state_dir = state_dir.unwrap_or_else(|| PathBuf::from("/var/lib/pilotlight"));
+        let state_dir = std::path::absolute(&state_dir)?;
+        let port = match std::env::var(env::PORT) {
+            Ok(text) => {
+                text.parse::<u16>().ok().filter(|port| (1..=64_535).contains(port)).ok_or_else(|| {
+                    crate::exit::UserError::new(
+                        format!("`{}` is not a port: `{text}`", env::PORT),
+                        "give a number from 1 to 64535; the thousand ports from there are used",
+                    )
+                })?
+            }
+            Err(_) => 8000,
+        };
+        Ok(Self { state_dir, port })
+    }
+
+    /// The daemon's run directory: the same for everybody who names the same state directory.
+    pub(crate) fn daemon_run_dir(&self) -> PathBuf {
+        Path::new(RUN_ROOT)
+            .join(pilotlight_core::id::short_hash(self.state_dir.as_os_str().as_encoded_bytes()))
+    }
+
+    /// The run directory of a server inside this process.
+    pub(crate) fn embedded_run_dir() -> PathBuf {
+        Path::new(RUN_ROOT).join(format!("e{}", std::process::id()))
+    }
+}
+
+/// The control socket in a run directory.
+pub(crate) fn control_socket(run_dir: &Path) -> PathBuf {
+    run_dir.join("control.sock")
+}

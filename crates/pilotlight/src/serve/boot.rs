@@ -1,0 +1,187 @@
+//! Boot and end of a server: check, sweep, bind, restore, serve; then stop taking, let finish, leave nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fs_err as fs;
+use pilotlight_api::manifest::Manifest;
+use pilotlight_api::wire::Mode;
+use pilotlight_core::route::PortRanges;
+use pilotlight_gateway::{Gateway, Listener};
+use pilotlight_store::Store;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+use super::apps::{Apps, Shared, Trial};
+use super::builders::Builders;
+use super::containers::Containers;
+use super::control::Controller;
+use super::tasks::{self, Kind as Task};
+use crate::config::{self, Config};
+use crate::exit::UserError;
+
+/// What a server is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Lives as long as the command that it is part of; remembers nothing.
+    Embedded,
+    /// Remembers deployed apps and serves them again after a restart.
+    Daemon,
+}
+
+/// A running server.
+pub(crate) struct Server {
+    apps: Apps,
+    run_dir: PathBuf,
+    stop: watch::Sender<bool>,
+    told_to_stop: Arc<Notify>,
+    control: JoinHandle<()>,
+    shared_listener: Option<Listener>,
+    warnings: Vec<String>,
+}
+
+impl Server {
+    /// Starts a server in `run_dir` and serves what the store remembers.
+    pub(crate) async fn start(config: &Config, run_dir: &Path, kind: Kind) -> anyhow::Result<Self> {
+        let isolation = tokio::task::spawn_blocking(pilotlight_sandbox::check).await?;
+        if let Some(missing) = isolation.first() {
+            return Err(UserError::new(
+                format!("this machine cannot isolate containers: {}", missing.part),
+                missing.how_to_get.clone(),
+            )
+            .into());
+        }
+        let (state_dir, dir) = (config.state_dir.clone(), run_dir.to_owned());
+        let containers = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
+            fs::create_dir_all(&state_dir)?;
+            pilotlight_sandbox::sweep(Path::new(config::RUN_ROOT))?;
+            let containers = Containers::start(pilotlight_sandbox::Options::new(&dir, &state_dir))?;
+            fs::create_dir_all(dir.join("c"))?;
+            Ok(containers)
+        })
+        .await??;
+        let apps = Apps::new(shared(config, run_dir, kind, &containers)?);
+        let told_to_stop = Arc::new(Notify::new());
+        let controller = Controller::new(apps.clone(), isolation, Arc::clone(&told_to_stop));
+        let (stop, mut stopped) = watch::channel(false);
+        let listener = pilotlight_api::server::bind(&config::control_socket(run_dir))?;
+        let mut server = Self {
+            apps,
+            run_dir: run_dir.to_owned(),
+            stop,
+            told_to_stop,
+            control: tasks::spawn(Task::Control, async move {
+                let stopped = async move { _ = stopped.wait_for(|stop| *stop).await };
+                if let Err(error) =
+                    pilotlight_api::server::serve(listener, Arc::new(controller), stopped).await
+                {
+                    tracing::error!(%error, "the control socket failed");
+                }
+            }),
+            shared_listener: None,
+            warnings: Vec::new(),
+        };
+        if kind == Kind::Daemon {
+            server.open_shared_port(config.port).await;
+            server.restore().await?;
+        }
+        Ok(server)
+    }
+
+    /// What the user should know about this server, each as a sentence.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+
+    /// How many apps are served.
+    pub(crate) fn deployed(&self) -> usize {
+        self.apps.count()
+    }
+
+    /// Resolves when somebody asked for the server's end over the control socket.
+    pub(crate) async fn told_to_stop(&self) {
+        self.told_to_stop.notified().await;
+    }
+
+    /// Ends everything within about `limit`: listeners, control socket, containers, the run directory.
+    pub(crate) async fn stop(self, limit: Duration) {
+        for app in self.apps.all() {
+            self.apps.stop(&app);
+        }
+        if let Some(listener) = self.shared_listener {
+            listener.close(limit / 4).await;
+        }
+        _ = self.stop.send(true);
+        if tokio::time::timeout(limit / 4, self.control).await.is_err() {
+            tracing::debug!("a client of the control socket did not leave in time");
+        }
+        let containers = self.apps.shared().containers.clone();
+        let ended = tokio::task::spawn_blocking(move || containers.shutdown(limit / 2)).await;
+        if ended.is_err() {
+            tracing::warn!("the sandbox helper did not end cleanly");
+        }
+        _ = fs::remove_dir_all(&self.run_dir);
+    }
+
+    /// The port on which every endpoint answers by its host; a nicety next to each one's own port.
+    async fn open_shared_port(&mut self, port: u16) {
+        match self.apps.shared().gateway.listen(port, pilotlight_gateway::Reach::Loopback).await {
+            Ok(listener) => self.shared_listener = Some(listener),
+            Err(error) => {
+                let also = "endpoints answer at their own ports only";
+                self.warnings.push(format!("port {port} cannot be opened, so {also}: {error}"));
+            }
+        }
+    }
+
+    /// Serves again what was deployed. An app that cannot be is named and left as it is in the store.
+    async fn restore(&mut self) -> anyhow::Result<()> {
+        let Some(store) = self.apps.shared().store.clone() else { return Ok(()) };
+        for deployed in store.deployed()? {
+            let restored = async {
+                let manifest: Manifest = serde_json::from_str(&deployed.manifest)?;
+                let app = self.apps.enter(deployed.id, deployed.name.clone(), Mode::Deploy);
+                let (progress, mut ignored) = tokio::sync::mpsc::channel(64);
+                let drain = tasks::spawn(Task::Logs, async move { while ignored.recv().await.is_some() {} });
+                let outcome = self
+                    .apps
+                    .apply(&app, &manifest, Trial::None, &progress, |_| async { Ok(deployed.version) })
+                    .await;
+                drop(progress);
+                drain.await?;
+                if outcome.is_err() {
+                    self.apps.stop(&app);
+                }
+                anyhow::Ok(outcome?)
+            };
+            if let Err(error) = restored.await {
+                self.warnings.push(format!("the app `{}` cannot be served again: {error:#}", deployed.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn shared(config: &Config, run_dir: &Path, kind: Kind, containers: &Containers) -> anyhow::Result<Shared> {
+    let state = &config.state_dir;
+    let (blobs, scratch) = (state.join("blobs"), state.join("scratch"));
+    fs::create_dir_all(&blobs)?;
+    fs::create_dir_all(&scratch)?;
+    let daemon = kind == Kind::Daemon;
+    let first = config.port;
+    Ok(Shared {
+        builder: Builders::new(state, containers)?,
+        containers: containers.clone(),
+        gateway: Gateway::new(pilotlight_gateway::Options::default()),
+        store: daemon.then(|| Store::open(&state.join("pilotlight.db"))).transpose()?,
+        logs: daemon
+            .then(|| pilotlight_store::logs::Logs::new(state.join("logs")).map(Arc::new))
+            .transpose()?,
+        blobs,
+        scratch,
+        sockets: run_dir.join("c"),
+        ports: PortRanges::new(first + 1..=first + 499, first + 500..=first + 999)?,
+        live: Mutex::default(),
+    })
+}

@@ -1,0 +1,167 @@
+//! The link to the helper: starts containers through it, and tells each one's follower when it ends.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use pilotlight_image::step::{self, Exits, Request, Sandboxed, Steps};
+use pilotlight_sandbox::{Event, ExitStatus, Fds, Helper, Options, Signal, Spec, Started};
+use tokio::sync::oneshot;
+
+/// How a container ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    /// Exit code or signal of the command.
+    pub(crate) status: ExitStatus,
+    /// The kernel killed it for its memory limit.
+    pub(crate) oom: bool,
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.oom {
+            return f.write_str("was killed: it used more memory than its limit");
+        }
+        match self.status {
+            ExitStatus::Code(code) => write!(f, "exited with code {code}"),
+            ExitStatus::Signal(signal) => write!(f, "was killed by signal {signal}"),
+        }
+    }
+}
+
+impl Steps for Containers {
+    fn run(
+        &self,
+        request: Request,
+        line: &(dyn Fn(&str) + Sync),
+        cancel: &AtomicBool,
+    ) -> Result<(), step::Error> {
+        let steps = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).steps);
+        steps.run(request, line, cancel)
+    }
+}
+
+type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<Ended>>>>;
+
+/// Starts and signals containers. Cheap to clone; survives the helper, which is started again when it dies.
+#[derive(Clone)]
+pub(crate) struct Containers {
+    current: Arc<RwLock<Current>>,
+    waiting: Waiting,
+}
+
+/// The helper of now, and the build steps that run through it.
+struct Current {
+    helper: Helper,
+    exits: Exits,
+    steps: Arc<Sandboxed>,
+}
+
+impl Current {
+    fn new(helper: Helper) -> Self {
+        let exits = Exits::default();
+        let steps = Arc::new(Sandboxed::new(helper.clone(), exits.clone()));
+        Self { helper, exits, steps }
+    }
+}
+
+impl Containers {
+    /// Starts the helper and the thread that listens to it.
+    pub(crate) fn start(options: Options) -> anyhow::Result<Self> {
+        let (helper, events) = Helper::spawn(&options)?;
+        let containers =
+            Self { current: Arc::new(RwLock::new(Current::new(helper))), waiting: Waiting::default() };
+        let follower = containers.clone();
+        // A thread, not a task: the sandbox speaks blocking channels and knows no runtime.
+        let spawned = std::thread::Builder::new().name("helper events".into()).spawn(move || {
+            let mut events = events;
+            loop {
+                let died = follower.follow(&events);
+                if !died {
+                    return;
+                }
+                tracing::error!("the sandbox helper died, and its containers with it; starting another");
+                match Helper::spawn(&options) {
+                    Ok((helper, new)) => {
+                        *follower.current.write().unwrap_or_else(PoisonError::into_inner) =
+                            Current::new(helper);
+                        events = new;
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "cannot start another helper; no container can be started");
+                        return;
+                    }
+                }
+            }
+        });
+        spawned?;
+        Ok(containers)
+    }
+
+    /// Hands out ends until the helper dies (`true`) or the server lets go of it (`false`).
+    fn follow(&self, events: &std::sync::mpsc::Receiver<Event>) -> bool {
+        for event in events {
+            match event {
+                Event::Exited { id, status, oom } => {
+                    if self.exits().container_exited(&id, status, oom) {
+                        continue;
+                    }
+                    if let Some(waiting) = self.waiting().remove(&id) {
+                        _ = waiting.send(Ended { status, oom });
+                    }
+                }
+                Event::HelperDied => {
+                    // Dropping the senders tells every follower.
+                    self.waiting().clear();
+                    self.exits().helper_died();
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Starts a container on a blocking thread. The receiver yields its end; closed without one, the helper died.
+    pub(crate) async fn run(
+        &self,
+        spec: Spec,
+        fds: Fds,
+    ) -> anyhow::Result<(Started, oneshot::Receiver<Ended>)> {
+        let (sender, receiver) = oneshot::channel();
+        let id = spec.id.clone();
+        self.waiting().insert(id.clone(), sender);
+        let helper = self.helper();
+        match tokio::task::spawn_blocking(move || helper.start(&spec, fds)).await? {
+            Ok(started) => Ok((started, receiver)),
+            Err(error) => {
+                self.waiting().remove(&id);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Signals a container; one that is gone already is no error.
+    pub(crate) fn signal(&self, id: &str, signal: Signal) {
+        if let Err(error) = self.helper().signal(id, signal) {
+            tracing::debug!(id, %error, "cannot signal the container");
+        }
+    }
+
+    fn helper(&self) -> Helper {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).helper.clone()
+    }
+
+    fn exits(&self) -> Exits {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).exits.clone()
+    }
+
+    /// Ends every container and the helper.
+    pub(crate) fn shutdown(&self, grace: Duration) {
+        self.helper().shutdown(grace);
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<String, oneshot::Sender<Ended>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,282 @@
+//! The control API's port, implemented by this server.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pilotlight_api::control::{Answer, Control};
+use pilotlight_api::error::{ApiError, Code};
+use pilotlight_api::manifest::Manifest;
+use pilotlight_api::progress::{AppState, AppSummary, LogLine, MissingPart, Progress, Status};
+use pilotlight_api::wire::{CreateApp, LogQuery, Mode};
+use pilotlight_core::id::AppId;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::{Notify, broadcast};
+
+use super::apps::{App, Apps, Trial, blocking};
+use super::tasks::{self, Kind};
+use super::{entropy, logs};
+
+/// Messages that may wait for the reader of a stream.
+const STREAM_MAX: usize = 256;
+
+/// Implements the control API on the apps of this server.
+pub(crate) struct Controller {
+    apps: Apps,
+    isolation: Vec<MissingPart>,
+    started_at: f64,
+    stop: Arc<Notify>,
+}
+
+impl Controller {
+    /// A controller that notifies `stop` when it is told to shut down.
+    pub(crate) fn new(apps: Apps, isolation: Vec<pilotlight_sandbox::Missing>, stop: Arc<Notify>) -> Self {
+        let isolation = isolation
+            .into_iter()
+            .map(|missing| MissingPart { part: missing.part, how_to_get: missing.how_to_get })
+            .collect();
+        Self { apps, isolation, started_at: logs::unix_seconds(), stop }
+    }
+
+    fn found(&self, app: &str) -> Result<Arc<App>, ApiError> {
+        self.apps.find(app).ok_or_else(|| ApiError::no_app(app))
+    }
+
+    /// Files that the manifest names must be there before anything begins.
+    fn check_blobs(&self, manifest: &Manifest) -> Result<(), ApiError> {
+        let missing = manifest.files.iter().find(|file| {
+            file.digest.as_ref().is_none_or(|digest| !self.apps.shared().blobs.join(digest).is_file())
+        });
+        match missing {
+            None => Ok(()),
+            Some(file) => {
+                Err(ApiError::new(Code::MissingBlobs, format!("the file `{}` was not uploaded", file.remote)))
+            }
+        }
+    }
+}
+
+impl Control for Controller {
+    fn status(&self) -> Answer<'_, Status> {
+        Box::pin(async {
+            Ok(Status {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                pid: std::process::id(),
+                started_at: self.started_at,
+                apps: u32::try_from(self.apps.count()).unwrap_or(u32::MAX),
+                isolation: self.isolation.clone(),
+            })
+        })
+    }
+
+    fn missing_blobs(&self, digests: Vec<String>) -> Answer<'_, Vec<String>> {
+        let blobs = self.apps.shared().blobs.clone();
+        Box::pin(
+            async move { Ok(digests.into_iter().filter(|digest| !blobs.join(digest).is_file()).collect()) },
+        )
+    }
+
+    fn put_blob(&self, digest: String, content: Bytes) -> Answer<'_, ()> {
+        let blobs = self.apps.shared().blobs.clone();
+        Box::pin(async move {
+            let write = move || -> Result<(), ApiError> {
+                if crate::discover::sha256(&content) != digest {
+                    return Err(ApiError::new(Code::WrongDigest, "the content is not what its digest says"));
+                }
+                let broken = |error: std::io::Error| ApiError::internal(&error);
+                let mut partial = tempfile::NamedTempFile::new_in(&blobs).map_err(broken)?;
+                std::io::Write::write_all(&mut partial, &content).map_err(broken)?;
+                partial.persist(blobs.join(&digest)).map_err(|error| ApiError::internal(&error))?;
+                Ok(())
+            };
+            tokio::task::spawn_blocking(write).await.unwrap_or_else(|panic| Err(ApiError::internal(&panic)))
+        })
+    }
+
+    fn create_app(&self, request: CreateApp) -> Answer<'_, Receiver<Progress>> {
+        Box::pin(async move {
+            self.check_blobs(&request.manifest)?;
+            let (sender, receiver) = mpsc::channel(STREAM_MAX);
+            let apps = self.apps.clone();
+            match request.mode {
+                Mode::Ephemeral => tasks::spawn(Kind::Apply, serve_ephemeral(apps, request, sender)),
+                Mode::Deploy => tasks::spawn(Kind::Apply, deploy(apps, request, sender)),
+            };
+            Ok(receiver)
+        })
+    }
+
+    fn update_app(&self, id: String, manifest: Manifest) -> Answer<'_, Receiver<Progress>> {
+        Box::pin(async move {
+            let app = self.found(&id)?;
+            self.check_blobs(&manifest)?;
+            let (sender, receiver) = mpsc::channel(STREAM_MAX);
+            let apps = self.apps.clone();
+            tasks::spawn(Kind::Apply, async move {
+                let outcome = apps.apply(&app, &manifest, Trial::Warm, &sender, |_| next_version(&app)).await;
+                _ = sender.send(outcome.map_or_else(failed, |()| ready(&app))).await;
+            });
+            Ok(receiver)
+        })
+    }
+
+    fn list(&self) -> Answer<'_, Vec<AppSummary>> {
+        Box::pin(async {
+            let mut apps = self.apps.list();
+            if let Some(store) = self.apps.shared().store.clone() {
+                let stored = blocking(move || store.list()).await?;
+                let stopped = stored.into_iter().filter(|app| app.state == pilotlight_store::State::Stopped);
+                apps.extend(stopped.map(|app| AppSummary {
+                    id: app.id.to_string(),
+                    name: app.name,
+                    state: AppState::Stopped,
+                    version: app.version,
+                    functions: Vec::new(),
+                    created_at: app.created_at,
+                }));
+            }
+            Ok(apps)
+        })
+    }
+
+    fn logs(&self, app: String, query: LogQuery) -> Answer<'_, Receiver<LogLine>> {
+        Box::pin(async move {
+            let app = self.found(&app)?;
+            let (sender, receiver) = mpsc::channel(STREAM_MAX);
+            let (past, lines) = app.log.follow(query.tail as usize);
+            tasks::spawn(Kind::Logs, async move {
+                for line in past {
+                    if sender.send(line).await.is_err() {
+                        return;
+                    }
+                }
+                if query.follow {
+                    forward(lines, &sender).await;
+                }
+            });
+            Ok(receiver)
+        })
+    }
+
+    fn stop(&self, app: String) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let app = self.found(&app)?;
+            if let (Mode::Deploy, Some(store)) = (app.mode, self.apps.shared().store.clone()) {
+                let name = app.name.clone();
+                blocking(move || store.stop(&name)).await?;
+            }
+            self.apps.stop(&app);
+            Ok(())
+        })
+    }
+
+    fn shutdown(&self) -> Answer<'_, ()> {
+        Box::pin(async {
+            self.stop.notify_one();
+            Ok(())
+        })
+    }
+}
+
+/// An app that lives for as long as its maker listens.
+async fn serve_ephemeral(apps: Apps, request: CreateApp, sender: Sender<Progress>) {
+    let name = request.app_name().map_or_else(|| request.manifest.title().to_owned(), str::to_owned);
+    let app = apps.enter(AppId::from_entropy(entropy()), name, Mode::Ephemeral);
+    let (_, lines) = app.log.follow(0);
+    let trial = if request.verify { Trial::Once } else { Trial::None };
+    let made = tokio::select! {
+        made = apps.apply(&app, &request.manifest, trial, &sender, |_| next_version(&app)) => made,
+        () = sender.closed() => Err(ApiError::new(Code::Unavailable, "the client left")),
+    };
+    let message = made.map_or_else(failed, |()| ready(&app));
+    let serving = matches!(message, Progress::Ready { .. });
+    if sender.send(message).await.is_ok() && serving {
+        tokio::select! {
+            () = forward(lines, &sender) => {}
+            () = app.stopped() => {
+                _ = sender.send(Progress::Stopped { reason: "`pilotlight app stop`".to_owned() }).await;
+            }
+        }
+    }
+    apps.stop(&app);
+}
+
+/// A version of a deployed app: it serves and is remembered, or nothing changes.
+async fn deploy(apps: Apps, request: CreateApp, sender: Sender<Progress>) {
+    let outcome = deploy_version(&apps, &request, &sender).await;
+    _ = sender.send(outcome.map_or_else(failed, |app| ready(&app))).await;
+}
+
+async fn deploy_version(
+    apps: &Apps,
+    request: &CreateApp,
+    sender: &Sender<Progress>,
+) -> Result<Arc<App>, ApiError> {
+    let Some(store) = apps.shared().store.clone() else {
+        return Err(ApiError::new(
+            Code::Conflict,
+            "this server lives only as long as the command that started it",
+        )
+        .hint("start one that stays with `pilotlight server start`"));
+    };
+    let name = request.app_name().unwrap_or_default().to_owned();
+    let existing = apps.find(&name).filter(|app| app.mode == Mode::Deploy);
+    let (app, new) = if let Some(app) = existing {
+        (app, false)
+    } else {
+        let (store, wanted) = (store.clone(), name.clone());
+        let (id, _) = blocking(move || store.identity(&wanted)).await?;
+        (apps.enter(id, name.clone(), Mode::Deploy), true)
+    };
+    let trial = if request.verify { Trial::Once } else { Trial::None };
+    let manifest = serde_json::to_string(&request.manifest).map_err(|error| ApiError::internal(&error))?;
+    let remember = |endpoints: Vec<pilotlight_store::Endpoint>| {
+        blocking(move || store.deploy(&name, &manifest, &endpoints).map(|(_, version)| version))
+    };
+    match apps.apply(&app, &request.manifest, trial, sender, remember).await {
+        Ok(()) => Ok(app),
+        Err(error) => {
+            if new {
+                apps.stop(&app);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// The number of an ephemeral app's next version: counted, not remembered.
+fn next_version(app: &App) -> std::future::Ready<Result<u32, ApiError>> {
+    std::future::ready(Ok(app.version() + 1))
+}
+
+/// Sends lines on until the reader leaves or the log ends.
+async fn forward<T: From<LogLine>>(mut lines: broadcast::Receiver<LogLine>, sender: &Sender<T>) {
+    loop {
+        let line = tokio::select! {
+            line = lines.recv() => line,
+            () = sender.closed() => return,
+        };
+        match line {
+            Ok(line) => {
+                if sender.send(line.into()).await.is_err() {
+                    return;
+                }
+            }
+            Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "a reader of the log was too slow"),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+fn ready(app: &App) -> Progress {
+    Progress::Ready { app_id: app.id.to_string(), name: app.name.clone(), version: app.version() }
+}
+
+fn failed(error: ApiError) -> Progress {
+    Progress::Failed {
+        code: error.code.to_string(),
+        message: error.message,
+        hint: error.hint,
+        detail: error.detail,
+    }
+}

@@ -1,0 +1,318 @@
+//! The adapter between the pool's `Launcher` port and the sandbox: a container from start to end.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use pilotlight_api::progress::Stream;
+use pilotlight_core::id::ContainerId;
+use pilotlight_pool::{Address, LaunchEvent, Launcher, Sender, Stage, StartFailure, StartReceipt, Stop};
+use pilotlight_sandbox::runner::{FromRunner, Sequence, ToRunner};
+use pilotlight_sandbox::{Fds, Signal, Spec};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot};
+
+use super::containers::{Containers, Ended};
+use super::logs::AppLog;
+use super::tasks::{self, Kind};
+
+/// How long a container may take to end after its runner said that it cannot start, before it is killed.
+const EXIT_LIMIT: Duration = Duration::from_secs(10);
+
+/// The longest message a runner may send, bytes: a traceback fits, a flood does not.
+const MESSAGE_MAX: u64 = 1024 * 1024;
+
+/// Starts containers of one function of one version.
+pub(crate) struct FunctionLauncher {
+    /// What every container of the function has in common; the id is filled in per container.
+    pub(crate) template: Template,
+    /// Where containers are made.
+    pub(crate) containers: Containers,
+    /// Where their output goes.
+    pub(crate) log: AppLog,
+    /// The run directory's folder of container sockets.
+    pub(crate) sockets: PathBuf,
+    /// Where upper directories are made.
+    pub(crate) scratch: PathBuf,
+    /// How to stop each running container.
+    pub(crate) running: Arc<Mutex<HashMap<ContainerId, mpsc::Sender<Stop>>>>,
+}
+
+/// The parts of a container that do not depend on which one it is.
+#[derive(Clone)]
+pub(crate) struct Template {
+    /// The function's name.
+    pub(crate) function: Arc<str>,
+    /// The sandbox, without id, scratch directory and host name.
+    pub(crate) spec: Spec,
+    /// What the runner is told to load.
+    pub(crate) configure: Configure,
+}
+
+/// What the runner is told, without the container's id.
+#[derive(Clone)]
+pub(crate) struct Configure {
+    /// The app's name.
+    pub(crate) app: String,
+    /// `stub` or `app`.
+    pub(crate) era: String,
+    /// The function as the manifest describes it.
+    pub(crate) function: serde_json::Value,
+}
+
+impl Launcher for FunctionLauncher {
+    fn launch(&self, container: ContainerId, events: Sender) {
+        let (stop_sender, stop) = mpsc::channel(2);
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(container.clone(), stop_sender);
+        let life = Life {
+            container: container.clone(),
+            template: self.template.clone(),
+            containers: self.containers.clone(),
+            log: self.log.clone(),
+            socket: self.sockets.join(container.as_str().trim_start_matches(ContainerId::PREFIX)),
+            scratch: self.scratch.join(container.as_str()),
+            events,
+        };
+        let running = Arc::clone(&self.running);
+        tasks::spawn(Kind::Container, async move {
+            life.run(stop).await;
+            running.lock().unwrap_or_else(PoisonError::into_inner).remove(&container);
+        });
+    }
+
+    fn stop(&self, container: ContainerId, stop: Stop) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = running.get(&container) {
+            // Full means that it was told twice already.
+            _ = sender.try_send(stop);
+        }
+    }
+}
+
+/// One container's life, as one task.
+struct Life {
+    container: ContainerId,
+    template: Template,
+    containers: Containers,
+    log: AppLog,
+    socket: PathBuf,
+    scratch: PathBuf,
+    events: Sender,
+}
+
+/// What is left open once the container runs.
+struct Running {
+    control: UnixStream,
+    ended: oneshot::Receiver<Ended>,
+    began: Instant,
+}
+
+impl Life {
+    async fn run(self, stop: mpsc::Receiver<Stop>) {
+        match self.start().await {
+            Ok(running) => self.follow(running, stop).await,
+            Err(error) => {
+                let summary = format!("the container could not be made: {error:#}");
+                self.system(&summary);
+                self.fail(Stage::Sandbox, summary, None);
+            }
+        }
+        _ = fs_err::remove_file(&self.socket);
+    }
+
+    /// Makes the sockets and pipes, starts the container, and sends the runner its work.
+    async fn start(&self) -> anyhow::Result<Running> {
+        let began = Instant::now();
+        let listener = std::os::unix::net::UnixListener::bind(&self.socket)?;
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let (stdout_reader, stdout) = std::io::pipe()?;
+        let (stderr_reader, stderr) = std::io::pipe()?;
+        let mut spec = self.template.spec.clone();
+        spec.id = self.container.to_string();
+        spec.hostname = self.container.to_string();
+        spec.scratch.clone_from(&self.scratch);
+        spec.command.env.push(("MODAL_TASK_ID".into(), self.container.to_string()));
+        let fds = Fds {
+            control: Some(theirs.into()),
+            listener: Some(listener.into()),
+            stdout: stdout.into(),
+            stderr: stderr.into(),
+        };
+        for (reader, stream) in
+            [(OwnedFd::from(stdout_reader), Stream::Stdout), (stderr_reader.into(), Stream::Stderr)]
+        {
+            let reader = tokio::net::unix::pipe::Receiver::from_owned_fd(reader)?;
+            let copy = self.log.clone().copy(
+                reader,
+                Arc::clone(&self.template.function),
+                self.container.clone(),
+                stream,
+            );
+            tasks::spawn(Kind::Logs, copy);
+        }
+        let (_, ended) = self.containers.run(spec, fds).await?;
+        let mut control = UnixStream::from_std(ours)?;
+        let Configure { app, era, function } = self.template.configure.clone();
+        let container = self.container.to_string();
+        send(&mut control, &ToRunner::Configure { app, era, function, container }).await?;
+        Ok(Running { control, ended, began })
+    }
+
+    /// Follows the runner's messages and the orders to stop until the container has ended.
+    async fn follow(&self, running: Running, mut stop: mpsc::Receiver<Stop>) {
+        let Running { control, mut ended, began } = running;
+        let (reader, mut writer) = control.into_split();
+        let mut lines = Messages::new(reader);
+        let mut sequence = Sequence::new();
+        let mut receipt = StartReceipt::default();
+        let mut ready = false;
+        let mut failed = false;
+        let mut open = true;
+        let mut kill_at: Option<tokio::time::Instant> = None;
+        loop {
+            tokio::select! {
+                end = &mut ended => {
+                    // What the runner said last may still wait in the channel.
+                    while let Ok(Some(message)) = lines.next().await {
+                        failed |= self.accept_late(&mut sequence, message, ready || failed);
+                    }
+                    self.finish(end.ok(), ready, failed);
+                    return;
+                }
+                message = lines.next(), if open => match message {
+                    Ok(Some(message)) if sequence.accept(&message).is_ok() => match message {
+                        FromRunner::Imported { import_ms } => receipt.import = milliseconds(import_ms),
+                        FromRunner::Ready { app_ms } => {
+                            receipt.app = milliseconds(app_ms);
+                            ready = true;
+                            self.events.send(LaunchEvent::Ready {
+                                container: self.container.clone(),
+                                address: Address::from(self.socket.clone()),
+                                receipt,
+                            });
+                        }
+                        FromRunner::Failed { summary, traceback, stage } => {
+                            failed = true;
+                            self.fail(stage_of(stage), summary, Some(traceback));
+                            kill_at = Some(tokio::time::Instant::now() + EXIT_LIMIT);
+                        }
+                        FromRunner::Hello { .. } => receipt.sandbox = began.elapsed(),
+                        FromRunner::Draining => {}
+                    },
+                    Ok(None) => open = false,
+                    Ok(Some(_)) | Err(_) => {
+                        // User code runs in there: a runner that breaks the protocol is not believed any longer.
+                        self.system("the runner broke its protocol; the container is ended");
+                        self.containers.signal(self.container.as_str(), Signal::Kill);
+                        open = false;
+                    }
+                },
+                order = stop.recv() => match order {
+                    Some(Stop::Drain) => {
+                        if send(&mut writer, &ToRunner::Drain).await.is_err() {
+                            self.containers.signal(self.container.as_str(), Signal::Kill);
+                        }
+                    }
+                    Some(Stop::Kill) | None => self.containers.signal(self.container.as_str(), Signal::Kill),
+                },
+                () = tokio::time::sleep_until(kill_at.unwrap_or_else(tokio::time::Instant::now)), if kill_at.is_some() => {
+                    kill_at = None;
+                    self.containers.signal(self.container.as_str(), Signal::Kill);
+                }
+            }
+        }
+    }
+
+    /// A message that was still in the channel when the container had ended.
+    fn accept_late(&self, sequence: &mut Sequence, message: FromRunner, settled: bool) -> bool {
+        if sequence.accept(&message).is_err() || settled {
+            return false;
+        }
+        if let FromRunner::Failed { summary, traceback, stage } = message {
+            self.fail(stage_of(stage), summary, Some(traceback));
+            return true;
+        }
+        false
+    }
+
+    /// Says how the container ended, to the log where the user should know, and to the pool.
+    fn finish(&self, ended: Option<Ended>, ready: bool, failed: bool) {
+        let how = ended.map_or_else(|| "ended with the sandbox helper".to_owned(), |ended| ended.to_string());
+        let clean =
+            ended.is_some_and(|ended| matches!(ended.status, pilotlight_sandbox::ExitStatus::Code(0)));
+        if ready {
+            if !clean {
+                self.system(&format!("the container {how}"));
+            }
+            self.events.send(LaunchEvent::Exited { container: self.container.clone() });
+        } else if !failed {
+            let summary = format!("the container {how} before it was ready");
+            self.system(&summary);
+            self.fail(Stage::Exited, summary, None);
+        }
+    }
+
+    fn fail(&self, stage: Stage, summary: String, traceback: Option<String>) {
+        let failure = StartFailure { stage, summary, traceback };
+        self.events.send(LaunchEvent::Failed { container: self.container.clone(), failure });
+    }
+
+    fn system(&self, line: &str) {
+        self.log.push(&self.template.function, Some(&self.container), Stream::System, line.to_owned());
+    }
+}
+
+/// The runner's messages: JSON lines of bounded length.
+struct Messages<R> {
+    reader: BufReader<R>,
+    line: Vec<u8>,
+}
+
+impl<R: tokio::io::AsyncRead + Unpin> Messages<R> {
+    fn new(reader: R) -> Self {
+        Self { reader: BufReader::new(reader), line: Vec::new() }
+    }
+
+    /// The next message; `None` when the runner closed its end. Cancel safe: a part read stays in the buffer.
+    async fn next(&mut self) -> std::io::Result<Option<FromRunner>> {
+        use tokio::io::AsyncReadExt as _;
+        loop {
+            let room = MESSAGE_MAX.saturating_sub(self.line.len() as u64);
+            if room == 0 {
+                return Err(std::io::Error::other("the runner's message is too long"));
+            }
+            let read = (&mut self.reader).take(room).read_until(b'\n', &mut self.line).await?;
+            if self.line.last() == Some(&b'\n') {
+                let message = serde_json::from_slice(&self.line).map_err(std::io::Error::other);
+                self.line.clear();
+                return message.map(Some);
+            }
+            if read == 0 {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+async fn send<W: tokio::io::AsyncWrite + Unpin>(writer: &mut W, message: &ToRunner) -> std::io::Result<()> {
+    writer.write_all(message.to_line().as_bytes()).await
+}
+
+/// The runner's word for how far it got, as the pool's.
+fn stage_of(stage: pilotlight_sandbox::runner::Stage) -> Stage {
+    use pilotlight_sandbox::runner::Stage as Runner;
+    match stage {
+        Runner::App => Stage::App,
+        Runner::Import => Stage::Import,
+        Runner::Lifespan => Stage::Lifespan,
+    }
+}
+
+/// A runner's figure as a duration: never negative, never not a number, whatever the runner says.
+fn milliseconds(value: f64) -> Duration {
+    Duration::try_from_secs_f64(value / 1000.0).unwrap_or_default()
+}

@@ -1,0 +1,139 @@
+//! Turns what a manifest says on the wire into what the rooms understand.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pilotlight_api::manifest::{self, Manifest};
+use pilotlight_core::image::{Base, Era, PipInstall, Plan, PythonVersion, Step};
+use pilotlight_image::Image;
+use pilotlight_pool::Settings;
+use pilotlight_sandbox::{Command, Limits, Network, Spec};
+
+use super::launcher::{Configure, Template};
+
+/// Requests that may wait for one function's containers.
+const QUEUE_MAX: usize = 1000;
+
+/// Processes and threads in one container.
+const PIDS_MAX: u64 = 4096;
+
+/// The era as the core names it.
+pub(crate) fn era(manifest: &Manifest) -> Era {
+    match manifest.era {
+        manifest::Era::Stub => Era::Stub,
+        manifest::Era::App => Era::App,
+    }
+}
+
+/// What to build for one of the manifest's images.
+pub(crate) fn image(manifest: &Manifest, image: &manifest::Image) -> Result<Plan, String> {
+    let manifest::Base::DebianSlim { python_version } = &image.base;
+    let asked = python_version.as_deref().unwrap_or(&manifest.python.version);
+    let python: PythonVersion = asked.parse().map_err(|error| format!("{error}"))?;
+    let steps = image.steps.iter().map(step).collect();
+    Ok(Plan { base: Base::DebianSlim { python }, era: era(manifest), steps })
+}
+
+fn step(step: &manifest::Step) -> Step {
+    match step.clone() {
+        manifest::Step::PipInstall { packages, find_links, index_url, extra_index_url, pre } => {
+            Step::PipInstall(PipInstall { packages, index_url, extra_index_url, find_links, pre })
+        }
+        manifest::Step::AptInstall { packages } => Step::AptInstall { packages },
+        manifest::Step::RunCommands { commands } => Step::RunCommands { commands },
+        manifest::Step::Env { vars } => Step::Env { vars: vars.into_iter().collect() },
+        manifest::Step::Workdir { path } => Step::Workdir { path },
+    }
+}
+
+/// The pool's knobs of a function.
+pub(crate) fn settings(function: &manifest::Function) -> Settings {
+    Settings {
+        idle: seconds(function.scaledown_window),
+        max_containers: function.max_containers.map(|max| max as usize),
+        max_inputs: function.max_inputs as usize,
+        min_containers: function.min_containers as usize,
+        queue_max: QUEUE_MAX,
+        startup_timeout: start_timeout(function),
+        ..Settings::default()
+    }
+}
+
+/// How long a container of the function may take to become ready.
+pub(crate) fn start_timeout(function: &manifest::Function) -> Duration {
+    seconds(function.startup_timeout.unwrap_or(function.timeout))
+}
+
+/// Seconds of the wire as a duration; the manifest's check has refused what is none.
+pub(crate) fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_mins(5))
+}
+
+/// What every container of a function has in common.
+pub(crate) fn template(
+    app: &str,
+    manifest: &Manifest,
+    function: &manifest::Function,
+    image: &Image,
+    tree: PathBuf,
+) -> Template {
+    let mut lowers = vec![tree];
+    lowers.extend(image.lowers.iter().cloned());
+    let mut env = environment();
+    env.extend(image.env.iter().cloned());
+    env.extend(function.env.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let argv = [pilotlight_core::image::VENV_PYTHON, "-m", "_pilotlight_runner"].map(str::to_owned);
+    let cwd = image.workdir.clone().unwrap_or_else(|| "/root".into());
+    Template {
+        function: Arc::from(function.name.as_str()),
+        spec: Spec {
+            id: String::new(),
+            hostname: String::new(),
+            scratch: PathBuf::new(),
+            lowers,
+            binds: image.binds.clone(),
+            network: Network::Outbound,
+            limits: Limits {
+                memory_mib: function.memory,
+                cpu_millis: function.cpu.map(millis),
+                pids: PIDS_MAX,
+            },
+            command: Command { argv: argv.to_vec(), env, cwd: cwd.into() },
+            keep_upper: None,
+        },
+        configure: Configure {
+            app: app.to_owned(),
+            era: era(manifest).as_str().to_owned(),
+            function: serde_json::json!({
+                "name": function.name,
+                "module": function.module,
+                "qualname": function.qualname,
+                "web": function.web,
+                "max_inputs": function.max_inputs,
+            }),
+        },
+    }
+}
+
+/// What every container's environment begins with; the image's and the function's variables come after and win.
+fn environment() -> Vec<(String, String)> {
+    [
+        ("PATH", pilotlight_core::image::PATH),
+        ("HOME", "/root"),
+        ("LANG", "C.UTF-8"),
+        ("PYTHONUNBUFFERED", "1"),
+        ("PYTHONPATH", "/opt/pilotlight/lib"),
+        ("MODAL_IS_REMOTE", "1"),
+        ("MODAL_ENVIRONMENT", "main"),
+        ("PILOTLIGHT_IS_REMOTE", "1"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec()
+}
+
+/// Cores as thousandths of one; the manifest's check has refused what is not positive.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float cast saturates")]
+fn millis(cores: f64) -> u64 {
+    (cores * 1000.0).ceil() as u64
+}

@@ -1,0 +1,34 @@
+//! Carries the steps of an image build to whoever reads the command's progress stream.
+
+use pilotlight_api::progress::Progress;
+use tokio::sync::mpsc;
+
+/// Sends build steps into a progress channel. Callable from blocking threads.
+#[derive(Clone)]
+pub(crate) struct Steps(pub(crate) mpsc::Sender<Progress>);
+
+impl Steps {
+    fn send(&self, progress: Progress) {
+        // A reader that left is no reason to stop a build that others may share.
+        _ = self.0.blocking_send(progress);
+    }
+}
+
+impl pilotlight_image::Progress for Steps {
+    fn step_started(&self, id: &str, text: &str) {
+        self.send(Progress::Step { id: id.to_owned(), text: text.to_owned() });
+    }
+
+    fn line(&self, id: &str, line: &str) {
+        // Build output is a courtesy: never let it hold up the build.
+        _ = self.0.try_send(Progress::StepOutput { id: id.to_owned(), line: line.to_owned() });
+    }
+
+    fn done(&self, id: &str, text: &str, cached: bool, seconds: f64) {
+        self.send(Progress::StepDone { id: id.to_owned(), text: text.to_owned(), seconds, cached });
+    }
+
+    fn failed(&self, id: &str, text: &str, tail: &[String]) {
+        self.send(Progress::StepFailed { id: id.to_owned(), text: text.to_owned(), tail: tail.to_vec() });
+    }
+}
