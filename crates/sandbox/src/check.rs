@@ -15,8 +15,8 @@ pub struct Missing {
     pub how_to_get: String,
 }
 
-/// What the helper uses: all but what only concerns hardware, time, and the log.
-const NEEDED: [(CapabilitySet, &str); 11] = [
+/// What the helper uses. Pid 1s have every capability in their own user namespace, whatever the helper has.
+const NEEDED: [(CapabilitySet, &str); 9] = [
     (CapabilitySet::SYS_ADMIN, "CAP_SYS_ADMIN"),
     (CapabilitySet::NET_ADMIN, "CAP_NET_ADMIN"),
     (CapabilitySet::SETUID, "CAP_SETUID"),
@@ -26,8 +26,6 @@ const NEEDED: [(CapabilitySet, &str); 11] = [
     (CapabilitySet::FOWNER, "CAP_FOWNER"),
     (CapabilitySet::FSETID, "CAP_FSETID"),
     (CapabilitySet::KILL, "CAP_KILL"),
-    (CapabilitySet::SYS_CHROOT, "CAP_SYS_CHROOT"),
-    (CapabilitySet::SYS_PTRACE, "CAP_SYS_PTRACE"),
 ];
 
 /// The first kernel whose overlay takes idmapped layers.
@@ -42,8 +40,8 @@ pub fn check() -> Vec<Missing> {
     parts.into_iter().flatten().collect()
 }
 
-fn missing(part: impl Into<String>, how_to_get: impl Into<String>) -> Option<Missing> {
-    Some(Missing { part: part.into(), how_to_get: how_to_get.into() })
+fn missing(part: impl Into<String>, how_to_get: impl Into<String>) -> Missing {
+    Missing { part: part.into(), how_to_get: how_to_get.into() }
 }
 
 fn rights() -> Option<Missing> {
@@ -54,12 +52,12 @@ fn rights() -> Option<Missing> {
         return None;
     }
     if !rustix::process::geteuid().is_root() {
-        return missing("root", "run the server as root (with sudo, or as a system service)");
+        return Some(missing("root", "run the server as root (with sudo, or as a system service)"));
     }
-    missing(
+    Some(missing(
         format!("capabilities ({})", lacking.join(", ")),
         "this root is restricted: run the server outside of the container, or start that one with --privileged",
-    )
+    ))
 }
 
 fn kernel() -> Option<Missing> {
@@ -68,10 +66,10 @@ fn kernel() -> Option<Missing> {
     if version(&release)? >= KERNEL_MIN {
         return None;
     }
-    missing(
+    Some(missing(
         format!("idmapped layers (this is Linux {release})"),
         "upgrade to Linux 5.19 or newer; every distribution since 2023 has it",
-    )
+    ))
 }
 
 fn version(release: &str) -> Option<(u32, u32)> {
@@ -82,10 +80,10 @@ fn version(release: &str) -> Option<(u32, u32)> {
 fn user_namespaces() -> Option<Missing> {
     let read = |path: &str| fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u64>().ok());
     if !std::path::Path::new("/proc/self/ns/user").exists() {
-        return missing("user namespaces", "use a kernel with CONFIG_USER_NS");
+        return Some(missing("user namespaces", "use a kernel with CONFIG_USER_NS"));
     }
     if read("/proc/sys/user/max_user_namespaces") == Some(0) {
-        return missing("user namespaces", "run `sysctl -w user.max_user_namespaces=15000`");
+        return Some(missing("user namespaces", "run `sysctl -w user.max_user_namespaces=15000`"));
     }
     None
 }
@@ -93,10 +91,10 @@ fn user_namespaces() -> Option<Missing> {
 /// Opening a file system context loads the module where there is one, and mounts nothing.
 fn overlay() -> Option<Missing> {
     match fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC) {
-        Err(rustix::io::Errno::NODEV) => missing(
+        Err(rustix::io::Errno::NODEV) => Some(missing(
             "the overlay file system",
             "run `modprobe overlay`, or use a kernel with CONFIG_OVERLAY_FS",
-        ),
+        )),
         // Any other refusal is one of rights, which is reported apart.
         _ => None,
     }
@@ -106,10 +104,10 @@ fn cgroups() -> Option<Missing> {
     if cgroup::detect().is_some() {
         return None;
     }
-    missing(
+    Some(missing(
         "the memory controller of cgroups",
         "mount cgroup2 on /sys/fs/cgroup with the memory controller (kernel option `cgroup_enable=memory` where it is off)",
-    )
+    ))
 }
 
 fn packet_filter() -> Option<Missing> {
@@ -117,20 +115,20 @@ fn packet_filter() -> Option<Missing> {
     if error.raw_os_error() == Some(libc::EPERM) {
         return None;
     }
-    missing(
+    Some(missing(
         format!("nf_tables ({error})"),
         "run `modprobe nf_tables nft_masq nft_ct`, or use a kernel with CONFIG_NF_TABLES",
-    )
+    ))
 }
 
 /// Engines put mounts over parts of `/proc`; the kernel then refuses a whole one to new user namespaces.
 fn proc_mounts() -> Option<Missing> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     covered(&mounts).then_some(())?;
-    missing(
+    Some(missing(
         "an uncovered /proc",
         "parts of /proc are hidden by the container this runs in: start that one with --privileged",
-    )
+    ))
 }
 
 fn covered(mounts: &str) -> bool {

@@ -19,7 +19,7 @@ use crate::message::{Answer, Given, Reply, Request};
 use crate::{Error, Event, Failure, Fds, Signal, Spec, Started, sweep};
 
 /// How long to wait for the answer to a start; the helper itself gives up after 20 s, but others may be before it.
-const START_WITHIN: Duration = Duration::from_secs(60);
+const START_WITHIN: Duration = Duration::from_mins(1);
 
 /// How long to wait for the helper to be up, and for the answer to a signal.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);

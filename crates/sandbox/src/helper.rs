@@ -112,7 +112,7 @@ impl Helper {
             for ready in self.wait()? {
                 match ready {
                     Ready::Server => match self.server.receive()? {
-                        Some((request, fds)) => self.serve(request, fds)?,
+                        Some((request, fds)) => self.serve(request, &fds)?,
                         None => return Ok(()),
                     },
                     Ready::Report(id) => self.hear(&id)?,
@@ -157,10 +157,10 @@ impl Helper {
         Some(Timespec { tv_sec: next.as_secs().cast_signed(), tv_nsec: next.subsec_nanos().into() })
     }
 
-    fn serve(&mut self, request: Request, fds: Vec<OwnedFd>) -> std::io::Result<()> {
+    fn serve(&mut self, request: Request, fds: &[OwnedFd]) -> std::io::Result<()> {
         match request {
             Request::Start { number, spec, given } => {
-                if let Err(failure) = self.start(number, *spec, given, &fds) {
+                if let Err(failure) = self.start(number, &spec, given, fds) {
                     return self.answer(number, Err(failure));
                 }
                 // Answered when pid 1 reports that the command runs.
@@ -174,19 +174,19 @@ impl Helper {
         }
     }
 
-    fn start(&mut self, number: u64, spec: Spec, given: Given, fds: &[OwnedFd]) -> Result<(), Failure> {
+    fn start(&mut self, number: u64, spec: &Spec, given: Given, fds: &[OwnedFd]) -> Result<(), Failure> {
         let since = Instant::now();
         spec.check()?;
         if self.containers.contains_key(&spec.id) {
-            return Err(Failure::Exists { id: spec.id });
+            return Err(Failure::Exists { id: spec.id.clone() });
         }
         let mut notes = Vec::new();
-        let made = shell::make(&mut self.workshop, &spec, &mut notes);
+        let made = shell::make(&mut self.workshop, spec, &mut notes);
         let made = made.and_then(|made| shell::run(&made, &spec.command, given, fds).map(|()| made));
         match made {
             Ok(shell) => {
                 let phase = Phase::Starting { number, since, ordered: Instant::now(), notes };
-                self.containers.insert(spec.id.clone(), Container::new(shell, &spec, phase));
+                self.containers.insert(spec.id.clone(), Container::new(shell, spec, phase));
                 Ok(())
             }
             Err(failure) => {

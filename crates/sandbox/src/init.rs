@@ -23,8 +23,8 @@ use crate::{ExitStatus, Failure, cgroup, sys, title};
 const FAILED: i32 = 125;
 
 /// The life of pid 1, from the instant of the clone on.
-pub(crate) fn run(channel: Channel, entry: cgroup::Entry, area: Option<title::Area>) -> ! {
-    let code = match live(&channel, &entry, area) {
+pub(crate) fn run(channel: &Channel, entry: &cgroup::Entry, area: Option<title::Area>) -> ! {
+    let code = match live(channel, entry, area) {
         Ok(code) => code,
         Err(failure) => {
             // If nobody listens any more, the helper is dead and the exit code is all there is to say.

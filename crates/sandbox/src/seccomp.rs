@@ -48,6 +48,10 @@ const NAMESPACES: u32 = (libc::CLONE_NEWNS
 /// personality(2) with this only asks.
 const PERSONALITY_QUERY: u32 = u32::MAX;
 
+/// ioctl(2) numbers have 32 bits, whatever type the C library gives them.
+#[expect(clippy::cast_possible_truncation, reason = "the kernel looks at 32 bits of it")]
+const TIOCSTI: u32 = libc::TIOCSTI as u32;
+
 const fn refuse(call: libc::c_long) -> Rule {
     Rule { call, when: When::Always, errno: libc::EPERM }
 }
@@ -118,11 +122,7 @@ const RULES: &[Rule] = &[
         errno: libc::EPERM,
     },
     // Typing into a terminal as if the user had.
-    Rule {
-        call: libc::SYS_ioctl,
-        when: When::Is { argument: 1, value: libc::TIOCSTI as u32 },
-        errno: libc::EPERM,
-    },
+    Rule { call: libc::SYS_ioctl, when: When::Is { argument: 1, value: TIOCSTI }, errno: libc::EPERM },
 ];
 
 /// Calls of the x32 ABI have this bit; they would pass every rule by number.
@@ -131,11 +131,11 @@ const X32: u32 = 0x4000_0000;
 
 /// AUDIT_ARCH_X86_64 of `<linux/audit.h>`: the machine, 64 bit, little endian.
 #[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: u32 = 62 | 0x8000_0000 | 0x4000_0000;
+const ARCHITECTURE: u32 = 0x3e | 0x8000_0000 | 0x4000_0000;
 
 /// AUDIT_ARCH_AARCH64.
 #[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: u32 = 183 | 0x8000_0000 | 0x4000_0000;
+const ARCHITECTURE: u32 = 0xb7 | 0x8000_0000 | 0x4000_0000;
 
 /// Where struct seccomp_data has the call's number, the architecture and the arguments.
 const NUMBER_AT: u32 = 0;

@@ -74,7 +74,7 @@ pub(crate) fn make(workshop: &mut Workshop, spec: &Spec, notes: &mut Vec<String>
     let (channel, theirs) = Channel::pair().doing("make a channel for pid 1")?;
     let cloned = sys::process::clone_into_namespaces(entry.directory());
     let (pid, pidfd) = match cloned.doing("clone pid 1 into its namespaces")? {
-        Forked::Child => init::run(theirs, entry, workshop.title),
+        Forked::Child => init::run(&theirs, &entry, workshop.title),
         Forked::Parent { pid, pidfd } => (pid, pidfd),
     };
     drop((theirs, entry));

@@ -76,9 +76,10 @@ impl Container {
 
     /// Ends a start that failed.
     pub(super) fn give_up(&mut self, failure: Failure) {
-        match self.phase {
-            Phase::Starting { number, .. } => self.phase = Phase::Failed { number, failure },
-            _ => tracing::warn!("pid 1 failed after its start: {failure}"),
+        if let Phase::Starting { number, .. } = self.phase {
+            self.phase = Phase::Failed { number, failure };
+        } else {
+            tracing::warn!("pid 1 failed after its start: {failure}");
         }
         if let Err(error) = self.kill() {
             tracing::warn!("cannot kill pid 1 of a failed start: {error}");

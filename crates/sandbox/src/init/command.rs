@@ -67,12 +67,12 @@ fn up(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 
 /// In the child: returns only if the exec fails.
 fn become_command(command: &Command, files: &[(RawFd, Option<OwnedFd>)]) -> io::Error {
-    let prepared = files.iter().try_for_each(|(number, file)| match file {
-        Some(file) => sys::fd::install(file.as_fd(), *number),
-        None => {
-            sys::fd::close(*number);
-            Ok(())
+    let prepared = files.iter().try_for_each(|(number, file)| {
+        if let Some(file) = file {
+            return sys::fd::install(file.as_fd(), *number);
         }
+        sys::fd::close(*number);
+        Ok(())
     });
     let prepared = prepared.and_then(|()| sys::fd::close_on_exec_from(5));
     if let Err(error) = prepared {

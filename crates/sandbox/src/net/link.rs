@@ -3,7 +3,7 @@
 use std::io;
 use std::net::Ipv4Addr;
 
-use super::netlink::{ACK, Batch, CREATE, EXCLUSIVE, Socket};
+use super::netlink::{ACK, Batch, CREATE, EXCLUSIVE, Socket, short};
 use super::{GROUP, address, host_end};
 use crate::message::Address;
 
@@ -15,6 +15,9 @@ const FIRST_INDEX: u32 = 0x0070_0000;
 const INSIDE_INDEX: u32 = 2;
 
 const LOOPBACK_INDEX: u32 = 1;
+
+/// The address family, as the one byte that heads have for it.
+const IPV4: u8 = short(libc::AF_INET).to_le_bytes()[0];
 
 /// From `<linux/veth.h>` and `<linux/if_link.h>`; not in `libc`.
 const VETH_INFO_PEER: u16 = 1;
@@ -79,7 +82,7 @@ pub(crate) fn remove(socket: &Socket, name: &str) -> io::Result<()> {
 
 fn add_address(batch: &mut Batch, index: u32, address: Ipv4Addr, prefix: u8) {
     // struct ifaddrmsg: family, prefix length, flags, scope, index.
-    let mut head = vec![libc::AF_INET as u8, prefix, 0, 0];
+    let mut head = vec![IPV4, prefix, 0, 0];
     head.extend(index.to_ne_bytes());
     batch.add(libc::RTM_NEWADDR, ACK | CREATE, &head, |attributes| {
         attributes.put(libc::IFA_LOCAL, &address.octets());
@@ -100,7 +103,7 @@ fn link(index: u32, up: bool) -> [u8; 16] {
 /// struct rtmsg: family, lengths of destination and source, tos, table, protocol, scope, type, flags.
 fn default_route() -> [u8; 12] {
     let mut bytes = [0; 12];
-    bytes[0] = libc::AF_INET as u8;
+    bytes[0] = IPV4;
     bytes[4] = libc::RT_TABLE_MAIN;
     bytes[5] = libc::RTPROT_STATIC;
     bytes[6] = libc::RT_SCOPE_UNIVERSE;

@@ -26,7 +26,7 @@ use std::io;
 
 use fs_err as fs;
 
-use super::netlink::{ACK, Attributes, Batch, CREATE, Socket};
+use super::netlink::{ACK, Attributes, Batch, CREATE, Socket, short};
 use super::{GROUP, NETWORK};
 use rule::{Match, Rule, Verdict};
 
@@ -36,16 +36,16 @@ const TABLE: &str = "pilotlight";
 const INET: u8 = 1;
 
 /// Message types of `<linux/netfilter/nf_tables.h>`, below the subsystem's number; and what encloses a transaction.
-const SUBSYSTEM: u16 = (libc::NFNL_SUBSYS_NFTABLES as u16) << 8;
+const SUBSYSTEM: u16 = short(libc::NFNL_SUBSYS_NFTABLES) << 8;
 const NEW_TABLE: u16 = SUBSYSTEM;
 const DELETE_TABLE: u16 = SUBSYSTEM | 2;
 const NEW_CHAIN: u16 = SUBSYSTEM | 3;
 const NEW_RULE: u16 = SUBSYSTEM | 6;
-const BATCH_BEGIN: u16 = libc::NFNL_MSG_BATCH_BEGIN as u16;
-const BATCH_END: u16 = libc::NFNL_MSG_BATCH_END as u16;
+const BATCH_BEGIN: u16 = short(libc::NFNL_MSG_BATCH_BEGIN);
+const BATCH_END: u16 = short(libc::NFNL_MSG_BATCH_END);
 
 /// NLM_F_APPEND: rules go to the end of their chain.
-const APPEND: u16 = libc::NLM_F_APPEND as u16;
+const APPEND: u16 = short(libc::NLM_F_APPEND);
 
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 
@@ -139,12 +139,12 @@ fn chains() -> [Chain; 3] {
 /// Neither end of a transaction asks for an acknowledgement: kernels before 6.10 give none.
 fn begin() -> Batch {
     let mut batch = Batch::default();
-    batch.add(BATCH_BEGIN, 0, &head(0, libc::NFNL_SUBSYS_NFTABLES as u16), |_| {});
+    batch.add(BATCH_BEGIN, 0, &head(0, short(libc::NFNL_SUBSYS_NFTABLES)), |_| {});
     batch
 }
 
 fn finish(batch: &mut Batch) {
-    batch.add(BATCH_END, 0, &head(0, libc::NFNL_SUBSYS_NFTABLES as u16), |_| {});
+    batch.add(BATCH_END, 0, &head(0, short(libc::NFNL_SUBSYS_NFTABLES)), |_| {});
 }
 
 fn table(batch: &mut Batch, kind: u16, name: &str) {

@@ -7,10 +7,17 @@ use std::time::Duration;
 
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
-pub(super) const REQUEST: u16 = libc::NLM_F_REQUEST as u16;
-pub(super) const ACK: u16 = libc::NLM_F_ACK as u16;
-pub(super) const CREATE: u16 = libc::NLM_F_CREATE as u16;
-pub(super) const EXCLUSIVE: u16 = libc::NLM_F_EXCL as u16;
+pub(super) const REQUEST: u16 = short(libc::NLM_F_REQUEST);
+pub(super) const ACK: u16 = short(libc::NLM_F_ACK);
+pub(super) const CREATE: u16 = short(libc::NLM_F_CREATE);
+pub(super) const EXCLUSIVE: u16 = short(libc::NLM_F_EXCL);
+
+/// A constant of the C library in the width netlink has it. For constants only: what does not fit fails the build.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "asserted to fit")]
+pub(super) const fn short(number: libc::c_int) -> u16 {
+    assert!(number >= 0 && number <= 0xffff, "the constant has at most 16 bits");
+    number as u16
+}
 
 /// Set on the type of an attribute that holds attributes.
 const NESTED: u16 = 1 << 15;
@@ -166,7 +173,7 @@ fn acknowledgements(mut packet: &[u8]) -> Vec<i32> {
         else {
             break;
         };
-        if kind == (libc::NLMSG_ERROR as u16).to_ne_bytes() {
+        if kind == short(libc::NLMSG_ERROR).to_ne_bytes() {
             found.extend(number(message, HEADER_BYTES).map(|errno| -errno));
         }
         packet = packet.get(message.len().next_multiple_of(4)..).unwrap_or_default();

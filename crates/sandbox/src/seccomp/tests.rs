@@ -56,7 +56,7 @@ fn conditions_let_the_harmless_uses_pass() {
     assert_eq!(call(libc::SYS_clone, [thread, 0]), libc::SECCOMP_RET_ALLOW);
     assert_eq!(call(libc::SYS_personality, [PERSONALITY_QUERY, 0]), libc::SECCOMP_RET_ALLOW);
     assert_eq!(call(libc::SYS_personality, [0, 0]), libc::SECCOMP_RET_ALLOW);
-    assert_eq!(call(libc::SYS_ioctl, [0, libc::TIOCGWINSZ as u32]), libc::SECCOMP_RET_ALLOW);
+    assert_eq!(call(libc::SYS_ioctl, [0, u32::try_from(libc::TIOCGWINSZ).unwrap()]), libc::SECCOMP_RET_ALLOW);
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn attach_and_mount(spec: &Spec, namespace: BorrowedFd<'_>) -> Result<OwnedFd, F
     for (index, lower) in spec.lowers.iter().enumerate() {
         let tree = clone_tree(lower).doing_at("open the layer", lower)?;
         let attributes = Attributes { read_only: true, id_map: Some(namespace), ..Attributes::default() };
-        set_attributes(tree.as_fd(), false, attributes).map_err(|error| not_shiftable(error, lower))?;
+        set_attributes(tree.as_fd(), false, attributes).map_err(|error| not_shiftable(&error, lower))?;
         let point = format!("t/l{index}");
         move_mount(&tree, "", CWD, &point, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
             .doing_at("attach the layer", lower)?;
@@ -168,7 +168,7 @@ fn bound(source: &Path, writable: bool, namespace: BorrowedFd<'_>) -> Result<(Ow
             set_attributes(tree.as_fd(), false, plain).doing_at("protect the bind", source)?;
             Ok((tree, false))
         }
-        Err(error) => Err(not_shiftable(error, source)),
+        Err(error) => Err(not_shiftable(&error, source)),
     }
 }
 
@@ -177,8 +177,8 @@ fn refuses_shift(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EPERM))
 }
 
-fn not_shiftable(error: io::Error, path: &Path) -> Failure {
-    if refuses_shift(&error) {
+fn not_shiftable(error: &io::Error, path: &Path) -> Failure {
+    if refuses_shift(error) {
         return Failure::NotShiftable { path: path.into(), file_system: file_system(path) };
     }
     let step = "mount with shifted owners".into();

@@ -116,7 +116,7 @@ print('fork', os.waitpid(pid, 0)[1] >> 8)
     let spec = world.spec(&["python3", "-c", script]);
     let output = world.run(&spec);
     let names = "mount umount2 unshare setns pivot_root personality chroot sethostname settimeofday";
-    let expected: String = names.split(' ').map(|name| format!("{name} EPERM\n")).collect();
+    let expected = names.replace(' ', " EPERM\n") + " EPERM\n";
     assert_eq!(output.stdout, expected + "fork 5\n", "{output:?}");
 }
 

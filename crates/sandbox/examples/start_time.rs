@@ -1,0 +1,96 @@
+//! Measures how long starting a container takes, split into phases. Needs root.
+//!
+//! `cargo run --release -p pilotlight-sandbox --example start_time [-- COUNT]`
+
+use std::error::Error;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use fs_err as fs;
+use pilotlight_sandbox::{
+    Bind, Command, Event, Fds, Helper, Limits, Network, Options, Phases, Spec, Started, helper_main,
+};
+
+fn main() -> ExitCode {
+    let argument = std::env::args().nth(1);
+    if argument.as_deref() == Some("sandbox-helper") {
+        return helper_main();
+    }
+    let count = argument.and_then(|count| count.parse().ok()).unwrap_or(50);
+    match measure(count) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(count: usize) -> Result<(), Box<dyn Error>> {
+    let name = format!("e{}", std::process::id());
+    let run_dir = Path::new("/run/pilotlight").join(&name);
+    let state = std::env::current_dir()?.join(format!(".start-time-{name}"));
+    let base = state.join("base");
+    for directory in ["usr", "root", "proc", "dev", "tmp"] {
+        fs::create_dir_all(base.join(directory))?;
+    }
+    for link in ["bin", "lib", "lib64"] {
+        fs::os::unix::fs::symlink(format!("usr/{link}"), base.join(link))?;
+    }
+    let (helper, events) = Helper::spawn(&Options::new(&run_dir, &state))?;
+    for network in [Network::None, Network::Outbound] {
+        let mut rounds = Vec::new();
+        for number in 0..count {
+            let id = format!("co-{network:?}-{number}");
+            let spec = Spec {
+                scratch: state.join(&id),
+                id,
+                hostname: "bench".into(),
+                lowers: vec![base.clone(); 1],
+                binds: vec![Bind { source: "/usr".into(), target: "/usr".into(), writable: false }],
+                network,
+                limits: Limits { memory_mib: Some(256), cpu_millis: Some(1000), pids: 64 },
+                command: Command { argv: vec!["/bin/true".into()], env: vec![], cwd: "/".into() },
+                keep_upper: None,
+            };
+            let null =
+                || fs::OpenOptions::new().write(true).open("/dev/null").map(|file| file.into_file().into());
+            let fds = Fds { control: None, listener: None, stdout: null()?, stderr: null()? };
+            let begin = Instant::now();
+            let started = helper.start(&spec, fds)?;
+            let call = begin.elapsed();
+            let Event::Exited { .. } = events.recv()? else { return Err("the helper died".into()) };
+            rounds.push((call, started, begin.elapsed()));
+        }
+        report(network, &rounds)?;
+    }
+    helper.shutdown(Duration::from_secs(10));
+    fs::remove_dir_all(&state)?;
+    fs::remove_dir_all(&run_dir)?;
+    Ok(())
+}
+
+fn report(network: Network, rounds: &[(Duration, Started, Duration)]) -> std::io::Result<()> {
+    let mut out = std::io::stdout();
+    let mut line = |name: &str, pick: &dyn Fn(&(Duration, Started, Duration)) -> Duration| {
+        let mut times: Vec<Duration> = rounds.iter().map(pick).collect();
+        times.sort_unstable();
+        let at = |part: usize| {
+            times.get(times.len() * part / 100).copied().unwrap_or_default().as_secs_f64() * 1e3
+        };
+        writeln!(out, "  {name:<22} p50 {:7.3} ms   p95 {:7.3} ms", at(50), at(95))
+    };
+    let phase =
+        |pick: fn(&Phases) -> Duration| move |round: &(Duration, Started, Duration)| pick(&round.1.phases);
+    line(&format!("start() {network:?}"), &|round| round.0)?;
+    line("  in the helper", &|round| round.1.setup)?;
+    line("  slot, cgroup, limits", &phase(|phases| phases.limits))?;
+    line("  clone, id maps", &phase(|phases| phases.process))?;
+    line("  layers, overlay, binds", &phase(|phases| phases.mounts))?;
+    line("  link", &phase(|phases| phases.network))?;
+    line("  pid 1: shell", &phase(|phases| phases.shell))?;
+    line("  pid 1: fork, exec", &phase(|phases| phases.run))?;
+    line("until its end is told", &|round| round.2)
+}
