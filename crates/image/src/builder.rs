@@ -45,11 +45,12 @@ pub enum Error {
     #[error(transparent)]
     Tools(#[from] tools::Error),
     /// A step failed.
-    #[error("{text}: {source}")]
+    #[error("build step failed: {text}")]
     Step {
         /// The step in a few words.
         text: String,
         /// What happened.
+        #[source]
         source: step::Error,
     },
     /// Layers could not be kept.
@@ -146,7 +147,6 @@ pub struct Builder {
     options: Arc<Options>,
     bases: Bases,
     store: Store,
-    environments: Store,
     steps: Arc<dyn Steps>,
     exits: Exits,
 }
@@ -164,10 +164,9 @@ impl Builder {
     /// A builder with steps of the caller's making.
     pub fn with_steps(options: Options, steps: Arc<dyn Steps>) -> Result<Self, Error> {
         let store = Store::open(&options.state_dir)?;
-        let environments = Store::open_at(options.state_dir.join("discovery"))?;
         tree::sweep(&options.state_dir)?;
         let bases = Bases::new(options.base, options.python.clone());
-        Ok(Self { options: Arc::new(options), bases, store, environments, steps, exits: Exits::default() })
+        Ok(Self { options: Arc::new(options), bases, store, steps, exits: Exits::default() })
     }
 
     /// The same builder for programs of another local interpreter.
@@ -224,14 +223,8 @@ impl Builder {
         progress: &dyn Progress,
         cancel: &AtomicBool,
     ) -> Result<PathBuf, Error> {
-        let Options { state_dir, python, sets, settings, .. } = &*self.options;
-        let wanted = Wanted { python, era, set: sets.of(era) };
-        if let Some(found) = discovery::find(&self.environments, &wanted) {
-            return Ok(found);
-        }
-        let uv = tools::ensure(state_dir, python, settings, progress, cancel)?;
-        let cache = self.cache()?;
-        Ok(discovery::ensure(&self.environments, &wanted, &uv, &cache, settings, progress, cancel)?)
+        let wanted = Wanted { python: &self.options.python, era, set: self.options.sets.of(era) };
+        Ok(discovery::ensure(&self.options.state_dir, &wanted, &self.options.settings, progress, cancel)?)
     }
 
     /// The layer of the user's files.
@@ -256,7 +249,7 @@ impl Builder {
             base,
             hostconf,
             uv: &uv,
-            cache: self.cache()?,
+            cache: tools::cache(state_dir)?,
             progress,
             cancel,
         };
@@ -269,12 +262,6 @@ impl Builder {
             lowers.append(&mut own);
             Ok(lowers)
         })
-    }
-
-    fn cache(&self) -> Result<PathBuf, Error> {
-        let cache = self.options.state_dir.join("cache/uv");
-        fs_err::create_dir_all(&cache)?;
-        Ok(cache)
     }
 }
 
@@ -308,6 +295,7 @@ impl<'a> Parts<'a> {
             let job = Job {
                 key: &layer.key,
                 parent: Some(&layer.parent),
+                kind: Some(layer.kind),
                 text: &layer.text,
                 command: &layer.command,
                 env: &layer.env,
@@ -326,6 +314,7 @@ impl<'a> Parts<'a> {
         let job = |key, text, command, input| Job {
             key,
             parent: None,
+            kind: None,
             text,
             command,
             env: &[],

@@ -38,10 +38,14 @@ pub enum Error {
 }
 
 /// What is wanted of a discovery environment.
-pub(crate) struct Wanted<'a> {
-    pub(crate) python: &'a HostPython,
-    pub(crate) era: Era,
-    pub(crate) set: &'a PackageSet,
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The interpreter that will import the program.
+    pub python: &'a HostPython,
+    /// The era of the program.
+    pub era: Era,
+    /// The era's packages.
+    pub set: &'a PackageSet,
 }
 
 impl Wanted<'_> {
@@ -53,21 +57,20 @@ impl Wanted<'_> {
     }
 }
 
-/// The directory if it has been made before.
-pub(crate) fn find(store: &Store, wanted: &Wanted<'_>) -> Option<PathBuf> {
-    store.find(&wanted.key())
-}
-
-/// The directory, made if it is not there.
-pub(crate) fn ensure(
-    store: &Store,
+/// The directory to put behind the interpreter's path, made if it is not there. Needs no sandbox and no root.
+pub fn ensure(
+    state_dir: &Path,
     wanted: &Wanted<'_>,
-    uv: &Uv,
-    cache: &Path,
     settings: &Settings,
     progress: &dyn Progress,
     cancel: &AtomicBool,
 ) -> Result<PathBuf, Error> {
+    let store = Store::open_at(state_dir.join("discovery"))?;
+    if let Some(found) = store.find(&wanted.key()) {
+        return Ok(found);
+    }
+    let uv = tools::ensure(state_dir, wanted.python, settings, progress, cancel)?;
+    let cache = tools::cache(state_dir).map_err(store::Error::Io)?;
     let text = format!("packages for importing programs with Python {} here", wanted.python.python());
     let waiting = || progress.line(ID, "waiting for another server that installs them");
     let (path, _) = store.make(&wanted.key(), cancel, waiting, |staging| {
@@ -80,7 +83,7 @@ pub(crate) fn ensure(
             progress.line(ID, line);
         };
         let run = |command: &mut Command| process::run(command, b"", LIMIT, cancel, &line);
-        let mut install = install(wanted, uv, cache, settings, &target);
+        let mut install = install(wanted, &uv, &cache, settings, &target);
         let done = run(&mut install).and_then(|_| run(&mut import(wanted, &target)));
         done.map_err(|error| {
             progress.failed(ID, &text, &tail.take());
@@ -96,14 +99,16 @@ pub(crate) fn ensure(
 
 fn install(wanted: &Wanted<'_>, uv: &Uv, cache: &Path, settings: &Settings, target: &Path) -> Command {
     let mut command = Command::new(&uv.path);
-    command.args(["pip", "install", "--compile-bytecode", "--only-binary", ":all:", "--python"]);
+    command.args(["pip", "install", "--only-binary", ":all:", "--python"]);
     command.arg(&wanted.python.executable).arg("--target").arg(target);
     // A project's own uv configuration has no say in our set; index settings of the machine come as variables.
-    command.args(&wanted.set.packages).env("UV_CACHE_DIR", cache).env("UV_LINK_MODE", "copy");
+    command.args(&wanted.set.packages).env("UV_CACHE_DIR", cache);
     command.envs(settings.env_on_host()).current_dir("/");
     command
 }
 
+/// Imports the set. Proves that it works together, and compiles what programs will import; compiling all of it at
+/// once would take three times as long.
 fn import(wanted: &Wanted<'_>, target: &Path) -> Command {
     let mut command = Command::new(&wanted.python.executable);
     let script = format!("import sys; sys.path.insert(0, sys.argv[1]); import sys, {}", {

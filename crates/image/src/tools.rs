@@ -97,6 +97,13 @@ pub fn find(state_dir: &Path) -> Option<Uv> {
     })
 }
 
+/// The cache that every uv of this state directory shares, made if it is not there.
+pub(crate) fn cache(state_dir: &Path) -> io::Result<PathBuf> {
+    let cache = state_dir.join("cache/uv");
+    fs_err::create_dir_all(&cache)?;
+    Ok(cache)
+}
+
 /// uv, fetched if it is not there. `python` runs the script.
 pub fn ensure(
     state_dir: &Path,
@@ -158,7 +165,12 @@ fn fetch(
     let input = serde_json::to_vec(&order).map_err(io::Error::from)?;
     let mut command = Command::new(&python.executable);
     command.args(["-I", "-S", "-c", SCRIPT]).envs(settings.env_on_host());
-    let line = |line: &str| progress.line(id, line);
+    // The last line is for us.
+    let line = |line: &str| {
+        if !line.starts_with('{') {
+            progress.line(id, line);
+        }
+    };
     let lines = process::run(&mut command, &input, FETCH_LIMIT, cancel, &line).map_err(|error| {
         if let process::Error::Failed { tail, .. } = &error {
             progress.failed(id, &text, tail);

@@ -43,7 +43,8 @@ pub struct Sets {
 }
 
 /// The list of modal-api A5, newest versions that work with pydantic 1, without the agents that only report to
-/// Modal's own services. pip, setuptools and wheel were part of the Python image of the time.
+/// Modal's own services. pip, setuptools and wheel were part of the Python image of the time. Newer releases of
+/// fastprogress bring a whole web server along.
 const STUB: &[&str] = &[
     "aiohttp>=3.8",
     "aiostream>=0.4",
@@ -52,7 +53,7 @@ const STUB: &[&str] = &[
     "cloudpickle>=2.0",
     "email-validator>=1.3",
     "fastapi>=0.88,<0.126",
-    "fastprogress>=1.0",
+    "fastprogress>=1.0,<1.1",
     "grpclib>=0.4.3",
     "importlib_metadata>=4.8",
     "ipython>=8.0",

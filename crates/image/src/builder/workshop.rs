@@ -1,10 +1,11 @@
 //! Makes one layer by one step: what the step sees, and what of its traces is kept.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use pilotlight_core::image::{APT_ENV, Key, PATH, UV_CACHE, VENV};
+use pilotlight_core::image::{APT_ENV, Key, LayerKind, PATH, UV_CACHE, VENV};
 use pilotlight_sandbox::Bind;
 
 use super::Error;
@@ -34,6 +35,8 @@ pub(super) struct Workshop<'a> {
 pub(super) struct Job<'a> {
     pub(super) key: &'a Key,
     pub(super) parent: Option<&'a Key>,
+    /// The kind of step of the image; none for the runner's layers.
+    pub(super) kind: Option<LayerKind>,
     pub(super) text: &'a str,
     pub(super) command: &'a [String],
     pub(super) env: &'a [(String, String)],
@@ -49,8 +52,12 @@ pub(super) enum Input<'a> {
     Code(&'a [CodeFile]),
 }
 
-/// Left behind by tools, of no use in an image, and where our own mount points lie.
-const JUNK: &[&str] = &["root/.cache", "var/cache/uv", "opt/pilotlight/build", "opt/pilotlight/bin"];
+/// Where our own mount points and inputs lie.
+const OURS: &[&str] = &["var/cache/uv", "opt/pilotlight/build", "opt/pilotlight/bin"];
+/// Left behind by installers, of no use in an image.
+const JUNK: &[&str] = &["root/.cache", "tmp"];
+/// Modes of directories that are not 0755, for those we make above an image's own.
+const MODES: &[(&str, u32)] = &[("root", 0o700), ("tmp", 0o1777), ("var/tmp", 0o1777)];
 
 impl Workshop<'_> {
     /// The layer of `job` on top of the layers `below` (topmost first) and the base.
@@ -70,7 +77,8 @@ impl Workshop<'_> {
                 seconds,
             })
         })?;
-        if !made {
+        // The runner's layers are nobody's business unless they take time.
+        if !made && job.kind.is_some() {
             self.progress.done(id, job.text, true, 0.0);
         }
         Ok(path)
@@ -90,7 +98,7 @@ impl Workshop<'_> {
             }
             Error::Step { text: job.text.to_owned(), source }
         })?;
-        tidy(&upper)?;
+        tidy(&upper, job.kind)?;
         Ok(())
     }
 
@@ -113,6 +121,11 @@ impl Workshop<'_> {
             if !hidden && path.is_dir() {
                 fs_err::create_dir_all(input.join(path.strip_prefix("/").unwrap_or(path)))?;
                 binds.push(Bind { source: path.clone(), target: path.clone(), writable: false });
+            }
+        }
+        for (name, mode) in MODES {
+            if input.join(name).is_dir() {
+                fs_err::set_permissions(input.join(name), PermissionsExt::from_mode(*mode))?;
             }
         }
         let mut lowers = vec![input, self.uv.layer.clone(), self.hostconf.to_owned()];
@@ -157,14 +170,11 @@ impl Workshop<'_> {
     }
 }
 
-/// Takes out of a step's changes what no image needs. Empty parents stay: they exist below anyway.
-fn tidy(upper: &Path) -> std::io::Result<()> {
-    for name in JUNK {
+/// Takes out of a step's changes what no image needs. What a user's own command left anywhere is meant to stay.
+fn tidy(upper: &Path, kind: Option<LayerKind>) -> std::io::Result<()> {
+    let junk = if kind == Some(LayerKind::Run) { &[] } else { JUNK };
+    for name in OURS.iter().chain(junk) {
         store::remove(&upper.join(name))?;
-    }
-    let tmp = upper.join("tmp");
-    if tmp.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
-        store::remove(&tmp)?;
     }
     Ok(())
 }

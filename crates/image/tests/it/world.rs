@@ -32,6 +32,15 @@ pub(crate) fn world() -> &'static World {
     WORLD.get_or_init(World::new)
 }
 
+/// The version of the tests' interpreter.
+pub(crate) fn python() -> PythonVersion {
+    HostPython::probe(Path::new("python3")).unwrap().python()
+}
+
+pub(crate) fn plan(era: Era, steps: Vec<Step>) -> Plan {
+    Plan { base: Base::DebianSlim { python: python() }, era, steps }
+}
+
 impl World {
     fn new() -> Self {
         let state = std::env::var_os("PILOTLIGHT_TEST_STATE").map(PathBuf::from);
@@ -85,18 +94,9 @@ impl World {
         Builder::with_steps(Self::options(&self.state, base), Arc::new(steps)).unwrap()
     }
 
-    /// The interpreter of the tests, as its version.
-    pub(crate) fn python(&self) -> PythonVersion {
-        HostPython::probe(Path::new("python3")).unwrap().python()
-    }
-
-    pub(crate) fn plan(&self, era: Era, steps: Vec<Step>) -> Plan {
-        Plan { base: Base::DebianSlim { python: self.python() }, era, steps }
-    }
-
     pub(crate) fn build(&self, era: Era, steps: Vec<Step>) -> (Result<Image, Error>, Told) {
         let told = Told::default();
-        let image = self.builder.build(&self.plan(era, steps), &told, &AtomicBool::new(false));
+        let image = self.builder.build(&plan(era, steps), &told, &AtomicBool::new(false));
         (image, told)
     }
 
