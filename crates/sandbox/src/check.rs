@@ -1,5 +1,7 @@
 //! What this machine cannot give to containers, and how to get it.
 
+use std::path::Path;
+
 use fs_err as fs;
 use rustix::mount::{FsOpenFlags, fsopen};
 use rustix::thread::CapabilitySet;
@@ -79,7 +81,7 @@ fn version(release: &str) -> Option<(u32, u32)> {
 
 fn user_namespaces() -> Option<Missing> {
     let read = |path: &str| fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u64>().ok());
-    if !std::path::Path::new("/proc/self/ns/user").exists() {
+    if !Path::new("/proc/self/ns/user").exists() {
         return Some(missing("user namespaces", "use a kernel with CONFIG_USER_NS"));
     }
     if read("/proc/sys/user/max_user_namespaces") == Some(0) {
@@ -101,8 +103,18 @@ fn overlay() -> Option<Missing> {
 }
 
 fn cgroups() -> Option<Missing> {
-    if cgroup::detect().is_some() {
-        return None;
+    if let Some(backend) = cgroup::detect() {
+        let read_only = |root: &Path| {
+            let flags = rustix::fs::statvfs(root).map(|stat| stat.f_flag);
+            flags.is_ok_and(|flags| flags.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+        };
+        if !backend.roots().into_iter().any(read_only) {
+            return None;
+        }
+        return Some(missing(
+            "write access to /sys/fs/cgroup",
+            "it is read-only in the container this runs in: start that one with --privileged",
+        ));
     }
     Some(missing(
         "the memory controller of cgroups",

@@ -6,6 +6,7 @@
 
 mod container;
 mod finish;
+mod janitor;
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -24,6 +25,7 @@ use crate::shell::{self, Workshop};
 use crate::{Failure, Signal, Spec, cgroup, slots, sys, title};
 
 use container::{Container, Phase};
+use janitor::{Janitor, Tell};
 
 /// How long a container may take from its start until its command runs.
 const START_WITHIN: Duration = Duration::from_secs(20);
@@ -33,6 +35,8 @@ const RETRY: Duration = Duration::from_millis(10);
 
 /// The body of the hidden subcommand `sandbox-helper`: serves the server at the other end of standard input until that
 /// closes. Exit code 1 when it could not start.
+///
+/// Call it first thing in `main`, while the process has a single thread: it forks, and its children go on as Rust.
 pub fn helper_main() -> ExitCode {
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
@@ -44,6 +48,11 @@ pub fn helper_main() -> ExitCode {
 }
 
 fn serve() -> std::io::Result<()> {
+    if fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(std::io::Error::other("it must be run before the process has a second thread"));
+    }
+    // A server's umask is about its own files.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     // Ctrl-C, a closed terminal and a service manager's SIGTERM go to every process; the server decides what they mean.
     sys::signal::ignore(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGPIPE]);
     // No terminal to be had through /dev/tty, neither here nor inside.
@@ -65,6 +74,7 @@ fn serve() -> std::io::Result<()> {
         server,
         workshop,
         containers: BTreeMap::new(),
+        leaving: BTreeMap::new(),
         leftover_groups: Vec::new(),
         _run_dir_lock: lock,
     };
@@ -92,10 +102,18 @@ struct Helper {
     server: Channel,
     workshop: Workshop,
     containers: BTreeMap<String, Container>,
+    /// Those that have ended, and what of them is still being removed.
+    leaving: BTreeMap<String, Leaving>,
     /// Groups that could not be removed yet.
     leftover_groups: Vec<String>,
     /// Held by server and helper alike: the run directory is free when both are gone.
     _run_dir_lock: Vec<OwnedFd>,
+}
+
+/// A container that is being cleared up.
+struct Leaving {
+    janitor: Janitor,
+    tell: Tell,
 }
 
 /// What the poll found.
@@ -103,6 +121,7 @@ enum Ready {
     Server,
     Report(String),
     Exit(String),
+    Left(String),
 }
 
 impl Helper {
@@ -117,6 +136,7 @@ impl Helper {
                     },
                     Ready::Report(id) => self.hear(&id)?,
                     Ready::Exit(id) => self.bury(&id)?,
+                    Ready::Left(id) => self.left(&id)?,
                 }
             }
             self.give_up_slow_starts();
@@ -135,6 +155,10 @@ impl Helper {
             }
             fds.push(PollFd::new(&container.shell.pidfd, PollFlags::IN));
             meanings.push(Ready::Exit(id.clone()));
+        }
+        for (id, leaving) in &self.leaving {
+            fds.push(PollFd::new(&leaving.janitor.pidfd, PollFlags::IN));
+            meanings.push(Ready::Left(id.clone()));
         }
         match poll(&mut fds, self.timeout().as_ref()) {
             Ok(_) => {}
@@ -159,13 +183,8 @@ impl Helper {
 
     fn serve(&mut self, request: Request, fds: &[OwnedFd]) -> std::io::Result<()> {
         match request {
-            Request::Start { number, spec, given } => {
-                if let Err(failure) = self.start(number, &spec, given, fds) {
-                    return self.answer(number, Err(failure));
-                }
-                // Answered when pid 1 reports that the command runs.
-                Ok(())
-            }
+            // Answered when pid 1 reports that the command runs, or when everything of a failure is cleared up.
+            Request::Start { number, spec, given } => self.start(number, &spec, given, fds),
             Request::Signal { number, id, signal } => {
                 let result = self.signal(&id, signal).map(|()| Answer::Signalled);
                 self.answer(number, result)
@@ -174,11 +193,13 @@ impl Helper {
         }
     }
 
-    fn start(&mut self, number: u64, spec: &Spec, given: Given, fds: &[OwnedFd]) -> Result<(), Failure> {
+    fn start(&mut self, number: u64, spec: &Spec, given: Given, fds: &[OwnedFd]) -> std::io::Result<()> {
         let since = Instant::now();
-        spec.check()?;
-        if self.containers.contains_key(&spec.id) {
-            return Err(Failure::Exists { id: spec.id.clone() });
+        if let Err(failure) = spec.check() {
+            return self.answer(number, Err(failure));
+        }
+        if self.containers.contains_key(&spec.id) || self.leaving.contains_key(&spec.id) {
+            return self.answer(number, Err(Failure::Exists { id: spec.id.clone() }));
         }
         let mut notes = Vec::new();
         let made = shell::make(&mut self.workshop, spec, &mut notes);
@@ -186,13 +207,14 @@ impl Helper {
         match made {
             Ok(shell) => {
                 let phase = Phase::Starting { number, since, ordered: Instant::now(), notes };
-                self.containers.insert(spec.id.clone(), Container::new(shell, spec, phase));
+                let mut container = Container::new(shell, spec, phase);
+                if spec.keep_upper.is_some() {
+                    container.stderr = fds.get(1).and_then(|fd| fd.try_clone().ok());
+                }
+                self.containers.insert(spec.id.clone(), container);
                 Ok(())
             }
-            Err(failure) => {
-                self.discard(&spec.id, &spec.scratch);
-                Err(failure)
-            }
+            Err(failure) => self.leave(&spec.id, &spec.scratch, None, Tell::Failed { number, failure }),
         }
     }
 

@@ -27,10 +27,10 @@ enum When {
         argument: u8,
         values: [u32; 2],
     },
-    /// The low half of an argument is this.
-    Is {
+    /// The low half of an argument is one of these.
+    OneOf {
         argument: u8,
-        value: u32,
+        values: [u32; 2],
     },
 }
 
@@ -51,6 +51,9 @@ const PERSONALITY_QUERY: u32 = u32::MAX;
 /// ioctl(2) numbers have 32 bits, whatever type the C library gives them.
 #[expect(clippy::cast_possible_truncation, reason = "the kernel looks at 32 bits of it")]
 const TIOCSTI: u32 = libc::TIOCSTI as u32;
+
+/// Not in `libc`; <https://man7.org/linux/man-pages/man2/ioctl_console.2.html>
+const TIOCLINUX: u32 = 0x541C;
 
 const fn refuse(call: libc::c_long) -> Rule {
     Rule { call, when: When::Always, errno: libc::EPERM }
@@ -121,8 +124,22 @@ const RULES: &[Rule] = &[
         when: When::NoneOf { argument: 0, values: [0, PERSONALITY_QUERY] },
         errno: libc::EPERM,
     },
-    // Typing into a terminal as if the user had.
-    Rule { call: libc::SYS_ioctl, when: When::Is { argument: 1, value: TIOCSTI }, errno: libc::EPERM },
+    // Sockets to the machine's own hypervisor, which no namespace holds back; and to the kernel's ciphers, which have
+    // many bugs behind them and few users. Programs see a kernel without them.
+    Rule {
+        call: libc::SYS_socket,
+        when: When::OneOf {
+            argument: 0,
+            values: [libc::AF_VSOCK.cast_unsigned(), libc::AF_ALG.cast_unsigned()],
+        },
+        errno: libc::EAFNOSUPPORT,
+    },
+    // Typing into a terminal as if the user had, and pasting into the console.
+    Rule {
+        call: libc::SYS_ioctl,
+        when: When::OneOf { argument: 1, values: [TIOCSTI, TIOCLINUX] },
+        errno: libc::EPERM,
+    },
 ];
 
 /// Calls of the x32 ABI have this bit; they would pass every rule by number.
@@ -180,7 +197,9 @@ fn body(rule: &Rule) -> Vec<Instruction> {
         When::AnyBit { argument, bits } => {
             vec![load(argument), step(IF_ANY_BIT, 0, 1, bits), refused, allowed]
         }
-        When::Is { argument, value } => vec![load(argument), step(IF_EQUAL, 0, 1, value), refused, allowed],
+        When::OneOf { argument, values: [one, other] } => {
+            vec![load(argument), step(IF_EQUAL, 1, 0, one), step(IF_EQUAL, 0, 1, other), refused, allowed]
+        }
         When::NoneOf { argument, values: [one, other] } => {
             vec![load(argument), step(IF_EQUAL, 2, 0, one), step(IF_EQUAL, 1, 0, other), refused, allowed]
         }

@@ -55,7 +55,7 @@ pub(crate) fn scratch_record(run_dir: &Path, id: &str) -> PathBuf {
 }
 
 /// Builds a shell and orders its pid 1 to furnish itself; `FromInit::Made` says when it has. On failure everything
-/// made so far is left for the caller's `helper::clean`.
+/// made so far is left for the caller to clear up.
 pub(crate) fn make(workshop: &mut Workshop, spec: &Spec, notes: &mut Vec<String>) -> Result<Shell, Failure> {
     let mut phases = Phases::default();
     let mut clock = Instant::now();
@@ -143,7 +143,11 @@ fn make_scratch(run_dir: &Path, spec: &Spec, owner: u32) -> Result<(), Failure> 
     let record = scratch_record(run_dir, &spec.id);
     // The record comes first: a crash between the two leaves a record without directory, never the reverse.
     fs::os::unix::fs::symlink(&spec.scratch, &record).doing_at("record the scratch directory", &record)?;
-    fs::create_dir(&spec.scratch).doing_at("make the scratch directory", &spec.scratch)?;
+    if let Err(error) = fs::create_dir(&spec.scratch) {
+        // It may be there already and somebody else's: without a record nothing of ours removes it.
+        let _ = fs::remove_file(&record);
+        return Err(error).doing_at("make the scratch directory", &spec.scratch);
+    }
     for part in ["upper", "work"] {
         let path = spec.scratch.join(part);
         fs::create_dir(&path).doing_at("make the scratch directory", &path)?;

@@ -113,6 +113,7 @@ impl Backend for Unified {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::process::{Forked, clone_into_namespaces};
 
     /// A directory that looks like a cgroup2 tree with the given groups.
     fn tree(groups: &[&str]) -> (tempfile::TempDir, Unified) {
@@ -171,5 +172,36 @@ mod tests {
     fn a_group_is_entered_by_its_directory() {
         let (_root, unified) = tree(&["pilotlight/e1/co-1"]);
         assert!(unified.entry("e1/co-1").unwrap().directory().is_some());
+    }
+
+    /// On hybrid machines too there is a version 2 tree, if one without controllers: enough to see a process born in a
+    /// group of it, and killed by it.
+    #[test]
+    fn a_process_is_cloned_into_its_group_and_killed_with_it() {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let mut trees = mounts.lines().filter(|line| line.split(' ').nth(2) == Some("cgroup2"));
+        let root = trees.next().unwrap().split(' ').nth(1).unwrap();
+        let unified = Unified { root: root.into() };
+        let server = format!("unit{}", std::process::id());
+        let group = format!("{server}/co-1");
+        unified.prepare(&server).unwrap();
+        unified.create(&group, &Limits::default()).unwrap();
+        let entry = unified.entry(&group).unwrap();
+        let (pid, pidfd) = match clone_into_namespaces(entry.directory()).unwrap() {
+            // Of a test's many threads only this one exists here: nothing but plain system calls until it is killed.
+            Forked::Child => loop {
+                rustix::event::pause();
+            },
+            Forked::Parent { pid, pidfd } => (pid, pidfd),
+        };
+        let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+        assert!(groups.contains(&format!("0::/pilotlight/{group}\n")), "{groups}");
+        assert!(!crate::cgroup::remove(&unified, &group).unwrap(), "it is in use");
+
+        super::super::kill_all(&unified.group(&group)).unwrap();
+        let id = rustix::process::WaitId::PidFd(std::os::fd::AsFd::as_fd(&pidfd));
+        rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED).unwrap();
+        assert_eq!(crate::cgroup::clear(&unified, &server).unwrap(), 1);
+        assert!(!unified.group(&server).exists());
     }
 }

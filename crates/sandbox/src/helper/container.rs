@@ -1,9 +1,9 @@
 //! What the helper knows of one container, and how far its start has come.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::START_WITHIN;
 use crate::message::{Answer, FromInit};
@@ -15,6 +15,8 @@ pub(super) struct Container {
     pub(super) shell: Shell,
     pub(super) scratch: PathBuf,
     pub(super) keep_upper: Option<PathBuf>,
+    /// Of a build step: where to tell that its files could not be kept.
+    pub(super) stderr: Option<OwnedFd>,
     pub(super) phase: Phase,
     /// Whether its channel may still bring something.
     pub(super) listening: bool,
@@ -35,7 +37,7 @@ pub(super) enum Phase {
 impl Container {
     pub(super) fn new(shell: Shell, spec: &Spec, phase: Phase) -> Container {
         let (scratch, keep_upper) = (spec.scratch.clone(), spec.keep_upper.clone());
-        Container { shell, scratch, keep_upper, phase, listening: true }
+        Container { shell, scratch, keep_upper, stderr: None, phase, listening: true }
     }
 
     /// When the start is given up.
@@ -104,7 +106,4 @@ impl Container {
         };
         code.or_else(signal).unwrap_or(ExitStatus::Signal(libc::SIGKILL))
     }
-
-    /// From the end of pid 1 until now nothing may take longer than this before others are served again.
-    pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 }

@@ -1,18 +1,23 @@
-//! The end of containers, and of the helper: statuses, kept uppers, and leaving nothing behind.
+//! The end of containers, and of the helper: statuses, and leaving nothing behind.
 
 use std::io;
 use std::path::Path;
-use std::time::Instant;
-
-use fs_err as fs;
+use std::time::{Duration, Instant};
 
 use super::container::{Container, Phase};
-use super::{Helper, RETRY};
+use super::janitor::{Keep, Outcome, Tell, Work};
+use super::{Helper, Leaving, RETRY};
 use crate::message::{FromInit, Reply};
-use crate::{ExitStatus, Failure, cgroup, keep, shell};
+use crate::{ExitStatus, Failure, cgroup, shell};
+
+/// How long the end of the helper waits for the kernel to take the last processes down.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The code of a build step whose command went well but whose files could not be kept.
+const NOT_KEPT: i32 = 125;
 
 impl Helper {
-    /// Buries a container whose pid 1 has ended, and tells the server.
+    /// Buries a container whose pid 1 has ended. The server is told when the janitor is done.
     pub(super) fn bury(&mut self, id: &str) -> io::Result<()> {
         let Some(mut container) = self.containers.remove(id) else { return Ok(()) };
         // Reports that came in the same round as the exit.
@@ -23,35 +28,57 @@ impl Helper {
         }
         let reaped = container.reap();
         let oom = self.workshop.cgroups.oom_killed(&shell::group(&self.workshop.run_dir, id));
-        let status = match container.phase {
-            Phase::Running => Ok(reaped),
-            Phase::Ended(status) => Ok(status),
-            Phase::Failed { number, ref failure } => Err((number, failure.clone())),
-            Phase::Starting { number, .. } => Err((number, Failure::Died)),
+        let tell = match &container.phase {
+            Phase::Running => Tell::Exited { status: reaped, oom },
+            Phase::Ended(status) => Tell::Exited { status: *status, oom },
+            Phase::Failed { number, failure } => Tell::Failed { number: *number, failure: failure.clone() },
+            Phase::Starting { number, .. } => Tell::Failed { number: *number, failure: Failure::Died },
         };
-        let status = status.map(|status| keep_upper(&container, status));
-        self.discard(id, &container.scratch);
-        match status {
-            Ok(status) => self.server.send(&Reply::Exited { id: id.into(), status, oom }, &[]),
-            Err((number, failure)) => self.answer(number, Err(failure)),
-        }
+        let keep = match tell {
+            Tell::Exited { status: ExitStatus::Code(0), .. } => to_keep(&mut container),
+            _ => None,
+        };
+        self.leave(id, &container.scratch, keep, tell)
     }
 
-    /// Removes what a container leaves on the host. The link goes with its network namespace.
-    pub(super) fn discard(&mut self, id: &str, scratch: &Path) {
+    /// Removes what a container leaves on the host, then tells the server. The link goes with its namespace.
+    pub(super) fn leave(
+        &mut self,
+        id: &str,
+        scratch: &Path,
+        keep: Option<Keep>,
+        tell: Tell,
+    ) -> io::Result<()> {
         let group = shell::group(&self.workshop.run_dir, id);
         if !matches!(cgroup::remove(self.workshop.cgroups.as_ref(), &group), Ok(true)) {
             self.leftover_groups.push(group);
         }
         let record = shell::scratch_record(&self.workshop.run_dir, id);
-        // Without a record of ours, the directory is not ours either.
-        if fs::read_link(&record).is_ok_and(|recorded| recorded == scratch) {
-            match fs::remove_dir_all(scratch) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    tracing::warn!("a scratch directory is left to the next sweep: {error}");
-                }
-                _ => drop(fs::remove_file(&record)),
+        match (Work { scratch: scratch.into(), record, keep }).start(self.workshop.title) {
+            Ok(janitor) => {
+                self.leaving.insert(id.into(), Leaving { janitor, tell });
+                Ok(())
             }
+            Err(outcome) => self.tell(id, tell, outcome),
+        }
+    }
+
+    /// A janitor is done.
+    pub(super) fn left(&mut self, id: &str) -> io::Result<()> {
+        let Some(Leaving { janitor, tell }) = self.leaving.remove(id) else { return Ok(()) };
+        self.tell(id, tell, janitor.reap())
+    }
+
+    fn tell(&self, id: &str, tell: Tell, outcome: Outcome) -> io::Result<()> {
+        if outcome == Outcome::Left {
+            tracing::warn!("files of {id} are left to the next sweep");
+        }
+        match tell {
+            Tell::Exited { status, oom } => {
+                let status = if outcome == Outcome::NotKept { ExitStatus::Code(NOT_KEPT) } else { status };
+                self.server.send(&Reply::Exited { id: id.into(), status, oom }, &[])
+            }
+            Tell::Failed { number, failure } => self.answer(number, Err(failure)),
         }
     }
 
@@ -67,14 +94,18 @@ impl Helper {
                 tracing::warn!("cannot kill a container: {error}");
             }
         }
-        let ids: Vec<String> = self.containers.keys().cloned().collect();
-        for id in ids {
-            // A server that only asked to finish still listens; one that died does not.
-            if let Err(error) = self.bury(&id) {
-                tracing::debug!("the server does not hear of {id}: {error}");
-            }
+        let mut unheard = 0;
+        // A server that only asked to finish still listens; one that died does not.
+        for id in self.containers.keys().cloned().collect::<Vec<_>>() {
+            unheard += usize::from(self.bury(&id).is_err());
         }
-        let until = Instant::now() + Container::PATIENCE;
+        for id in self.leaving.keys().cloned().collect::<Vec<_>>() {
+            unheard += usize::from(self.left(&id).is_err());
+        }
+        if unheard > 0 {
+            tracing::debug!("the server did not hear of the end of {unheard} containers");
+        }
+        let until = Instant::now() + PATIENCE;
         while !self.leftover_groups.is_empty() && Instant::now() < until {
             cgroup::pause(RETRY);
             self.remove_leftover_groups();
@@ -86,18 +117,8 @@ impl Helper {
     }
 }
 
-/// Moves the upper of a build step that went well to where its owner wants it. A failure to is a failure of the step.
-fn keep_upper(container: &Container, status: ExitStatus) -> ExitStatus {
-    match (&container.keep_upper, status) {
-        (Some(target), ExitStatus::Code(0)) => {
-            match keep::keep(&container.scratch.join("upper"), target, container.shell.slot.first_id()) {
-                Ok(()) => status,
-                Err(error) => {
-                    tracing::error!("cannot keep the files of a build step: {error}");
-                    ExitStatus::Code(125)
-                }
-            }
-        }
-        _ => status,
-    }
+fn to_keep(container: &mut Container) -> Option<Keep> {
+    let target = container.keep_upper.take()?;
+    let first_id = container.shell.slot.first_id();
+    Some(Keep { target, first_id, stderr: container.stderr.take() })
 }

@@ -40,13 +40,17 @@ fn ordinary_calls_pass() {
 #[test]
 fn every_rule_of_the_table_refuses() {
     for rule in RULES {
-        let arguments = match rule.when {
-            When::Always => [0, 0],
-            When::AnyBit { bits, .. } => [1 << bits.trailing_zeros(), 0],
-            When::NoneOf { .. } => [0x4_0000, 0],
-            When::Is { value, .. } => [0, value],
+        let (argument, values) = match rule.when {
+            When::Always => (0, [0, 0]),
+            When::AnyBit { argument, bits } => (argument, [1 << bits.trailing_zeros(), bits]),
+            When::NoneOf { argument, .. } => (argument, [0x4_0000, 1]),
+            When::OneOf { argument, values } => (argument, values),
         };
-        assert_eq!(call(rule.call, arguments), errno(rule.errno), "call {}", rule.call);
+        for value in values {
+            let mut arguments = [0, 0];
+            arguments[usize::from(argument)] = value;
+            assert_eq!(call(rule.call, arguments), errno(rule.errno), "call {}", rule.call);
+        }
     }
 }
 
@@ -56,6 +60,7 @@ fn conditions_let_the_harmless_uses_pass() {
     assert_eq!(call(libc::SYS_clone, [thread, 0]), libc::SECCOMP_RET_ALLOW);
     assert_eq!(call(libc::SYS_personality, [PERSONALITY_QUERY, 0]), libc::SECCOMP_RET_ALLOW);
     assert_eq!(call(libc::SYS_personality, [0, 0]), libc::SECCOMP_RET_ALLOW);
+    assert_eq!(call(libc::SYS_socket, [libc::AF_INET6.cast_unsigned(), 0]), libc::SECCOMP_RET_ALLOW);
     assert_eq!(call(libc::SYS_ioctl, [0, u32::try_from(libc::TIOCGWINSZ).unwrap()]), libc::SECCOMP_RET_ALLOW);
 }
 

@@ -62,3 +62,16 @@ fn a_step_may_become_another_user_as_apt_does() {
     spec.keep_upper = Some(world.path("layer"));
     assert_eq!(world.run(&spec).stdout, "(6, 6, 6)\n");
 }
+
+#[test]
+fn a_layer_that_cannot_be_put_in_place_fails_the_step_and_says_so() {
+    let mut world = World::new();
+    let mut spec = world.spec(&["touch", "/x"]);
+    let layer = world.path("layer");
+    fs::create_dir_all(layer.join("taken")).unwrap();
+    spec.keep_upper = Some(layer);
+    let output = world.run(&spec);
+    assert_eq!(output.status, ExitStatus::Code(125));
+    assert!(output.stderr.starts_with("pilotlight: cannot keep the files of this step: "), "{output:?}");
+    assert!(!spec.scratch.exists());
+}

@@ -55,6 +55,17 @@ fn a_program_that_does_not_exist_is_an_error_of_the_start() {
 }
 
 #[test]
+fn a_scratch_directory_of_somebody_else_is_left_alone() {
+    let world = World::new();
+    let spec = world.spec(&["true"]);
+    fs_err::create_dir(&spec.scratch).unwrap();
+    fs_err::write(spec.scratch.join("precious"), "").unwrap();
+    let failed = world.helper().start(&spec, pipes().0).unwrap_err();
+    assert!(failed.to_string().starts_with("cannot make the scratch directory"), "{failed}");
+    assert!(spec.scratch.join("precious").exists());
+}
+
+#[test]
 fn a_missing_layer_is_named() {
     let world = World::new();
     let mut spec = world.spec(&["true"]);

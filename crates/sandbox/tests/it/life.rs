@@ -130,6 +130,24 @@ fn what_a_dead_server_left_in_the_same_run_directory_is_cleared_by_the_next() {
 }
 
 #[test]
+fn a_helper_keeps_nothing_open_of_containers_that_are_gone() {
+    let mut world = World::new();
+    let spec = world.spec(&["sleep", "1000"]);
+    let (started, _pipes) = world.start(&spec);
+    let helper = helper_of(started.pid);
+    let open = || fs::read_dir(format!("/proc/{helper}/fd")).unwrap().count();
+    let before = open();
+    for number in 0..20 {
+        let argv: &[&str] = if number % 4 == 0 { &["no-such-program"] } else { &["true"] };
+        let spec = world.spec(argv);
+        if world.helper().start(&spec, crate::world::pipes().0).is_ok() {
+            world.ended(&spec.id);
+        }
+    }
+    assert_eq!(open(), before);
+}
+
+#[test]
 fn a_helper_shows_its_role_in_ps() {
     let world = World::new();
     let (started, _pipes) = world.start(&world.spec(&["sleep", "1000"]));
