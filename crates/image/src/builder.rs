@@ -164,7 +164,6 @@ impl Builder {
     /// A builder with steps of the caller's making.
     pub fn with_steps(options: Options, steps: Arc<dyn Steps>) -> Result<Self, Error> {
         let store = Store::open(&options.state_dir)?;
-        tree::sweep(&options.state_dir)?;
         let bases = Bases::new(options.base, options.python.clone());
         Ok(Self { options: Arc::new(options), bases, store, steps, exits: Exits::default() })
     }

@@ -65,7 +65,7 @@ pub fn ensure(
     progress: &dyn Progress,
     cancel: &AtomicBool,
 ) -> Result<PathBuf, Error> {
-    let store = Store::open_at(state_dir.join("discovery"))?;
+    let store = Store::open_at(state_dir.join("discovery"), true)?;
     if let Some(found) = store.find(&wanted.key()) {
         return Ok(found);
     }

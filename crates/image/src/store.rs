@@ -1,11 +1,17 @@
-//! Layers on disk: `layers/<key>/` holds `fs/`, `meta.json` and `.complete`, or does not exist.
+//! Layers on disk: `layers/<key>/` holds `fs/`, `meta.json` and `.complete`, or is no layer.
 //!
 //! A layer is made in a staging directory beside its final place and renamed when it is whole. The lock of its key is
 //! held meanwhile, so two servers make it once; a staging directory whose lock nobody holds is the remains of a dead
 //! process and is removed when a store is opened.
+//!
+//! A rename may reach the disk before what was renamed, so after a crash of the machine a layer could be there with
+//! empty files. Writing everything out before the rename would make builds wait for the disk; instead `.complete`
+//! names the boot it was written in and counts during that boot only, until a thread has brought the layer to the disk
+//! and says so with `.durable`.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pilotlight_core::image::Key;
@@ -15,6 +21,8 @@ use thiserror::Error;
 use crate::lock;
 
 const COMPLETE: &str = ".complete";
+const DURABLE: &str = ".durable";
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 const STAGING: &str = ".staging-";
 
 /// Why the store could not be read or written.
@@ -45,6 +53,9 @@ pub struct Meta {
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    /// Whether layers outlive a crash of the machine; cheap ones are made again.
+    durable: bool,
+    boot: Arc<[u8]>,
 }
 
 static STAGED: AtomicU64 = AtomicU64::new(0);
@@ -52,12 +63,13 @@ static STAGED: AtomicU64 = AtomicU64::new(0);
 impl Store {
     /// Opens `<state_dir>/layers`, making it if needed, and removes what dead processes left half-built.
     pub fn open(state_dir: &Path) -> Result<Self, Error> {
-        Self::open_at(state_dir.join("layers"))
+        Self::open_at(state_dir.join("layers"), true)
     }
 
     /// The same for another directory of keyed trees.
-    pub(crate) fn open_at(root: PathBuf) -> Result<Self, Error> {
-        let store = Self { root };
+    pub(crate) fn open_at(root: PathBuf, durable: bool) -> Result<Self, Error> {
+        let boot = fs_err::read(BOOT_ID)?.into();
+        let store = Self { root, durable, boot };
         fs_err::create_dir_all(store.root.join(".locks"))?;
         store.sweep()?;
         Ok(store)
@@ -66,7 +78,9 @@ impl Store {
     /// The `fs` directory of a layer that is whole.
     pub fn find(&self, key: &Key) -> Option<PathBuf> {
         let layer = self.layer(key);
-        layer.join(COMPLETE).exists().then(|| layer.join("fs"))
+        let whole = layer.join(DURABLE).exists()
+            || fs_err::read(layer.join(COMPLETE)).is_ok_and(|boot| boot == *self.boot);
+        whole.then(|| layer.join("fs"))
     }
 
     /// What was written beside a layer.
@@ -110,11 +124,16 @@ impl Store {
             }
         }
         fs_err::write(staging.join("meta.json"), serde_json::to_vec_pretty(meta)?)?;
-        fs_err::write(staging.join(COMPLETE), b"")?;
+        fs_err::write(staging.join(COMPLETE), &self.boot)?;
         let layer = self.layer(key);
-        // Without `.complete` it is no layer, whatever it is; we hold its lock.
+        // It was not found, so it is no layer whatever it is; we hold its lock.
         remove(&layer)?;
-        fs_err::rename(staging, layer)
+        fs_err::rename(staging, &layer)?;
+        if self.durable {
+            // Nobody waits for it: a process that ends before it does only costs a rebuild after the next boot.
+            std::thread::spawn(move || bring_to_disk(&layer));
+        }
+        Ok(())
     }
 
     fn staging(&self, key: &Key) -> Result<Staging, Error> {
@@ -146,6 +165,16 @@ impl Store {
 
     fn lock_path(&self, key: &str) -> PathBuf {
         self.root.join(".locks").join(key)
+    }
+}
+
+fn bring_to_disk(layer: &Path) {
+    let synced = fs_err::File::open(layer).and_then(|directory| {
+        rustix::fs::syncfs(&directory)?;
+        fs_err::write(layer.join(DURABLE), b"")
+    });
+    if let Err(error) = synced {
+        tracing::warn!(%error, "cannot bring a layer to the disk; it is built again after the next boot");
     }
 }
 

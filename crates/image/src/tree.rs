@@ -1,4 +1,4 @@
-//! A user's files as the topmost layer of a container: `trees/<digest>/fs/root/hello.py`.
+//! A user's files as the topmost layer of a container: `trees/<key>/fs/root/hello.py`.
 //!
 //! Everything in it belongs to root (0:0 on disk), as in an image. Blobs are copied rather than linked, because their
 //! modes differ between trees.
@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use pilotlight_core::image::Key;
 use thiserror::Error;
 
-use crate::store;
+use crate::store::{self, Meta, Store};
 
 /// One file of the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +45,9 @@ pub enum Error {
     /// A file operation failed; the source names the path.
     #[error("cannot lay out the user's files")]
     Io(#[from] io::Error),
+    /// The layer could not be kept.
+    #[error(transparent)]
+    Store(#[from] store::Error),
 }
 
 /// The `fs` directory that holds `files`, made if it is not there.
@@ -53,40 +57,22 @@ pub fn tree(state_dir: &Path, files: &[TreeFile]) -> Result<PathBuf, Error> {
         [path.display().to_string(), format!("{:o}", mode(file)), file.digest.clone()]
     });
     let key = Key::of("pilotlight tree 1", fields);
-    let trees = state_dir.join("trees");
-    let home = trees.join(key.as_str());
-    if home.exists() {
-        return Ok(home.join("fs"));
-    }
-    fs_err::create_dir_all(&trees)?;
-    let staging = tempfile::Builder::new().prefix(".staging-").tempdir_in(&trees)?;
-    let fs = staging.path().join("fs");
-    directory(&fs, Path::new("/"))?;
-    for (path, file) in &placed {
-        lay(&fs, path, file)?;
-    }
-    fs_err::set_permissions(staging.path(), PermissionsExt::from_mode(0o755))?;
-    match fs_err::rename(staging.path(), &home) {
-        Ok(()) => drop(staging.keep()),
-        // Somebody else made the same tree meanwhile; ours goes with the staging directory.
-        Err(_) if home.exists() => {}
-        Err(error) => return Err(error.into()),
-    }
-    Ok(home.join("fs"))
-}
-
-/// Removes what dead processes left half-made. To be called before any tree is made.
-pub fn sweep(state_dir: &Path) -> Result<(), Error> {
-    let Ok(entries) = fs_err::read_dir(state_dir.join("trees")) else { return Ok(()) };
-    for entry in entries.flatten() {
-        // Younger ones may belong to a server beside us: a tree is made in seconds.
-        let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
-        let old = age.is_some_and(|age| age.as_secs() > 3600);
-        if old && entry.file_name().to_string_lossy().starts_with(".staging-") {
-            store::remove(&entry.path())?;
-        }
-    }
-    Ok(())
+    let store = Store::open_at(state_dir.join("trees"), false)?;
+    let (path, _) = store.make(
+        &key,
+        &AtomicBool::new(false),
+        || {},
+        |staging| {
+            let fs = staging.join("fs");
+            directory(&fs, Path::new("/"))?;
+            for (path, file) in &placed {
+                lay(&fs, path, file)?;
+            }
+            let text = format!("{} files of the user", placed.len());
+            Ok::<_, Error>(Meta { text, parent: None, command: Vec::new(), seconds: 0.0 })
+        },
+    )?;
+    Ok(path)
 }
 
 fn place(files: &[TreeFile]) -> Result<BTreeMap<PathBuf, &TreeFile>, Error> {

@@ -82,6 +82,19 @@ fn a_directory_without_the_mark_is_no_layer_and_is_replaced() {
 }
 
 #[test]
+fn a_layer_of_an_earlier_boot_counts_only_if_it_reached_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let never = AtomicBool::new(false);
+    let earlier =
+        Store { boot: Arc::from(*b"another boot"), ..Store::open_at(dir.path().into(), false).unwrap() };
+    let now = Store::open_at(dir.path().into(), false).unwrap();
+    let (path, _) = earlier.make(&key("a"), &never, || {}, fill).unwrap();
+    assert_eq!((earlier.find(&key("a")), now.find(&key("a"))), (Some(path.clone()), None));
+    bring_to_disk(path.parent().unwrap());
+    assert_eq!(now.find(&key("a")), Some(path));
+}
+
+#[test]
 fn two_builders_of_one_layer_build_it_once() {
     let dir = tempfile::tempdir().unwrap();
     let stores = [Store::open(dir.path()).unwrap(), Store::open(dir.path()).unwrap()];

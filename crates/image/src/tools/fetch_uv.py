@@ -208,6 +208,8 @@ def extract(archive, dest):
                 if not block:
                     break
                 target.write(block)
+            target.flush()
+            os.fsync(target.fileno())
     os.chmod(dest, 0o755)
 
 
