@@ -17,7 +17,8 @@ use crate::runner::{self, CodeFile};
 use crate::settings::{CA_INSIDE, Settings};
 use crate::step::{self, Exits, Sandboxed, Steps};
 use crate::store::{self, Store};
-use crate::{tools, tree};
+use crate::tools::{self, Cache};
+use crate::tree;
 
 /// One layer by one step.
 mod workshop;
@@ -248,7 +249,8 @@ impl Builder {
             base,
             hostconf,
             uv: &uv,
-            cache: tools::cache(state_dir)?,
+            cache: tools::cache(state_dir, Cache::Ours)?,
+            users_cache: tools::cache(state_dir, Cache::Users)?,
             progress,
             cancel,
         };

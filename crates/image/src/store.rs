@@ -10,6 +10,7 @@
 //! and says so with `.durable`.
 
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -71,6 +72,9 @@ impl Store {
         let boot = fs_err::read(BOOT_ID)?.into();
         let store = Self { root, durable, boot };
         fs_err::create_dir_all(store.root.join(".locks"))?;
+        // Layers hold set-user-id programs that belong to root and may be anybody's making: on this machine nobody
+        // else must reach them.
+        fs_err::set_permissions(&store.root, PermissionsExt::from_mode(0o700))?;
         store.sweep()?;
         Ok(store)
     }

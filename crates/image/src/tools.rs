@@ -97,9 +97,22 @@ pub fn find(state_dir: &Path) -> Option<Uv> {
     })
 }
 
-/// The cache that every uv of this state directory shares, made if it is not there.
-pub(crate) fn cache(state_dir: &Path) -> io::Result<PathBuf> {
-    let cache = state_dir.join("cache/uv");
+/// Whose packages a cache of uv holds. Installing from source runs code of the package, which can write to the cache;
+/// what the host itself and every image get must not come from there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cache {
+    /// The eras' sets and the runner's packages: also installed on the host, for discovery.
+    Ours,
+    /// What users name in `pip_install`.
+    Users,
+}
+
+/// A cache of this state directory, made if it is not there.
+pub(crate) fn cache(state_dir: &Path, whose: Cache) -> io::Result<PathBuf> {
+    let cache = state_dir.join(match whose {
+        Cache::Ours => "cache/uv",
+        Cache::Users => "cache/uv-users",
+    });
     fs_err::create_dir_all(&cache)?;
     Ok(cache)
 }

@@ -27,6 +27,7 @@ pub(super) struct Workshop<'a> {
     pub(super) hostconf: &'a Path,
     pub(super) uv: &'a Uv,
     pub(super) cache: PathBuf,
+    pub(super) users_cache: PathBuf,
     pub(super) progress: &'a dyn Progress,
     pub(super) cancel: &'a AtomicBool,
 }
@@ -114,7 +115,16 @@ impl Workshop<'_> {
             Input::Code(files) => runner::write_code(&input, files)?,
         }
         let mut binds = self.base.binds.clone();
-        binds.push(Bind { source: self.cache.clone(), target: UV_CACHE.into(), writable: true });
+        let cache = match job.kind {
+            None | Some(LayerKind::Venv) => Some(&self.cache),
+            Some(LayerKind::Pip) => Some(&self.users_cache),
+            Some(LayerKind::Apt | LayerKind::Run) => None,
+        };
+        binds.extend(cache.map(|source| Bind {
+            source: source.clone(),
+            target: UV_CACHE.into(),
+            writable: true,
+        }));
         let own = job.find_links.and_then(local_directory).filter(|path| path.exists());
         for path in self.settings.local_paths().iter().chain(&own) {
             let hidden = binds.iter().any(|bind| path.starts_with(&bind.target));

@@ -37,6 +37,16 @@ fn a_layer_is_made_once_and_found_again() {
 }
 
 #[test]
+fn other_users_of_the_machine_cannot_reach_layers() {
+    let dir = tempfile::tempdir().unwrap();
+    fs_err::create_dir(dir.path().join("layers")).unwrap();
+    fs_err::set_permissions(dir.path().join("layers"), PermissionsExt::from_mode(0o755)).unwrap();
+    Store::open(dir.path()).unwrap();
+    let mode = dir.path().join("layers").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
 fn a_failed_build_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
