@@ -30,6 +30,9 @@ const LOCK_WITHIN: Duration = Duration::from_secs(10);
 /// Events that may wait for their reader. Beyond it the helper waits too.
 const EVENTS_MAX: usize = 4096;
 
+/// The number of a request whose answer nobody waits for.
+const NO_ANSWER: u64 = 0;
+
 /// How to run the helper.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -131,7 +134,8 @@ impl Helper {
     }
 
     /// Makes a container and runs its command; returns when the command has been executed, which is before it has done
-    /// anything. `Event::Exited` follows exactly if this succeeds. Blocks for milliseconds; call it from any thread.
+    /// anything. `Event::Exited` follows if this succeeds, and only then (but after `Error::Deadline`, when it may).
+    /// Blocks for milliseconds; call it from any thread.
     pub fn start(&self, spec: &Spec, fds: Fds) -> Result<Started, Error> {
         spec.check()?;
         let given = Given { control: fds.control.is_some(), listener: fds.listener.is_some() };
@@ -139,9 +143,16 @@ impl Helper {
         let files: Vec<OwnedFd> = files.into_iter().flatten().collect();
         let borrowed: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
         let request = |number| Request::Start { number, spec: Box::new(spec.clone()), given };
-        match self.ask(&spec.id, request, &borrowed, START_WITHIN)? {
-            Answer::Started { pid, setup, phases, notes } => Ok(Started { pid, setup, phases, notes }),
-            Answer::Signalled => Err(Error::HelperDied),
+        match self.ask(&spec.id, request, &borrowed, START_WITHIN) {
+            Ok(Answer::Started { pid, setup, phases, notes }) => Ok(Started { pid, setup, phases, notes }),
+            Ok(Answer::Signalled) => Err(Error::HelperDied),
+            Err(error @ Error::Deadline { .. }) => {
+                // It may still come up, and nobody would know of it. Requests are served in order.
+                let kill = Request::Signal { number: NO_ANSWER, id: spec.id.clone(), signal: Signal::Kill };
+                let _ = self.handle.shared.channel.send(&kill, &[]);
+                Err(error)
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -268,23 +279,31 @@ impl Reader {
 
 /// Makes the run directory and takes its lock, which tells sweeps that its owner lives.
 fn lock_run_dir(run_dir: &Path) -> Result<OwnedFd, Error> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source: io::Error| Error::RunDir { path, source }
-    };
-    fs::create_dir_all(run_dir).map_err(failed(run_dir))?;
-    let path = run_dir.join("lock");
-    let file =
-        fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed(&path))?;
     let until = Instant::now() + LOCK_WITHIN;
     loop {
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file.into_file().into()),
-            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < until => {
-                crate::cgroup::pause(Duration::from_millis(10));
-            }
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::Busy { path: run_dir.into() }),
-            Err(error) => return Err(failed(&path)(error.into())),
+        let locked = try_lock_run_dir(run_dir);
+        match locked.map_err(|source| Error::RunDir { path: run_dir.into(), source })? {
+            Some(lock) => return Ok(lock),
+            None if Instant::now() < until => crate::cgroup::pause(Duration::from_millis(10)),
+            None => return Err(Error::Busy { path: run_dir.into() }),
         }
     }
+}
+
+/// `None` when somebody else has it: a server, its helper, or a sweep that is about to remove the directory.
+fn try_lock_run_dir(run_dir: &Path) -> io::Result<Option<OwnedFd>> {
+    fs::create_dir_all(run_dir)?;
+    let path = run_dir.join("lock");
+    let file = match fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path) {
+        // Removed by a sweep since it was made.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?.into_file(),
+    };
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    }
+    let file = OwnedFd::from(file);
+    Ok(sweep::is_at(&file, &path).then_some(file))
 }

@@ -121,6 +121,13 @@ impl Spec {
         if self.binds.iter().any(|bind| !is_clean(&bind.target)) || !self.command.cwd.is_absolute() {
             return invalid("a path of the container is not absolute, or has ..");
         }
+        // The kernel takes no quota below a hundredth of a CPU; the others leave no room for pid 1 and a program.
+        if self.limits.cpu_millis.is_some_and(|millis| millis < 10) {
+            return invalid("a limit below 10 thousandths of a CPU");
+        }
+        if self.limits.memory_mib.is_some_and(|mib| mib < 4) || self.limits.pids < 2 {
+            return invalid("a limit below 4 MiB or 2 processes");
+        }
         if self.command.argv.is_empty() {
             return invalid("the command is empty");
         }
@@ -180,6 +187,14 @@ mod tests {
         for target in ["/", "usr", "/a/../b", "/a/.."] {
             let bind = Bind { source: "/usr".into(), target: target.into(), writable: false };
             assert!(Spec { binds: vec![bind], ..spec() }.check().is_err(), "{target}");
+        }
+    }
+
+    #[test]
+    fn limits_that_nothing_can_run_in_are_refused() {
+        let limits = |memory_mib, cpu_millis, pids| Limits { memory_mib, cpu_millis, pids };
+        for limits in [limits(Some(3), None, 9), limits(None, Some(9), 9), limits(None, None, 1)] {
+            assert!(Spec { limits, ..spec() }.check().is_err(), "{limits:?}");
         }
     }
 

@@ -42,10 +42,15 @@ pub fn sweep(run_root: &Path) -> Result<SweepReport, Error> {
     for entry in fs::read_dir(run_root).map_err(failed(run_root))? {
         let run_dir = entry.map_err(failed(run_root))?.path();
         // What has no lock file is no run directory: the slots.
-        let Ok(lock) = fs::File::open(run_dir.join("lock")) else { continue };
+        let path = run_dir.join("lock");
+        let Ok(lock) = fs::File::open(&path) else { continue };
         let lock = OwnedFd::from(lock.into_file());
         if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             report.live += 1;
+            continue;
+        }
+        // Another sweep was here first, and by now the directory may be a new server's.
+        if !is_at(&lock, &path) {
             continue;
         }
         // The lock is held until the directory is gone, so that no new server moves in meanwhile.
@@ -63,6 +68,14 @@ pub fn sweep(run_root: &Path) -> Result<SweepReport, Error> {
         }
     }
     Ok(report)
+}
+
+/// Whether an opened file is still the one at its path. The lock of one that is not keeps nobody out.
+pub(crate) fn is_at(file: &OwnedFd, path: &Path) -> bool {
+    match (rustix::fs::fstat(file), rustix::fs::stat(path)) {
+        (Ok(ours), Ok(there)) => (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino),
+        _ => false,
+    }
 }
 
 /// Ends and removes everything that is recorded in, or named after, a run directory that is locked by the caller.

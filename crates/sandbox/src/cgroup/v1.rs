@@ -60,7 +60,7 @@ impl Backend for Legacy {
             fs::create_dir(Self::group(root, group))?;
         }
         if let Some(mib) = limits.memory_mib {
-            let bytes = (mib * 1024 * 1024).to_string();
+            let bytes = mib.saturating_mul(1024 * 1024).to_string();
             let group = Self::group(&self.memory, group);
             write(&group.join("memory.limit_in_bytes"), &bytes)?;
             // Memory and swap together; the file is there only when swap is accounted.
@@ -70,7 +70,7 @@ impl Backend for Legacy {
             }
         }
         if let (Some(millis), Some(cpu)) = (limits.cpu_millis, &self.cpu) {
-            let quota = (millis * PERIOD_US / 1000).to_string();
+            let quota = (millis.saturating_mul(PERIOD_US) / 1000).to_string();
             write(&Self::group(cpu, group).join("cpu.cfs_quota_us"), &quota)?;
         }
         if let Some(pids) = &self.pids {

@@ -88,13 +88,17 @@ impl Backend for Unified {
         let group = self.group(group);
         fs::create_dir(&group)?;
         if let Some(mib) = limits.memory_mib {
-            write(&group.join("memory.max"), &(mib * 1024 * 1024).to_string())?;
+            write(&group.join("memory.max"), &mib.saturating_mul(1024 * 1024).to_string())?;
             Self::limit(&group, "memory.swap.max", "0")?;
         }
         // The whole container is one program: half of one, after an out of memory kill, helps nobody.
         Self::limit(&group, "memory.oom.group", "1")?;
         if let Some(millis) = limits.cpu_millis {
-            Self::limit(&group, "cpu.max", &format!("{} {PERIOD_US}", millis * PERIOD_US / 1000))?;
+            Self::limit(
+                &group,
+                "cpu.max",
+                &format!("{} {PERIOD_US}", millis.saturating_mul(PERIOD_US) / 1000),
+            )?;
         }
         Self::limit(&group, "pids.max", &limits.pids.to_string())
     }

@@ -25,6 +25,11 @@ use crate::sys::mount::{Attributes, set_attributes};
 /// this is the second lock.
 const MASKED: [&str; 5] = ["kcore", "keys", "timer_list", "sysrq-trigger", "latency_stats"];
 
+/// Of the container's own network, before `/proc/sys` becomes read-only: what would need a capability elsewhere, low
+/// ports and ping, is harmless in a network that is the container's alone.
+const SETTINGS: &[(&str, &str)] =
+    &[("sys/net/ipv4/ip_unprivileged_port_start", "0"), ("sys/net/ipv4/ping_group_range", "0 65535")];
+
 /// Does all of it. `fds`: overlay, `/dev`, and a tree per bind of the order.
 pub(super) fn furnish(order: &Make, fds: &[OwnedFd]) -> Result<(), Failure> {
     let [overlay, dev, binds @ ..] = fds else {
@@ -76,6 +81,14 @@ impl Root<'_> {
             | MountAttrFlags::MOUNT_ATTR_NOEXEC;
         let proc = new_mount("proc", &[], attributes)?;
         attach(&proc, &at, "")?;
+        for (name, value) in SETTINGS {
+            // What the kernel does not have stays as it is.
+            if let Ok(file) =
+                rustix::fs::openat(&proc, *name, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+            {
+                rustix::io::write(&file, value.as_bytes())?;
+            }
+        }
         let sys = clone_tree(&proc, "sys")?;
         set_attributes(sys.as_fd(), false, Attributes { read_only: true, ..Attributes::default() })?;
         attach(&sys, &proc, "sys")?;

@@ -141,6 +141,18 @@ fn without_a_network_there_is_only_loopback() {
 }
 
 #[test]
+fn low_ports_and_ping_need_no_right_inside() {
+    let mut world = World::new();
+    let script = "import socket\ns = socket.create_server(('127.0.0.1', 80))\n\
+        p = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP); p.settimeout(5)\n\
+        p.sendto(bytes([8, 0, 0, 0, 0, 0, 0, 1]), ('127.0.0.1', 0)); print(p.recv(99)[0])";
+    let spec = world.spec(&["python3", "-c", script]);
+    let output = world.run(&spec);
+    // 0 is an echo's reply.
+    assert_eq!(output.stdout, "0\n", "{output:?}");
+}
+
+#[test]
 fn the_hosts_own_listeners_are_out_of_reach() {
     let mut world = World::new();
     let listener = TcpListener::bind(("0.0.0.0", 0)).unwrap();
