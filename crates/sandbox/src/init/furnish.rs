@@ -30,6 +30,9 @@ const MASKED: [&str; 5] = ["kcore", "keys", "timer_list", "sysrq-trigger", "late
 const SETTINGS: &[(&str, &str)] =
     &[("sys/net/ipv4/ip_unprivileged_port_start", "0"), ("sys/net/ipv4/ping_group_range", "0 65535")];
 
+/// How often to try to open a path while others mount and rename. Each try takes microseconds.
+const RESOLVE_TRIES: u32 = 1000;
+
 /// Does all of it. `fds`: overlay, `/dev`, and a tree per bind of the order.
 pub(super) fn furnish(order: &Make, fds: &[OwnedFd]) -> Result<(), Failure> {
     let [overlay, dev, binds @ ..] = fds else {
@@ -147,7 +150,15 @@ impl Root<'_> {
     fn open(&self, path: impl AsRef<Path>) -> io::Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        Ok(rustix::fs::openat2(self.fd, path.as_ref(), flags, Mode::empty(), resolve)?)
+        // A path with ".." is refused when anything on the machine was mounted or renamed meanwhile, since the kernel
+        // cannot tell any more that it stayed inside. openat2(2), EAGAIN
+        for _ in 0..RESOLVE_TRIES {
+            match rustix::fs::openat2(self.fd, path.as_ref(), flags, Mode::empty(), resolve) {
+                Err(Errno::AGAIN) => {}
+                result => return Ok(result?),
+            }
+        }
+        Err(Errno::AGAIN.into())
     }
 }
 

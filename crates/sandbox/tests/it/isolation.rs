@@ -78,8 +78,8 @@ fn pid_1_is_ours_and_closed_to_the_command() {
     assert!(lines[0].starts_with("(co-t"), "{output}");
     assert!(lines[1].starts_with("pilotlight: co-t"), "{output}");
     assert_eq!(output.matches("Permission denied").count(), 3, "{output}");
-    // pid 1, the shell, ls and grep.
-    assert_eq!(lines.last(), Some(&"4"), "{output}");
+    // pid 1, the shell, ls, and grep if it is there already.
+    assert!(matches!(lines.last(), Some(&"3" | &"4")), "{output}");
 }
 
 #[test]
