@@ -43,33 +43,66 @@ fn measure(count: usize) -> Result<(), Box<dyn Error>> {
     for network in [Network::None, Network::Outbound] {
         let mut rounds = Vec::new();
         for number in 0..count {
-            let id = format!("co-{network:?}-{number}");
-            let spec = Spec {
-                scratch: state.join(&id),
-                id,
-                hostname: "bench".into(),
-                lowers: vec![base.clone(); 1],
-                binds: vec![Bind { source: "/usr".into(), target: "/usr".into(), writable: false }],
-                network,
-                limits: Limits { memory_mib: Some(256), cpu_millis: Some(1000), pids: 64 },
-                command: Command { argv: vec!["/bin/true".into()], env: vec![], cwd: "/".into() },
-                keep_upper: None,
-            };
-            let null =
-                || fs::OpenOptions::new().write(true).open("/dev/null").map(|file| file.into_file().into());
-            let fds = Fds { control: None, listener: None, stdout: null()?, stderr: null()? };
             let begin = Instant::now();
-            let started = helper.start(&spec, fds)?;
+            let started = helper.start(&spec(&state, &format!("{network:?}-{number}"), network), null()?)?;
             let call = begin.elapsed();
             let Event::Exited { .. } = events.recv()? else { return Err("the helper died".into()) };
             rounds.push((call, started, begin.elapsed()));
         }
         report(network, &rounds)?;
     }
+    at_once(&helper, &state, count)?;
     helper.shutdown(Duration::from_secs(10));
     fs::remove_dir_all(&state)?;
     fs::remove_dir_all(&run_dir)?;
     Ok(())
+}
+
+/// A thread per start, all at the same time.
+fn at_once(helper: &Helper, state: &Path, count: usize) -> Result<(), Box<dyn Error>> {
+    let begin = Instant::now();
+    std::thread::scope(|scope| {
+        let start = |number| {
+            move || {
+                let spec = spec(state, &format!("once-{number}"), Network::Outbound);
+                let fds = null().map_err(|source| pilotlight_sandbox::Error::RunDir {
+                    path: "/dev/null".into(),
+                    source,
+                })?;
+                helper.start(&spec, fds).map(drop)
+            }
+        };
+        let threads: Vec<_> = (0..count).map(|number| scope.spawn(start(number))).collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().unwrap_or(Err(pilotlight_sandbox::Error::HelperDied)))
+    })?;
+    let all = begin.elapsed();
+    Ok(writeln!(
+        std::io::stdout(),
+        "{count} starts at once: {:.1} ms until the last one runs",
+        all.as_secs_f64() * 1e3
+    )?)
+}
+
+fn spec(state: &Path, name: &str, network: Network) -> Spec {
+    let id = format!("co-{name}");
+    Spec {
+        scratch: state.join(&id),
+        id,
+        hostname: "bench".into(),
+        lowers: vec![state.join("base")],
+        binds: vec![Bind { source: "/usr".into(), target: "/usr".into(), writable: false }],
+        network,
+        limits: Limits { memory_mib: Some(256), cpu_millis: Some(1000), pids: 64 },
+        command: Command { argv: vec!["/bin/true".into()], env: vec![], cwd: "/".into() },
+        keep_upper: None,
+    }
+}
+
+fn null() -> std::io::Result<Fds> {
+    let open = || fs::OpenOptions::new().write(true).open("/dev/null").map(|file| file.into_file().into());
+    Ok(Fds { control: None, listener: None, stdout: open()?, stderr: open()? })
 }
 
 fn report(network: Network, rounds: &[(Duration, Started, Duration)]) -> std::io::Result<()> {

@@ -1,7 +1,7 @@
 //! What a command finds around it, and what it may not do.
 
 use fs_err as fs;
-use pilotlight_sandbox::{Bind, ExitStatus};
+use pilotlight_sandbox::{Bind, Error, ExitStatus, Failure};
 
 use crate::world::World;
 
@@ -182,6 +182,36 @@ fn binds_are_read_only_unless_asked_and_written_as_the_hosts_root() {
     assert_eq!(world.run(&spec).stdout, "0\nRead-only\na file\n");
     let written = fs::metadata(world.path("shared/x")).unwrap();
     assert_eq!(std::os::unix::fs::MetadataExt::uid(&written), 0);
+}
+
+#[test]
+fn a_layer_that_cannot_be_shifted_is_named_with_its_file_system() {
+    let world = World::new();
+    let mut spec = world.spec(&["true"]);
+    spec.lowers.push("/proc/sys".into());
+    let failed = world.helper().start(&spec, crate::world::pipes().0).unwrap_err();
+    let expected = Failure::NotShiftable { path: "/proc/sys".into(), file_system: "proc".into() };
+    assert!(matches!(&failed, Error::Failed(failure) if *failure == expected), "{failed}");
+}
+
+#[test]
+fn a_bind_that_cannot_be_shifted_is_shown_read_only_and_noted_once() {
+    let mut world = World::new();
+    let mut spec = world.spec(&["cat", "/opt/type"]);
+    spec.binds.push(Bind {
+        source: "/proc/sys/kernel/ostype".into(),
+        target: "/opt/type".into(),
+        writable: false,
+    });
+    let (started, pipes) = world.start(&spec);
+    assert_eq!(pipes.read().0, "Linux\n");
+    assert_eq!(world.ended(&spec.id).0, ExitStatus::Code(0));
+    assert!(
+        started.notes[0].starts_with("the file system of /proc/sys/kernel/ostype"),
+        "{:?}",
+        started.notes
+    );
+    assert_eq!(world.start(&spec).0.notes, [""; 0]);
 }
 
 #[test]
