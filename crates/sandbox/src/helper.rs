@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Resource, Rlimit};
 
 use crate::channel::Channel;
 use crate::error::Doing;
@@ -51,6 +52,9 @@ fn serve() -> std::io::Result<()> {
     if fs::read_dir("/proc/self/task")?.count() != 1 {
         return Err(std::io::Error::other("it must be run before the process has a second thread"));
     }
+    // Each container costs it three descriptors; the usual soft limit of 1024 is there for select(2) only.
+    let files = rustix::process::getrlimit(Resource::Nofile);
+    let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
     // A server's umask is about its own files.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     // Ctrl-C, a closed terminal and a service manager's SIGTERM go to every process; the server decides what they mean.

@@ -2,7 +2,7 @@
 
 use pilotlight_sandbox::{ExitStatus, Limits};
 
-use crate::world::World;
+use crate::world::{World, pipes};
 
 #[test]
 fn too_much_memory_is_an_out_of_memory_kill() {
@@ -39,6 +39,21 @@ except OSError as error:
     spec.limits = Limits { pids: 20, ..Limits::default() };
     // Pid 1 and the program itself count too. 11 is EAGAIN. The children die with pid 1.
     assert_eq!(world.run(&spec).stdout, "18 11\n");
+}
+
+#[test]
+fn hundreds_of_containers_live_side_by_side() {
+    let mut world = World::new();
+    // More than the descriptors of an ordinary soft limit have room for.
+    let specs: Vec<_> = (0..400).map(|_| world.spec(&["sleep", "1000"])).collect();
+    for spec in &specs {
+        world.helper().start(spec, pipes().0).unwrap();
+    }
+    let seen = fs_err::read_dir(world.run_dir.join("scratch")).unwrap().count();
+    assert_eq!(seen, specs.len());
+    world.shutdown();
+    assert_eq!(world.events.iter().count(), specs.len());
+    assert_eq!(fs_err::read_dir(world.path("scratch")).unwrap().count(), 0);
 }
 
 #[test]
