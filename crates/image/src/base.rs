@@ -22,7 +22,8 @@ mod debian;
 /// The host's userland.
 mod userland;
 
-/// Which bases may be used; `PILOTLIGHT_BASE` says it.
+/// Which bases may be used; `PILOTLIGHT_BASE` says it. An image registry will be another.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
     /// Debian where mmdebstrap can make one with the Python asked for, else the host's userland.

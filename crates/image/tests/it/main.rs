@@ -4,5 +4,6 @@
 
 mod debian;
 mod images;
+mod steps;
 mod tools;
 mod world;

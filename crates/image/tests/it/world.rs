@@ -32,9 +32,14 @@ pub(crate) fn world() -> &'static World {
     WORLD.get_or_init(World::new)
 }
 
-/// The version of the tests' interpreter.
+/// The tests' interpreter.
+pub(crate) fn local_python() -> HostPython {
+    HostPython::probe(Path::new("python3")).unwrap()
+}
+
+/// Its version.
 pub(crate) fn python() -> PythonVersion {
-    HostPython::probe(Path::new("python3")).unwrap().python()
+    local_python().python()
 }
 
 pub(crate) fn plan(era: Era, steps: Vec<Step>) -> Plan {
@@ -46,7 +51,7 @@ impl World {
         let state = std::env::var_os("PILOTLIGHT_TEST_STATE").map(PathBuf::from);
         // Statics are not dropped; the directory of the run before goes when the next one starts.
         let state = state.unwrap_or_else(|| {
-            let state = std::env::temp_dir().join("pilotlight-image-tests");
+            let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pilotlight-image");
             let _ = fs_err::remove_dir_all(&state);
             state
         });
@@ -76,7 +81,7 @@ impl World {
     }
 
     fn options(state: &Path, base: Choice) -> Options {
-        let python = HostPython::probe(Path::new("python3")).unwrap();
+        let python = local_python();
         let file = |path: &str, text: &'static str| CodeFile {
             path: path.to_owned(),
             bytes: text.as_bytes().into(),
