@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use pilotlight_core::image::{PythonVersion, VersionError};
 use pilotlight_sandbox::Bind;
@@ -99,6 +99,8 @@ pub struct Base {
     pub takes_packages: bool,
     /// Whether it had to be made just now.
     pub made: bool,
+    /// Something the user should know.
+    pub warning: Option<String>,
 }
 
 /// Finds or makes bases.
@@ -107,8 +109,8 @@ pub struct Bases {
     choice: Choice,
     local: HostPython,
     os: OsRelease,
-    /// Set when mmdebstrap failed under [`Choice::Auto`]: not tried again by this process.
-    debian_failed: Arc<AtomicBool>,
+    /// Why mmdebstrap failed under [`Choice::Auto`]; it is not tried again by this process.
+    debian_failed: Arc<OnceLock<String>>,
     /// Interpreters found so far; asking one takes tens of milliseconds.
     found: Arc<Mutex<HashMap<PythonVersion, HostPython>>>,
 }
@@ -146,7 +148,7 @@ impl Bases {
         cancel: &AtomicBool,
     ) -> Result<Base, Error> {
         let python = python.supported()?;
-        if self.choice != Choice::Host && !self.debian_failed.load(Ordering::Relaxed) {
+        if self.choice != Choice::Host && self.debian_failed.get().is_none() {
             match self.debian(python, store, progress, cancel) {
                 Ok(base) => return Ok(base),
                 Err(error) if self.choice == Choice::Debian || cancel.load(Ordering::Relaxed) => {
@@ -154,13 +156,18 @@ impl Bases {
                 }
                 Err(Error::NoDebian { .. }) => {}
                 Err(error) => {
-                    self.debian_failed.store(true, Ordering::Relaxed);
-                    tracing::warn!(%error, "no Debian base; the host's userland is used instead");
+                    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+                    let warning =
+                        format!("{error}{}; the host's userland is used", cause.unwrap_or_default());
+                    tracing::warn!("{warning}");
+                    // Another build may have been first; its reason is as good.
+                    let _ = self.debian_failed.set(warning);
                 }
             }
         }
         let interpreter = self.interpreter(python)?;
-        userland::base(&interpreter, &self.os, Path::new("/"), store)
+        let base = userland::base(&interpreter, &self.os, Path::new("/"), store)?;
+        Ok(Base { warning: self.debian_failed.get().cloned(), ..base })
     }
 
     fn debian(

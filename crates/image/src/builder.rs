@@ -212,7 +212,7 @@ impl Builder {
             binds: base.binds,
             env,
             workdir: chain.workdir,
-            warnings: host.warning.into_iter().collect(),
+            warnings: base.warning.into_iter().chain(host.warning).collect(),
         })
     }
 

@@ -24,6 +24,7 @@ const SCRIPT: &str = include_str!("tools/fetch_uv.py");
 const PIN: &str = include_str!("../locks/uv.json");
 /// pip's and uv's own default; any setting of the machine replaces it.
 const DEFAULT_INDEX: &str = "https://pypi.org/simple";
+const STAGING: &str = ".staging-";
 const FETCH_LIMIT: Duration = Duration::from_mins(10);
 
 /// Why there is no uv.
@@ -131,6 +132,7 @@ pub fn ensure(
     let tools = state_dir.join("tools");
     fs_err::create_dir_all(&tools)?;
     let lock = lock::acquire(&tools.join(".lock"), cancel, || {})?;
+    sweep(&tools)?;
     let found = match find(state_dir) {
         Some(found) => found,
         None => fetch(&tools, python, settings, progress, cancel)?,
@@ -140,6 +142,17 @@ pub fn ensure(
     }
     drop(lock);
     Ok(found)
+}
+
+/// Removes what dead processes left half-made; the lock is held.
+fn sweep(tools: &Path) -> io::Result<()> {
+    for entry in fs_err::read_dir(tools)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(STAGING) {
+            store::remove(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn pin() -> Pin {
@@ -166,7 +179,7 @@ fn fetch(
     let (id, text) = ("uv", format!("uv {} from the package index", pin.version));
     let start = std::time::Instant::now();
     progress.step_started(id, &text);
-    let staging = tempfile::Builder::new().prefix(".staging-").tempdir_in(tools)?;
+    let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(tools)?;
     let order = Order {
         version: &pin.version,
         file: &wheel.file,
@@ -206,8 +219,8 @@ fn fetch(
 
 /// Lays the executable out as build steps see it. A hard link: it is the same file.
 fn make_layer(uv: &Uv) -> Result<(), Error> {
-    let parent = uv.layer.parent().expect("a layer is inside the tool's directory");
-    let staging = tempfile::Builder::new().prefix(".layer-").tempdir_in(parent)?;
+    let tools = uv.layer.ancestors().nth(2).expect("a layer is two levels inside tools");
+    let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(tools)?;
     let inside = |path: &str| staging.path().join(path.trim_start_matches('/'));
     let program = inside(UV);
     fs_err::create_dir_all(program.parent().expect("an absolute path has a parent"))?;

@@ -55,7 +55,16 @@ pub(super) fn base(
     let waiting = || progress.line("base", "waiting for another server that builds it");
     let (layer, made) =
         store.make(&key, cancel, waiting, |staging| make(suite, &used, staging, progress, cancel))?;
-    Ok(Base { identity, used, layer, binds: Vec::new(), env: Vec::new(), takes_packages: true, made })
+    Ok(Base {
+        identity,
+        used,
+        layer,
+        binds: Vec::new(),
+        env: Vec::new(),
+        takes_packages: true,
+        made,
+        warning: None,
+    })
 }
 
 fn make(

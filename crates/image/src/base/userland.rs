@@ -108,7 +108,7 @@ pub(super) fn base(python: &HostPython, os: &OsRelease, root: &Path, store: &Sto
         std::env::consts::ARCH,
         python.full_version()
     );
-    Ok(Base { identity, used, layer, binds, env, takes_packages: false, made })
+    Ok(Base { identity, used, layer, binds, env, takes_packages: false, made, warning: None })
 }
 
 fn plan(python: &HostPython, root: &Path) -> Result<(Entries, Vec<Bind>), Error> {

@@ -106,9 +106,12 @@ fn an_index_without_the_pinned_version_gives_its_newest_static_one() {
     let bytes = wheel("0.12.3");
     let index = Index::serve(html("0.12.3", &sha256(&bytes), bytes));
     let state = tempfile::tempdir().unwrap();
+    let half = state.path().join("tools/.staging-of-a-dead-process");
+    fs_err::create_dir_all(&half).unwrap();
     let with_login = index.url.replace("http://", "http://me:pass@") + "/simple";
     let uv = fetch(state.path(), &settings(&[("PIP_INDEX_URL", &with_login)])).unwrap();
     assert_eq!(uv.version, "0.12.3");
+    assert!(!half.exists());
     let said = Command::new(&uv.path).output().unwrap();
     assert_eq!(String::from_utf8(said.stdout).unwrap(), "uv 0.12.3\n");
     assert!(uv.layer.join("opt/pilotlight/bin/uv").is_file() && uv.layer.join("var/cache/uv").is_dir());
