@@ -99,7 +99,8 @@ fn open_workshop(run_dir: PathBuf, title: Option<title::Area>) -> Result<Worksho
     let stage = shell::stage::Stage::enter(&run_dir.join("stage"))?;
     // Spread over the slots, so that servers seldom try the same one at the same time.
     let next_slot = std::process::id().wrapping_mul(97) % slots::COUNT;
-    Ok(Workshop { run_dir, stage, cgroups, route, next_slot, title })
+    let obstacle = nat::forward::obstacle();
+    Ok(Workshop { run_dir, stage, cgroups, route, next_slot, obstacle, title })
 }
 
 struct Helper {

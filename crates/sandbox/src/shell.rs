@@ -26,6 +26,8 @@ pub(crate) struct Workshop {
     pub(crate) route: netlink::Socket,
     /// Where the next search for a slot begins.
     pub(crate) next_slot: u32,
+    /// What keeps containers from reaching the outside, until it has been told.
+    pub(crate) obstacle: Option<String>,
     /// Where this process's argument bytes are, for naming its children in `ps`.
     pub(crate) title: Option<crate::title::Area>,
 }
@@ -91,6 +93,7 @@ pub(crate) fn make(workshop: &mut Workshop, spec: &Spec, notes: &mut Vec<String>
 
     let address = match spec.network {
         Network::Outbound => {
+            notes.extend(workshop.obstacle.take());
             net::link::make(&workshop.route, slot.number, pid).doing("make the container's link")?;
             Some(net::address(slot.number))
         }

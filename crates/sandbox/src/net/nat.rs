@@ -19,6 +19,7 @@
 //! Host ends are known by their interface group, which a container cannot change and no other interface has by
 //! accident. <https://wiki.nftables.org/wiki-nftables/index.php/Main_Page>
 
+pub(crate) mod forward;
 mod number;
 mod rule;
 

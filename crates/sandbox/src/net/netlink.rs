@@ -3,14 +3,21 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
-use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
+use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 pub(super) const REQUEST: u16 = short(libc::NLM_F_REQUEST);
 pub(super) const ACK: u16 = short(libc::NLM_F_ACK);
 pub(super) const CREATE: u16 = short(libc::NLM_F_CREATE);
 pub(super) const EXCLUSIVE: u16 = short(libc::NLM_F_EXCL);
+
+pub(super) const DUMP: u16 = short(libc::NLM_F_DUMP);
+
+const ERROR: u16 = short(libc::NLMSG_ERROR);
+const DONE: u16 = short(libc::NLMSG_DONE);
+
+/// The part of an attribute's type that is not flags.
+const ATTRIBUTE_TYPE: u16 = 0x3fff;
 
 /// A constant of the C library in the width netlink has it. For constants only: what does not fit fails the build.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "asserted to fit")]
@@ -53,6 +60,13 @@ impl Batch {
         if let Some(field) = self.bytes.get_mut(start..start + 4) {
             field.copy_from_slice(&length.to_ne_bytes());
         }
+    }
+}
+
+#[cfg(test)]
+impl Batch {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -137,53 +151,92 @@ impl Socket {
             SocketFlags::CLOEXEC,
             protocol,
         )?;
-        // The kernel answers within the send. The timeout is for a kernel that does not answer at all.
-        sockopt::set_socket_timeout(&fd, sockopt::Timeout::Recv, Some(Duration::from_secs(5)))?;
         Ok(Socket { fd })
     }
 
     /// Carries out a batch. The first refusal is the error; requests after it may have been carried out.
     pub(super) fn send(&self, batch: &Batch) -> io::Result<()> {
         rustix::net::send(&self.fd, &batch.bytes, SendFlags::empty())?;
-        let mut answer = vec![0; 32 * 1024];
-        let mut first_error = None;
-        let mut left = batch.acks;
-        while left > 0 {
-            let (length, _) = rustix::net::recv(&self.fd, &mut answer[..], RecvFlags::empty())?;
-            for errno in acknowledgements(answer.get(..length).unwrap_or_default()) {
-                left = left.saturating_sub(1);
-                if errno != 0 && first_error.is_none() {
-                    first_error = Some(io::Error::from_raw_os_error(errno));
+        // The kernel answers within the send. All answers are read, lest the next batch takes them for its own.
+        let mut acks = 0;
+        let mut result = Ok(());
+        while let Some(packet) = self.receive(RecvFlags::DONTWAIT)? {
+            for errno in acknowledgements(&packet) {
+                acks += 1;
+                if errno != 0 && result.is_ok() {
+                    result = Err(io::Error::from_raw_os_error(errno));
                 }
             }
-            // nf_tables stops at a batch it refuses as a whole, and acknowledges no more of it.
-            if let Some(error) = first_error {
-                return Err(error);
+        }
+        if result.is_ok() && acks < batch.acks {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the kernel did not answer"));
+        }
+        result
+    }
+
+    /// Asks for a list; all messages of the answer, one after the other.
+    pub(super) fn dump(&self, batch: &Batch) -> io::Result<Vec<u8>> {
+        rustix::net::send(&self.fd, &batch.bytes, SendFlags::empty())?;
+        let mut answer = Vec::new();
+        // The next part is made when the one before has been read.
+        while let Some(packet) = self.receive(RecvFlags::DONTWAIT)? {
+            let done = messages(&packet).iter().any(|(kind, _)| *kind == DONE || *kind == ERROR);
+            answer.extend(packet);
+            if done {
+                break;
             }
         }
-        Ok(())
+        Ok(answer)
+    }
+
+    fn receive(&self, flags: RecvFlags) -> io::Result<Option<Vec<u8>>> {
+        let mut packet = vec![0; 32 * 1024];
+        match rustix::net::recv(&self.fd, &mut packet[..], flags) {
+            Ok((length, _)) => {
+                packet.truncate(length);
+                Ok(Some(packet))
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
-/// The error numbers in a packet of NLMSG_ERROR messages; 0 is a plain acknowledgement.
-fn acknowledgements(mut packet: &[u8]) -> Vec<i32> {
+/// The error numbers in a packet; 0 is a plain acknowledgement.
+fn acknowledgements(packet: &[u8]) -> Vec<i32> {
+    let errors = messages(packet).into_iter().filter(|(kind, _)| *kind == ERROR);
+    errors.filter_map(|(_, body)| number(body, 0)).map(|errno| -errno).collect()
+}
+
+/// The messages in a packet: type, and what follows the header.
+pub(super) fn messages(mut packet: &[u8]) -> Vec<(u16, &[u8])> {
     let mut found = Vec::new();
-    while let (Some(length), Some(kind)) = (number(packet, 0), packet.get(4..6)) {
-        let Some(message) = packet.get(..length.cast_unsigned() as usize).filter(|m| m.len() >= HEADER_BYTES)
-        else {
-            break;
-        };
-        if kind == short(libc::NLMSG_ERROR).to_ne_bytes() {
-            found.extend(number(message, HEADER_BYTES).map(|errno| -errno));
-        }
+    while let (Some(length), Some(kind)) = (number(packet, 0), half(packet, 4)) {
+        let Some(message) = packet.get(..length.cast_unsigned() as usize) else { break };
+        let Some(body) = message.get(HEADER_BYTES..) else { break };
+        found.push((kind, body));
         packet = packet.get(message.len().next_multiple_of(4)..).unwrap_or_default();
     }
     found
 }
 
+/// The attributes in a message or nest, by type without its flags.
+pub(super) fn attributes(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
+    let mut found = Vec::new();
+    while let (Some(length), Some(kind)) = (half(bytes, 0), half(bytes, 2)) {
+        let Some(value) = bytes.get(4..usize::from(length)) else { break };
+        found.push((kind & ATTRIBUTE_TYPE, value));
+        bytes = bytes.get(usize::from(length).next_multiple_of(4)..).unwrap_or_default();
+    }
+    found
+}
+
 fn number(bytes: &[u8], at: usize) -> Option<i32> {
-    let field = bytes.get(at..at + 4)?;
-    field.try_into().ok().map(i32::from_ne_bytes)
+    bytes.get(at..at + 4)?.try_into().ok().map(i32::from_ne_bytes)
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..at + 2)?.try_into().ok().map(u16::from_ne_bytes)
 }
 
 #[cfg(test)]
