@@ -105,7 +105,9 @@ def test_a_version_that_crashes_in_the_container_is_not_deployed(program, server
     assert request(urls["f"]).json() == "hello"
 
 
-@pytest.mark.parametrize("crash", ["raise RuntimeError('not here')", "import sys; sys.exit(3)", "import os; os._exit(3)"])
+@pytest.mark.parametrize(
+    "crash", ["raise RuntimeError('not here')", "import sys; sys.exit(3)", "import os; os._exit(3)"]
+)
 def test_a_module_that_crashes_in_the_container(crash: str, program, serve) -> None:
     file = program(
         f"""

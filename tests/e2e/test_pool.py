@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from tools import Server, children, request, wait_until
 
@@ -24,7 +25,7 @@ def runners(pid: int) -> int:
     found = 0
     for child in children(pid):
         try:
-            found += b"_pilotlight_runner" in open(f"/proc/{child}/cmdline", "rb").read()
+            found += b"_pilotlight_runner" in Path(f"/proc/{child}/cmdline").read_bytes()
         except OSError:
             continue
     return found

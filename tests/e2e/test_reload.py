@@ -45,7 +45,11 @@ def test_a_broken_file_leaves_the_last_good_version(program, serve) -> None:
     command = serve(program(PROGRAM.format(text="good")))
     url = command.url()
     assert request(url).json() == ["good", "one"]
-    for broken, told in [("def f(:\n", "SyntaxError"), ("import nowhere\n", "No module named 'nowhere'"), ("1 / 0\n", "ZeroDivisionError")]:
+    for broken, told in [
+        ("def f(:\n", "SyntaxError"),
+        ("import nowhere\n", "No module named 'nowhere'"),
+        ("1 / 0\n", "ZeroDivisionError"),
+    ]:
         mark = command.mark()
         program(broken)
         command.wait_for(told, after=mark)

@@ -188,6 +188,7 @@ def test_the_packages_of_the_era(program, serve) -> None:
         from typing import Optional
 
         import modal
+        from fastapi import Depends
         from pydantic import BaseModel, BaseSettings, validator
 
         stub = modal.Stub()
@@ -195,25 +196,29 @@ def test_the_packages_of_the_era(program, serve) -> None:
         class Settings(BaseSettings):
             colour: str = "red"
 
+        class Filter(BaseModel):
+            q: Optional[int]  # pydantic 2 would demand it: 422 in place of 200
+
         class Item(BaseModel):
             name: str
+            note: Optional[str]
 
             @validator("name")
             def upper(cls, value):
                 return value.upper()
 
         @stub.webhook
-        def query(q: Optional[int]):
-            return {"q": q, "colour": Settings().colour}
+        def query(filter: Filter = Depends(), p: Optional[int] = None):
+            return {"q": filter.q, "p": p, "colour": Settings().colour}
 
         @stub.webhook(method="POST")
         def body(item: Item):
-            return item.name
+            return [item.name, item.note]
         """
     )
     command = serve(file)
-    assert request(command.url("query")).json() == {"q": None, "colour": "red"}
-    assert request(command.url("body"), "POST", {"name": "ada"}).json() == "ADA"
+    assert request(command.url("query")).json() == {"q": None, "p": None, "colour": "red"}
+    assert request(command.url("body"), "POST", {"name": "ada"}).json() == ["ADA", None]
 
 
 def test_a_browser_and_other_clients_can_use_the_url(seed: Path, serve) -> None:

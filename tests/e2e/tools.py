@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-# Each environment gets a thousand ports of its own, below the kernel's range for outgoing connections.
-ports = itertools.count(11_000, 1_000)
+# Each environment's ports start elsewhere, below the kernel's range for outgoing connections.
+ports = itertools.count(11_000, 20)
 
 # Building an image on a loaded machine may take minutes; waiting longer than this means that something hangs.
 PATIENCE = 300.0
@@ -135,10 +135,11 @@ class Command:
             follower.start()
 
     def _follow(self, stream: Any) -> None:
-        for line in stream:
-            with self.changed:
-                self.lines.append(line.rstrip("\n"))
-                self.changed.notify_all()
+        with stream:
+            for line in stream:
+                with self.changed:
+                    self.lines.append(line.rstrip("\n"))
+                    self.changed.notify_all()
         with self.changed:
             self.open -= 1
             self.changed.notify_all()

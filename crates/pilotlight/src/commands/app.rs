@@ -32,15 +32,17 @@ async fn list(client: &Client, printer: &Printer) -> anyhow::Result<Status> {
     }
     let mut rows = vec![["NAME", "STATE", "VERSION", "CONTAINERS", "URL"].map(str::to_owned)];
     for app in &apps {
-        for (index, function) in app.functions.iter().enumerate() {
-            let first = |text: String| if index == 0 { text } else { String::new() };
-            rows.push([
-                first(app.name.clone()),
-                first(state(app.state).to_owned()),
-                first(format!("v{}", app.version)),
-                function.containers.to_string(),
-                function.url.clone().unwrap_or_default(),
-            ]);
+        let mut head = [app.name.clone(), state(app.state).to_owned(), format!("v{}", app.version)];
+        if app.functions.is_empty() {
+            let [name, state, version] = head;
+            rows.push([name, state, version, String::new(), String::new()]);
+            continue;
+        }
+        for function in &app.functions {
+            // The app's own columns stand in its first row only.
+            let [name, state, version] = std::mem::take(&mut head);
+            let url = function.url.clone().unwrap_or_default();
+            rows.push([name, state, version, function.containers.to_string(), url]);
         }
     }
     let widths: Vec<usize> =

@@ -145,7 +145,7 @@ async fn reload(
                 printer.note("The last good version goes on serving");
                 return Ok(());
             }
-            other => steps::show(printer, "Updated", &other),
+            other => steps::show(printer, "Created", &other),
         }
     }
     anyhow::bail!("the server went away during the update")

@@ -1,7 +1,6 @@
 //! `pilotlight server`: the server in the foreground, and as a daemon.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::process::CommandExt as _;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -84,7 +83,6 @@ pub(crate) async fn start(config: &Config, printer: &Printer) -> anyhow::Result<
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::from(log.into_parts().0))
-        .process_group(0)
         .spawn()?;
     let stdout = child.stdout.take().expect("the daemon's stdout is piped");
     let line = tokio::task::spawn_blocking(move || {
