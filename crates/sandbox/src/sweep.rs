@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use rustix::fs::FlockOperation;
+use rustix::fs::{FileType, FlockOperation};
 
 use crate::net::{self, link, nat, netlink};
 use crate::{Error, cgroup, shell, slots};
@@ -83,7 +83,20 @@ pub(crate) fn clear(run_dir: &Path, report: &mut SweepReport) -> io::Result<()> 
     if let Some(cgroups) = cgroup::detect() {
         report.containers += cgroup::clear(cgroups.as_ref(), &shell::server_name(run_dir))?;
     }
-    for record in fs::read_dir(run_dir.join("scratch")).into_iter().flatten() {
+    clear_scratch(&run_dir.join("scratch"), report)
+}
+
+/// Removes the directories that the links in `records` lead to.
+fn clear_scratch(records: &Path, report: &mut SweepReport) -> io::Result<()> {
+    // Whoever can write there decides what is removed, as root.
+    let ours = |stat: rustix::fs::Stat| {
+        let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        directory && stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o022 == 0
+    };
+    if !rustix::fs::lstat(records).is_ok_and(ours) {
+        return Ok(());
+    }
+    for record in fs::read_dir(records)? {
         let record: PathBuf = record?.path();
         let Ok(scratch) = fs::read_link(&record) else { continue };
         match fs::remove_dir_all(&scratch) {
@@ -110,4 +123,25 @@ fn sweep_links() -> io::Result<usize> {
         }
     }
     Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_that_others_could_have_written_are_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let (records, target) = (root.path().join("scratch"), root.path().join("target"));
+        for directory in [&records, &target] {
+            fs::create_dir(directory).unwrap();
+        }
+        fs::os::unix::fs::symlink(&target, records.join("co-1")).unwrap();
+        let mut report = SweepReport::default();
+        for (mode, followed) in [(0o777, 0), (0o755, 1)] {
+            rustix::fs::chmod(&records, rustix::fs::Mode::from_raw_mode(mode)).unwrap();
+            clear_scratch(&records, &mut report).unwrap();
+            assert_eq!((report.scratch, target.exists()), (followed, followed == 0));
+        }
+    }
 }
