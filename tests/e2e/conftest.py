@@ -39,7 +39,7 @@ def home(shared: Environment, tmp_path: Path) -> Environment:
 @pytest.fixture
 def server(shared: Environment, tmp_path: Path) -> Iterator[Server]:
     """A daemon with an empty database, its images shared with the other tests."""
-    # The state directory is where the daemon's database lives: a fresh one, whose layers are those built already.
+    # The daemon's database lives in the state directory: a fresh one, with the layers that are built already.
     state = tmp_path / "state"
     state.mkdir()
     for part in ("layers", "tools", "discovery", "runner", "cache"):

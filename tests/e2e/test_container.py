@@ -84,7 +84,7 @@ def test_it_sees_only_itself(probe) -> None:
             "links": sorted(name for _, name in socket.if_nameindex()),
             "fds": sorted(int(name) for name in os.listdir("/proc/self/fd")),
             "root": sorted(os.listdir("/root")),
-            "host": [path for path in ("/etc/shadow", "/var/lib/dpkg", "/root/.ssh", "/home/user") if os.path.exists(path)],
+            "host": [path for path in ("/etc/shadow", "/var/lib/dpkg", "/root/.ssh") if os.path.exists(path)],
             "name": socket.gethostname(),
         }
         """
@@ -99,7 +99,10 @@ def test_it_sees_only_itself(probe) -> None:
 
 def test_a_child_process_inherits_none_of_our_descriptors(probe) -> None:
     listed = probe(
-        "import subprocess; result = subprocess.check_output(['ls', '/proc/self/fd'], close_fds=False, text=True)"
+        """
+        import subprocess
+        result = subprocess.check_output(["ls", "/proc/self/fd"], close_fds=False, text=True)
+        """
     )
     # 3 is the folder that `ls` itself reads.
     assert listed.split() == ["0", "1", "2", "3"]
@@ -173,12 +176,12 @@ def test_a_true_debian_where_mmdebstrap_is(program, serve) -> None:
 
         @stub.webhook(image=modal.Image.debian_slim().apt_install("hello"))
         def f():
-            import os, subprocess, sys
-            return [os.path.realpath("/opt/python"), subprocess.check_output(["hello"], text=True), sys.version_info[:2]]
+            import os, subprocess
+            return [os.path.realpath("/opt/python"), subprocess.check_output(["hello"], text=True)]
         """
     )
     command = serve(file, PILOTLIGHT_BASE="debian")
-    python, hello, _ = request(command.url()).json()
+    python, hello = request(command.url()).json()
     assert (python, hello) == ("/usr", "Hello, world!\n")
     assert "mmdebstrap" in command.output
     again = serve(file, PILOTLIGHT_BASE="debian")

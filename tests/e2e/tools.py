@@ -1,4 +1,4 @@
-"""What the end-to-end tests use: commands whose output is followed, HTTP, and looks at what is left on the machine."""
+"""What the end-to-end tests use: commands whose output is followed, HTTP, a look at what is left behind."""
 
 from __future__ import annotations
 
