@@ -2,6 +2,7 @@
 
 use super::*;
 
+#[expect(clippy::unnecessary_wraps, reason = "spells what the machine is given")]
 fn content(text: &str) -> Content {
     Some(text.to_owned())
 }
