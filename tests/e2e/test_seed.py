@@ -225,3 +225,37 @@ def test_a_browser_and_other_clients_can_use_the_url(seed: Path, serve) -> None:
     url = serve(seed / "hello.py").url()
     assert url.startswith("http://localhost:")
     assert run(["curl", "--silent", url]).stdout == '"Hello world!"'
+
+
+@pytest.mark.parametrize("name", ["my-program.py", "01_hello.py", "with space.py", "größe.py"])
+def test_file_names_that_are_no_identifiers(name: str, program, serve) -> None:
+    file = program(
+        """
+        import modal
+
+        stub = modal.Stub()
+
+        @stub.webhook
+        def f():
+            return __name__
+        """,
+        name,
+    )
+    assert request(serve(file).url()).json() == name.removesuffix(".py")
+
+
+def test_a_users_own_module_path_is_kept(program, serve) -> None:
+    file = program(
+        """
+        import modal
+
+        stub = modal.Stub()
+        image = modal.Image.debian_slim().run_commands("mkdir /more && echo 'WORD = 1' > /more/extra.py")
+
+        @stub.webhook(image=image, secret=modal.Secret({"PYTHONPATH": "/more"}))
+        def f():
+            import extra
+            return extra.WORD
+        """
+    )
+    assert request(serve(file).url()).json() == 1

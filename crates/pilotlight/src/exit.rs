@@ -6,7 +6,7 @@ use pilotlight_api::client::ClientError;
 
 use crate::printer::Printer;
 
-/// Exit codes; documented in the help and in `docs/reference/exit-codes.md`.
+/// Exit codes; documented in the help and in the README.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     /// The command did what it was asked to do.

@@ -198,6 +198,12 @@ fn check_remote(remote: &str, path: &str, problems: &mut Problems) {
     });
 }
 
+/// Whether `import_module` could take it: `my-program` and `01_hello` are no identifiers, but file names it finds.
+fn importable(module: &str) -> bool {
+    let plain = |part: &str| !part.is_empty() && !part.contains(|c: char| c == '/' || c.is_control());
+    module.len() <= 256 && module.split('.').all(plain)
+}
+
 fn check_function(function: &Function, path: &str, problems: &mut Problems) {
     let dotted = |text: &str| {
         text.len() <= 256
@@ -212,7 +218,8 @@ fn check_function(function: &Function, path: &str, problems: &mut Problems) {
     problems.require(!name.is_empty() && name.len() <= 256 && name.bytes().all(letters), path, || {
         format!("`{name}` is no function name: use letters, digits, `-`, `_` and `.`")
     });
-    problems.require(dotted(&function.module), path, || format!("`{}` is no module name", function.module));
+    problems
+        .require(importable(&function.module), path, || format!("`{}` is no module name", function.module));
     problems
         .require(dotted(&function.qualname), path, || format!("`{}` is no function path", function.qualname));
     if let Some(label) = &function.label {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use pilotlight_api::progress::Stream;
 use pilotlight_core::id::ContainerId;
 use pilotlight_pool::{Address, LaunchEvent, Launcher, Sender, Stage, StartFailure, StartReceipt, Stop};
-use pilotlight_sandbox::runner::{FromRunner, Sequence, ToRunner};
-use pilotlight_sandbox::{Fds, Signal, Spec};
+use pilotlight_sandbox::runner::{FromRunner, OutOfOrder, Phase, Sequence, ToRunner};
+use pilotlight_sandbox::{ExitStatus, Fds, Signal, Spec};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
@@ -154,7 +154,10 @@ impl Life {
             );
             tasks::spawn(Kind::Logs, copy);
         }
-        let (_, ended) = self.containers.run(spec, fds).await?;
+        let (started, ended) = self.containers.run(spec, fds).await?;
+        for note in started.notes {
+            self.system(&note);
+        }
         let mut control = UnixStream::from_std(ours)?;
         let Configure { app, era, function } = self.template.configure.clone();
         let container = self.container.to_string();
@@ -166,94 +169,91 @@ impl Life {
     async fn follow(&self, running: Running, mut stop: mpsc::Receiver<Stop>) {
         let Running { control, mut ended, began } = running;
         let (reader, mut writer) = control.into_split();
-        let mut lines = Messages::new(reader);
-        let mut sequence = Sequence::new();
-        let mut receipt = StartReceipt::default();
-        let mut ready = false;
-        let mut failed = false;
+        let mut messages = Messages::new(reader);
+        let mut course = Course::new(began);
         let mut open = true;
-        let mut kill_at: Option<tokio::time::Instant> = None;
         loop {
+            let overdue = course.failed_at.map(|at| at + EXIT_LIMIT);
             tokio::select! {
                 end = &mut ended => {
                     // What the runner said last may still wait in the channel.
-                    while let Ok(Some(message)) = lines.next().await {
-                        failed |= self.accept_late(&mut sequence, message, ready || failed);
+                    while let Ok(Some(message)) = messages.next().await {
+                        if self.hear(&mut course, message).is_err() {
+                            break;
+                        }
                     }
-                    self.finish(end.ok(), ready, failed);
-                    return;
+                    return self.finish(end.ok(), &course);
                 }
-                message = lines.next(), if open => match message {
-                    Ok(Some(message)) if sequence.accept(&message).is_ok() => match message {
-                        FromRunner::Imported { import_ms } => receipt.import = milliseconds(import_ms),
-                        FromRunner::Ready { app_ms } => {
-                            receipt.app = milliseconds(app_ms);
-                            ready = true;
-                            self.events.send(LaunchEvent::Ready {
-                                container: self.container.clone(),
-                                address: Address::from(self.socket.clone()),
-                                receipt,
-                            });
-                        }
-                        FromRunner::Failed { summary, traceback, stage } => {
-                            failed = true;
-                            self.fail(stage_of(stage), summary, Some(traceback));
-                            kill_at = Some(tokio::time::Instant::now() + EXIT_LIMIT);
-                        }
-                        FromRunner::Hello { .. } => receipt.sandbox = began.elapsed(),
-                        FromRunner::Draining => {}
-                    },
-                    Ok(None) => open = false,
-                    Ok(Some(_)) | Err(_) => {
+                message = messages.next(), if open => {
+                    let heard = match message {
+                        Ok(Some(message)) => self.hear(&mut course, message).map_err(|error| error.to_string()),
+                        Ok(None) => { open = false; Ok(()) }
+                        Err(error) => Err(error.to_string()),
+                    };
+                    if let Err(error) = heard {
                         // User code runs in there: a runner that breaks the protocol is not believed any longer.
-                        self.system("the runner broke its protocol; the container is ended");
-                        self.containers.signal(self.container.as_str(), Signal::Kill);
+                        self.system(&format!("the container is ended, its runner broke the protocol: {error}"));
+                        self.kill();
                         open = false;
                     }
-                },
+                }
                 order = stop.recv() => match order {
-                    Some(Stop::Drain) => {
-                        if send(&mut writer, &ToRunner::Drain).await.is_err() {
-                            self.containers.signal(self.container.as_str(), Signal::Kill);
-                        }
-                    }
-                    Some(Stop::Kill) | None => self.containers.signal(self.container.as_str(), Signal::Kill),
+                    Some(Stop::Drain) if send(&mut writer, &ToRunner::Drain).await.is_ok() => {}
+                    Some(_) | None => self.kill(),
                 },
-                () = tokio::time::sleep_until(kill_at.unwrap_or_else(tokio::time::Instant::now)), if kill_at.is_some() => {
-                    kill_at = None;
-                    self.containers.signal(self.container.as_str(), Signal::Kill);
+                () = sleep_until(overdue) => {
+                    course.failed_at = None;
+                    self.kill();
                 }
             }
         }
     }
 
-    /// A message that was still in the channel when the container had ended.
-    fn accept_late(&self, sequence: &mut Sequence, message: FromRunner, settled: bool) -> bool {
-        if sequence.accept(&message).is_err() || settled {
-            return false;
+    /// Takes one message of the runner, and tells the pool what it means.
+    fn hear(&self, course: &mut Course, message: FromRunner) -> Result<(), OutOfOrder> {
+        course.sequence.accept(&message)?;
+        match message {
+            FromRunner::Hello { .. } => course.receipt.sandbox = course.began.elapsed(),
+            FromRunner::Imported { import_ms } => course.receipt.import = milliseconds(import_ms),
+            FromRunner::Ready { app_ms } => {
+                course.receipt.app = milliseconds(app_ms);
+                self.events.send(LaunchEvent::Ready {
+                    container: self.container.clone(),
+                    address: Address::from(self.socket.clone()),
+                    receipt: course.receipt,
+                });
+            }
+            FromRunner::Draining => {}
+            FromRunner::Failed { stage, summary, traceback } => {
+                course.failed_at = Some(tokio::time::Instant::now());
+                self.fail(stage_of(stage), summary, Some(traceback));
+            }
         }
-        if let FromRunner::Failed { summary, traceback, stage } = message {
-            self.fail(stage_of(stage), summary, Some(traceback));
-            return true;
-        }
-        false
+        Ok(())
     }
 
-    /// Says how the container ended, to the log where the user should know, and to the pool.
-    fn finish(&self, ended: Option<Ended>, ready: bool, failed: bool) {
+    /// Says how the container ended, to the log where the user should know, and to the pool unless it knows already.
+    fn finish(&self, ended: Option<Ended>, course: &Course) {
         let how = ended.map_or_else(|| "ended with the sandbox helper".to_owned(), |ended| ended.to_string());
-        let clean =
-            ended.is_some_and(|ended| matches!(ended.status, pilotlight_sandbox::ExitStatus::Code(0)));
-        if ready {
-            if !clean {
-                self.system(&format!("the container {how}"));
+        let clean = ended.is_some_and(|ended| matches!(ended.status, ExitStatus::Code(0)));
+        match course.sequence.phase() {
+            Phase::Failed => {}
+            Phase::Ready | Phase::Draining => {
+                if !clean {
+                    self.system(&format!("the container {how}"));
+                }
+                self.events.send(LaunchEvent::Exited { container: self.container.clone() });
             }
-            self.events.send(LaunchEvent::Exited { container: self.container.clone() });
-        } else if !failed {
-            let summary = format!("the container {how} before it was ready");
-            self.system(&summary);
-            self.fail(Stage::Exited, summary, None);
+            Phase::Launched | Phase::Greeted | Phase::Imported => {
+                let summary = format!("the container {how} before it was ready");
+                self.system(&summary);
+                self.fail(Stage::Exited, summary, None);
+            }
         }
+    }
+
+    fn kill(&self) {
+        self.containers.signal(self.container.as_str(), Signal::Kill);
     }
 
     fn fail(&self, stage: Stage, summary: String, traceback: Option<String>) {
@@ -263,6 +263,27 @@ impl Life {
 
     fn system(&self, line: &str) {
         self.log.push(&self.template.function, Some(&self.container), Stream::System, line.to_owned());
+    }
+}
+
+/// How far a container has got.
+struct Course {
+    began: Instant,
+    sequence: Sequence,
+    receipt: StartReceipt,
+    failed_at: Option<tokio::time::Instant>,
+}
+
+impl Course {
+    fn new(began: Instant) -> Self {
+        Self { began, sequence: Sequence::new(), receipt: StartReceipt::default(), failed_at: None }
+    }
+}
+
+async fn sleep_until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -15,6 +15,9 @@ use super::launcher::{Configure, Template};
 /// Requests that may wait for one function's containers.
 const QUEUE_MAX: usize = 1000;
 
+/// Where the runner is in every container.
+const RUNNER: &str = "/opt/pilotlight/lib";
+
 /// Processes and threads in one container.
 const PIDS_MAX: u64 = 4096;
 
@@ -83,6 +86,7 @@ pub(crate) fn template(
     let mut env = environment();
     env.extend(image.env.iter().cloned());
     env.extend(function.env.iter().map(|(name, value)| (name.clone(), value.clone())));
+    env.push(("PYTHONPATH".to_owned(), python_path(&env)));
     let argv = [pilotlight_core::image::VENV_PYTHON, "-m", "_pilotlight_runner"].map(str::to_owned);
     let cwd = image.workdir.clone().unwrap_or_else(|| "/root".into());
     Template {
@@ -123,13 +127,18 @@ fn environment() -> Vec<(String, String)> {
         ("HOME", "/root"),
         ("LANG", "C.UTF-8"),
         ("PYTHONUNBUFFERED", "1"),
-        ("PYTHONPATH", "/opt/pilotlight/lib"),
         ("MODAL_IS_REMOTE", "1"),
         ("MODAL_ENVIRONMENT", "main"),
         ("PILOTLIGHT_IS_REMOTE", "1"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec()
+}
+
+/// The runner's place on the module path, before those that the image or the function name.
+fn python_path(env: &[(String, String)]) -> String {
+    let own = env.iter().rev().find(|(name, value)| name == "PYTHONPATH" && !value.is_empty());
+    own.map_or_else(|| RUNNER.to_owned(), |(_, own)| format!("{RUNNER}:{own}"))
 }
 
 /// Cores as thousandths of one; the manifest's check has refused what is not positive.

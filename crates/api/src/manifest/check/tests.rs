@@ -112,7 +112,7 @@ fn each_rule_is_told_in_a_sentence() {
             },
             "functions.f.min_containers: 3 is more than max_containers, 2",
         ),
-        (|m| m.functions[0].module = "a b".to_owned(), "functions.f: `a b` is no module name"),
+        (|m| m.functions[0].module = "a/b".to_owned(), "functions.f: `a/b` is no module name"),
         (|m| m.functions[0].memory = Some(0), "functions.f.memory: 0 MiB are not between 1 and 16777216"),
         (
             |m| m.functions[0].env = [("A=B".to_owned(), String::new())].into(),
