@@ -30,4 +30,9 @@ fn notices(printer: &Printer, manifest: &pilotlight_api::manifest::Manifest) {
     for notice in &manifest.notices {
         printer.warning(notice);
     }
+    if manifest.functions.iter().all(|function| function.web.is_none()) {
+        printer.warning(
+            "there is nothing to serve: no function has a web decorator, such as `fastapi_endpoint()`",
+        );
+    }
 }

@@ -64,6 +64,7 @@ impl Discovery {
         config: &Config,
         source: &Source,
         progress: &dyn pilotlight_image::Progress,
+        cancel: &AtomicBool,
     ) -> anyhow::Result<Self> {
         let python = local_python(source.python.as_deref())?;
         let host = HostPython::probe(&python).map_err(|error| {
@@ -77,7 +78,7 @@ impl Discovery {
         let options = pilotlight_image::Options::new(config.state_dir.clone(), host, Vec::new())
             .map_err(|error| image_error(&error))?;
         let environment = Builder::with_steps(options, Arc::new(NoSteps))
-            .and_then(|builder| builder.discovery(era, progress, &AtomicBool::new(false)))
+            .and_then(|builder| builder.discovery(era, progress, cancel))
             .map_err(|error| image_error(&error))?;
         Ok(Self { python, sdk, file: source.file.clone(), environment, front: era == Era::Stub })
     }

@@ -1,6 +1,7 @@
 //! `pilotlight deploy`: an app at persistent URLs on the daemon.
 
 use std::io::IsTerminal as _;
+use std::sync::atomic::AtomicBool;
 
 use pilotlight_api::progress::Progress;
 use pilotlight_api::wire::{CreateApp, Mode};
@@ -16,7 +17,7 @@ use crate::printer::Printer;
 pub(crate) async fn run(config: &Config, args: DeployArgs, printer: &Printer) -> anyhow::Result<Status> {
     let discovery = steps::blocking(printer, {
         let (config, source) = (config.clone(), args.source.clone());
-        move |progress| Discovery::prepare(&config, &source, progress)
+        move |progress| Discovery::prepare(&config, &source, progress, &AtomicBool::new(false))
     })
     .await?;
     let manifest = discovery.run().await?.map_err(|failure| failure.error)?;
@@ -37,7 +38,7 @@ pub(crate) async fn run(config: &Config, args: DeployArgs, printer: &Printer) ->
     if client.status().await.is_err() {
         offer_start(config, printer).await?;
     }
-    link::upload(&client, &manifest).await?;
+    link::upload(&client, &manifest, printer).await?;
     let request = CreateApp { manifest, mode: Mode::Deploy, name: Some(name), verify: !args.no_verify };
     let mut stream = client.create_app(&request).await?;
     while let Some(progress) = stream.next().await? {

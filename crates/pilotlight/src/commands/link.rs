@@ -1,11 +1,12 @@
 //! Finds the server that a command talks to, and gives it what it lacks.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pilotlight_api::client::Client;
 use pilotlight_api::manifest::Manifest;
 
 use crate::config::{self, Config};
+use crate::printer::Printer;
 use crate::serve::boot::Server;
 
 /// How long a server inside this process may take to let go of everything.
@@ -44,17 +45,25 @@ pub(crate) fn daemon(config: &Config) -> Client {
 }
 
 /// Uploads the files of `manifest` that the server does not have yet.
-pub(crate) async fn upload(client: &Client, manifest: &Manifest) -> anyhow::Result<()> {
+pub(crate) async fn upload(client: &Client, manifest: &Manifest, printer: &Printer) -> anyhow::Result<()> {
+    let began = Instant::now();
     let digests: Vec<String> = manifest.files.iter().filter_map(|file| file.digest.clone()).collect();
     let missing = client.missing_blobs(digests).await?;
+    let (files, mut bytes) = (missing.len(), 0);
     for digest in missing {
         let file = manifest.files.iter().find(|file| file.digest.as_ref() == Some(&digest));
         let Some(file) = file else { continue };
         let content = fs_err::read(&file.local)?;
+        bytes += content.len();
         // Saved again since it was read: the server would refuse it, and the next reload brings the new content.
         if crate::discover::sha256(&content) == digest {
             client.put_blob(&digest, content.into()).await?;
         }
+    }
+    if files > 0 {
+        let (plural, kib) = (if files == 1 { "" } else { "s" }, bytes.div_ceil(1024));
+        let text = format!("Uploaded {files} file{plural}, {kib} KiB");
+        printer.step_done("upload", &text, began.elapsed().as_secs_f64(), false);
     }
     Ok(())
 }

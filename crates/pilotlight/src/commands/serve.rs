@@ -1,6 +1,9 @@
 //! `pilotlight serve`: an app at temporary URLs for as long as the command runs, updated at every save.
 
 use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pilotlight_api::client::{Client, Lines};
@@ -17,6 +20,9 @@ use crate::exit::{Status, UserError};
 use crate::printer::Printer;
 use crate::watch::Watch;
 
+/// How long cancelled preparations may take to clean up.
+const CANCEL_LIMIT: Duration = Duration::from_secs(5);
+
 /// Serves the file until Ctrl-C, SIGTERM or the timeout.
 pub(crate) async fn run(config: &Config, args: ServeArgs, printer: &Printer) -> anyhow::Result<Status> {
     let deadline = args.timeout.map(Duration::try_from_secs_f64).transpose().map_err(|_| {
@@ -27,9 +33,16 @@ pub(crate) async fn run(config: &Config, args: ServeArgs, printer: &Printer) -> 
     })?;
     let end = deadline.map(|after| tokio::time::Instant::now() + after);
     let mut stop = Stop::new(end)?;
+    let cancel = Arc::new(AtomicBool::new(false));
+    let mut preparing = pin!(prepare(config, &args, printer, &cancel));
     let prepared = tokio::select! {
-        prepared = prepare(config, &args, printer) => prepared?,
-        () = stop.wait() => return Ok(Status::Success),
+        prepared = &mut preparing => prepared?,
+        () = stop.wait() => {
+            cancel.store(true, Ordering::Relaxed);
+            // Programs that it runs are ended and what they made so far is removed.
+            _ = tokio::time::timeout(CANCEL_LIMIT, preparing).await;
+            return Ok(Status::Success);
+        }
     };
     let (discovery, manifest) = prepared;
     let link = Link::open(config).await?;
@@ -42,10 +55,11 @@ async fn prepare(
     config: &Config,
     args: &ServeArgs,
     printer: &Printer,
+    cancel: &Arc<AtomicBool>,
 ) -> anyhow::Result<(Discovery, Manifest)> {
     let discovery = steps::blocking(printer, {
-        let (config, source) = (config.clone(), args.source.clone());
-        move |progress| Discovery::prepare(&config, &source, progress)
+        let (config, source, cancel) = (config.clone(), args.source.clone(), Arc::clone(cancel));
+        move |progress| Discovery::prepare(&config, &source, progress, &cancel)
     })
     .await?;
     let manifest = discovery.run().await?.map_err(|failure| failure.error)?;
@@ -65,7 +79,7 @@ async fn session(
     watch.loaded(&manifest);
     let watching =
         summary(&manifest.files.iter().map(|file| shown(Path::new(&file.local))).collect::<Vec<_>>());
-    link::upload(client, &manifest).await?;
+    link::upload(client, &manifest, printer).await?;
     let request = CreateApp { manifest, mode: Mode::Ephemeral, name: None, verify: false };
     let mut stream = client.create_app(&request).await?;
     let app = tokio::select! {
@@ -132,7 +146,7 @@ async fn reload(
         }
     };
     watch.loaded(&manifest);
-    link::upload(client, &manifest).await?;
+    link::upload(client, &manifest, printer).await?;
     let mut stream = client.update_app(app, manifest).await?;
     while let Some(progress) = stream.next().await? {
         match progress {

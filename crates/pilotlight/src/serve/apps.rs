@@ -267,7 +267,7 @@ impl Apps {
     ) -> Result<pilotlight_image::Image, ApiError> {
         let began = Instant::now();
         let image = builder.build(plan, steps, cancel).map_err(|error| image_error(&error))?;
-        let text = format!("Image {} on {}", image.key, image.base.text);
+        let text = format!("Built image {} on {}", image.key, image.base.text);
         steps.done(&image.key, &text, image.cached, began.elapsed().as_secs_f64());
         for warning in &image.warnings {
             steps.line(&image.key, warning);

@@ -10,6 +10,7 @@ use pilotlight_api::wire::Mode;
 use pilotlight_core::route::PortRanges;
 use pilotlight_gateway::{Gateway, Listener};
 use pilotlight_store::Store;
+use rustix::process::Resource;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -44,6 +45,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server in `run_dir` and serves what the store remembers.
     pub(crate) async fn start(config: &Config, run_dir: &Path, kind: Kind) -> anyhow::Result<Self> {
+        raise_descriptor_limit();
         let isolation = tokio::task::spawn_blocking(pilotlight_sandbox::check).await?;
         if let Some(missing) = isolation.first() {
             return Err(UserError::new(
@@ -160,6 +162,15 @@ impl Server {
             }
         }
         Ok(())
+    }
+}
+
+/// Every connection and container costs descriptors, and the soft limit is 1024 on most machines (getrlimit(2)).
+fn raise_descriptor_limit() {
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::{Notify, broadcast};
 
 use super::apps::{App, Apps, Trial, blocking};
+use super::logs::AppLog;
 use super::tasks::{self, Kind};
 use super::{entropy, logs};
 
@@ -40,6 +41,18 @@ impl Controller {
 
     fn found(&self, app: &str) -> Result<Arc<App>, ApiError> {
         self.apps.find(app).ok_or_else(|| ApiError::no_app(app))
+    }
+
+    /// The log of an app that was deployed and stopped: its file is kept.
+    async fn log_of_stopped(&self, app: &str) -> Result<AppLog, ApiError> {
+        let shared = self.apps.shared();
+        let (Some(store), Some(logs)) = (shared.store.clone(), shared.logs.clone()) else {
+            return Err(ApiError::no_app(app));
+        };
+        let stored = blocking(move || store.list()).await?;
+        let found = stored.into_iter().find(|stored| stored.name == app || stored.id.as_str() == app);
+        let found = found.ok_or_else(|| ApiError::no_app(app))?;
+        Ok(AppLog::new(found.id, Some(logs)))
     }
 
     /// Files that the manifest names must be there before anything begins.
@@ -141,9 +154,12 @@ impl Control for Controller {
 
     fn logs(&self, app: String, query: LogQuery) -> Answer<'_, Receiver<LogLine>> {
         Box::pin(async move {
-            let app = self.found(&app)?;
+            let log = match self.apps.find(&app) {
+                Some(app) => app.log.clone(),
+                None => self.log_of_stopped(&app).await?,
+            };
             let (sender, receiver) = mpsc::channel(STREAM_MAX);
-            let (past, lines) = app.log.follow(query.tail as usize);
+            let (past, lines) = log.follow(query.tail as usize);
             tasks::spawn(Kind::Logs, async move {
                 for line in past {
                     if sender.send(line).await.is_err() {
