@@ -20,7 +20,7 @@ TARGET = "pilotlight"
 
 
 def install() -> ModuleType:
-    """Puts the alias in place and returns the package; `modal/__init__.py` and discovery call it."""
+    """Puts the alias in place and returns the package; `modal.py` and discovery call it."""
     if not any(isinstance(finder, _AliasFinder) for finder in sys.meta_path):
         # In front, because the path finder would load pilotlight's files a second time as `modal.*`.
         sys.meta_path.insert(0, _AliasFinder())

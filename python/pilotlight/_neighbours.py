@@ -1,8 +1,7 @@
 """Finds out whether Modal's own client is installed beside us, and says so. Reads directory names only.
 
-The wheel holds a folder `modal`, as the client's does. pip does not see such a conflict, so we look for it.
-`importlib.metadata` would cost half of what `import modal` may take; a listing of `sys.path` answers the same
-question, and the metadata module is loaded only when there is something to say.
+pip sees no conflict when two distributions have a module of one name, so we look for it. A listing of
+`sys.path` answers the question; `importlib.metadata` would cost half of what `import modal` may take.
 """
 
 from __future__ import annotations
@@ -11,6 +10,8 @@ import os
 import sys
 import warnings
 from typing import NamedTuple
+
+from . import config
 
 PACKAGE_DIR = os.path.dirname(os.path.abspath(__file__))
 #: The folder that holds both our packages.
@@ -41,15 +42,20 @@ def installed_client() -> Client | None:
     return None
 
 
-def warn_if_client_shares_folder() -> None:
-    """Warns when the client's files and ours lie in one folder `modal`, with the way out."""
+def warn_if_client_is_hidden() -> None:
+    """Warns, with the way out, when `import modal` finds pilotlight although the client is installed as well.
+
+    In one folder the client's package goes before our module, and this is never called; a virtual environment
+    that sees the system's packages is where ours goes first.
+    """
+    if not config.is_local():
+        return  # In a container ours always goes first, and `pilotlight serve` has said so.
     client = installed_client()
-    if client and os.path.realpath(client.folder) == os.path.realpath(SDK_DIR):
+    if client:
         warnings.warn(
-            f"{client.name} {client.version} is installed in {client.folder} as well, and both it and "
-            f"pilotlight own the folder `modal` there: `import modal` is pilotlight now. To keep both, give "
-            f"each its own environment; to keep pilotlight, run `pip uninstall {client.name}` and then "
-            f"`pip install --force-reinstall --no-deps pilotlight`; to keep Modal's client, run "
-            f"`pip uninstall pilotlight` and then `pip install --force-reinstall --no-deps {client.name}`",
+            f"{client.name} {client.version} is installed in {client.folder} as well; it is not changed, but "
+            f"`import modal` is pilotlight here. To use Modal's client, run `pip uninstall pilotlight` or "
+            f"give it an environment of its own; to be rid of this warning, run `pip uninstall {client.name}` "
+            f"or write `import pilotlight`",
             stacklevel=3,
         )
