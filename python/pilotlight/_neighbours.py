@@ -55,7 +55,7 @@ def warn_if_client_is_hidden() -> None:
         warnings.warn(
             f"{client.name} {client.version} is installed in {client.folder} as well; it is not changed, but "
             f"`import modal` is pilotlight here. To use Modal's client, run `pip uninstall pilotlight` or "
-            f"give it an environment of its own; to be rid of this warning, run `pip uninstall {client.name}` "
+            f"give it an environment of its own; to end this warning, run `pip uninstall {client.name}` "
             f"or write `import pilotlight`",
             stacklevel=3,
         )
