@@ -2,36 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use pilotlight_api::error::{ApiError, Code};
 use pilotlight_api::manifest::Manifest;
 use pilotlight_api::progress::{AppState, AppSummary, FunctionSummary, Progress};
 use pilotlight_api::wire::Mode;
-use pilotlight_core::id::{AppId, FunctionId};
-use pilotlight_core::image::Plan;
-use pilotlight_core::name::Naming;
-use pilotlight_core::route::{Lifetime, PortRanges};
-use pilotlight_gateway::{Endpoint, Gateway, Listener, Reach, Routes};
-use pilotlight_image::Progress as _;
-use pilotlight_image::tree::TreeFile;
-use pilotlight_image::{Error, step};
-use pilotlight_pool::{Launcher, Pool, Settings};
+use pilotlight_core::id::AppId;
+use pilotlight_core::route::PortRanges;
+use pilotlight_gateway::{Endpoint, Gateway, Listener, Routes};
 use pilotlight_store::Store;
 use tokio::sync::{Notify, mpsc};
 
 use super::builders::Builders;
 use super::containers::Containers;
-use super::launcher::{FunctionLauncher, Template};
 use super::logs::{self, AppLog};
-use super::progress::Steps;
-use super::tasks::{self, Kind};
-use super::{entropy, plan};
 
-/// The domain under which every endpoint has a host of its own, beside its port.
-const DOMAIN: &str = "localhost";
+mod version;
+
+pub(crate) use version::Trial;
 
 /// All apps of a server. Cheap to clone.
 #[derive(Clone)]
@@ -90,28 +79,6 @@ struct Live {
     listener: Arc<Listener>,
 }
 
-/// One web endpoint of a version that is being made: everything but its pool.
-struct Candidate {
-    function: String,
-    host: String,
-    note: Option<String>,
-    launcher: Arc<FunctionLauncher>,
-    settings: Settings,
-    timeout: Duration,
-    listener: Arc<Listener>,
-}
-
-/// How a new version proves itself before it serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trial {
-    /// It does not.
-    None,
-    /// Each endpoint starts once, and that container ends.
-    Once,
-    /// As `Once`, but an endpoint whose old version has containers gets a warm one that stays.
-    Warm,
-}
-
 impl Apps {
     /// A server without apps.
     pub(crate) fn new(shared: Shared) -> Self {
@@ -164,20 +131,7 @@ impl Apps {
         F: Future<Output = Result<u32, ApiError>>,
     {
         let _changing = app.changing.lock().await;
-        let templates = self.templates(app, manifest, progress).await?;
-        let mut candidates = Vec::new();
-        for (template, function) in
-            templates.into_iter().zip(manifest.functions.iter().filter(|f| f.web.is_some()))
-        {
-            candidates.push(self.candidate(app, function, template, &candidates).await?);
-        }
-        let mut fresh = Vec::new();
-        for candidate in candidates {
-            match Self::try_out(app, candidate, trial).await {
-                Ok(live) => fresh.push(live),
-                Err(error) => return Err(Self::discard(&fresh, error)),
-            }
-        }
+        let fresh = self.make(app, manifest, trial, progress).await?;
         let endpoints = fresh.iter().map(Live::stored).collect();
         let number = match remember(endpoints).await {
             Ok(number) => number,
@@ -209,184 +163,6 @@ impl Apps {
             _ = progress.send(message).await;
         }
         Ok(())
-    }
-
-    /// Builds the images and the tree; gives one template per web endpoint.
-    async fn templates(
-        &self,
-        app: &App,
-        manifest: &Manifest,
-        progress: &mpsc::Sender<Progress>,
-    ) -> Result<Vec<Template>, ApiError> {
-        let shared = Arc::clone(&self.0);
-        let manifest = manifest.clone();
-        let name = app.name.clone();
-        let steps = Steps(progress.clone());
-        let cancel = Arc::new(AtomicBool::new(false));
-        // Dropped with this future: who waits for the images has left.
-        let _cancelled = CancelOnDrop(Arc::clone(&cancel));
-        let work = tokio::task::spawn_blocking(move || {
-            let builder = shared.builder.of(&manifest);
-            let files = manifest.files.iter().filter_map(|file| {
-                let digest = file.digest.clone()?;
-                let blob = shared.blobs.join(&digest);
-                Some(TreeFile { remote: file.remote.clone(), mode: file.mode, digest, blob })
-            });
-            let tree = builder.tree(&files.collect::<Vec<_>>()).map_err(|error| image_error(&error))?;
-            let mut images = BTreeMap::new();
-            let mut templates = Vec::new();
-            for function in manifest.functions.iter().filter(|function| function.web.is_some()) {
-                if !images.contains_key(&function.image) {
-                    let described = manifest.images.get(&function.image).ok_or_else(|| {
-                        ApiError::new(Code::Invalid, format!("function `{}` names no image", function.name))
-                    })?;
-                    let plan = plan::image(&manifest, described)
-                        .map_err(|error| ApiError::new(Code::Invalid, error))?;
-                    let built = Self::build(&builder, &plan, &steps, &cancel)?;
-                    images.insert(function.image.clone(), built);
-                }
-                templates.push(plan::template(
-                    &name,
-                    &manifest,
-                    function,
-                    &images[&function.image],
-                    tree.clone(),
-                ));
-            }
-            Ok(templates)
-        });
-        work.await.unwrap_or_else(|panic| Err(ApiError::internal(&panic)))
-    }
-
-    /// Builds one image, and tells which base it got and whether it was there.
-    fn build(
-        builder: &pilotlight_image::Builder,
-        plan: &Plan,
-        steps: &Steps,
-        cancel: &AtomicBool,
-    ) -> Result<pilotlight_image::Image, ApiError> {
-        let began = Instant::now();
-        let image = builder.build(plan, steps, cancel).map_err(|error| image_error(&error))?;
-        let text = format!("Built image {} on {}", image.key, image.base.text);
-        steps.done(&image.key, &text, image.cached, began.elapsed().as_secs_f64());
-        for warning in &image.warnings {
-            steps.line(&image.key, warning);
-        }
-        Ok(image)
-    }
-
-    /// Gives a web endpoint its address and its launcher.
-    async fn candidate(
-        &self,
-        app: &App,
-        function: &pilotlight_api::manifest::Function,
-        template: Template,
-        others: &[Candidate],
-    ) -> Result<Candidate, ApiError> {
-        let taken_host = |host: &String| others.iter().any(|other| other.host == *host);
-        let mut naming = Naming {
-            workspace: pilotlight_core::name::DEFAULT_WORKSPACE,
-            app: &app.name,
-            function: &function.name,
-            label: function.label.as_deref(),
-            ephemeral: app.mode == Mode::Ephemeral,
-            ambiguous: false,
-        };
-        let invalid = |error: pilotlight_core::name::Error| ApiError::new(Code::Invalid, error.to_string());
-        let (mut label, mut note) = naming.host_label().map_err(invalid)?;
-        if taken_host(&label.host(DOMAIN)) {
-            naming.ambiguous = true;
-            (label, note) = naming.host_label().map_err(invalid)?;
-        }
-        let kept =
-            app.current().functions.iter().find_map(|live| {
-                (live.endpoint.function == function.name).then(|| Arc::clone(&live.listener))
-            });
-        let listener = match kept {
-            Some(listener) => listener,
-            None => Arc::new(self.listen(app, &function.name).await?),
-        };
-        let launcher = Arc::new(FunctionLauncher {
-            template,
-            containers: self.0.containers.clone(),
-            log: app.log.clone(),
-            sockets: self.0.sockets.clone(),
-            scratch: self.0.scratch.clone(),
-            running: Arc::default(),
-        });
-        Ok(Candidate {
-            function: function.name.clone(),
-            host: label.host(DOMAIN),
-            note: note.map(|note| note.to_string()),
-            launcher,
-            settings: plan::settings(function),
-            timeout: plan::seconds(function.timeout),
-            listener,
-        })
-    }
-
-    /// Opens the endpoint's own port: the one a deployed endpoint has for good, else the next that is free.
-    async fn listen(&self, app: &App, function: &str) -> Result<Listener, ApiError> {
-        if let (Mode::Deploy, Some(store)) = (app.mode, self.0.store.clone()) {
-            let (name, function) = (app.name.clone(), function.to_owned());
-            let candidates = self.0.ports.of(Lifetime::Deployed).clone().filter(|port| is_free(*port));
-            let port = blocking(move || store.claim_port(&name, &function, candidates)).await?;
-            return self.0.gateway.listen(port, Reach::Loopback).await.map_err(|error| {
-                ApiError::new(Code::Conflict, format!("`{}` cannot have its port back: {error}", app.name))
-                    .hint(format!(
-                        "end the program that holds port {port}; the URL of a deployment never moves"
-                    ))
-            });
-        }
-        let mut taken = BTreeSet::new();
-        loop {
-            let port = self
-                .0
-                .ports
-                .allocate(Lifetime::Ephemeral, None, &taken)
-                .map_err(|error| ApiError::new(Code::Unavailable, error.to_string()))?;
-            match self.0.gateway.listen(port, Reach::Loopback).await {
-                Ok(listener) => return Ok(listener),
-                Err(pilotlight_gateway::Error::PortInUse { .. }) => _ = taken.insert(port),
-                Err(error) => return Err(ApiError::internal(&error)),
-            }
-        }
-    }
-
-    /// Lets an endpoint prove itself, and gives it the pool that it serves with.
-    async fn try_out(app: &App, candidate: Candidate, trial: Trial) -> Result<Live, ApiError> {
-        let warm = trial == Trial::Warm && app.has_containers(&candidate.function);
-        let pool = if trial == Trial::None {
-            candidate.pool()
-        } else {
-            let tried = candidate.pool();
-            if let Err(failure) = tried.warm().await {
-                tried.kill();
-                return Err(start_error(&candidate.function, &failure));
-            }
-            if warm {
-                tried
-            } else {
-                tried.retire();
-                candidate.pool()
-            }
-        };
-        let port = candidate.listener.port();
-        Ok(Live {
-            endpoint: Arc::new(Endpoint {
-                id: FunctionId::from_entropy(entropy()).to_string(),
-                app: app.name.clone(),
-                function: candidate.function,
-                hosts: vec![candidate.host],
-                port: Some(port),
-                pool,
-                start_timeout: candidate.settings.startup_timeout,
-                timeout: candidate.timeout,
-            }),
-            url: format!("http://localhost:{port}"),
-            note: candidate.note,
-            listener: candidate.listener,
-        })
     }
 
     /// Lets go of what an attempt made before it failed.
@@ -446,15 +222,6 @@ impl Apps {
 
     fn live(&self) -> MutexGuard<'_, BTreeMap<AppId, Arc<App>>> {
         self.0.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Candidate {
-    /// A pool of the endpoint's containers, its actor running.
-    fn pool(&self) -> Pool {
-        let (pool, actor) = Pool::new(self.settings.clone(), Arc::clone(&self.launcher) as Arc<dyn Launcher>);
-        tasks::spawn(Kind::Pool, actor);
-        pool
     }
 }
 
@@ -522,44 +289,6 @@ impl Live {
             note: self.note.clone(),
         }
     }
-}
-
-/// Set when it is dropped.
-struct CancelOnDrop(Arc<AtomicBool>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// A build's failure in the words of the API, with the lines that tell why.
-fn image_error(error: &pilotlight_image::Error) -> ApiError {
-    let mut told = ApiError::internal(error);
-    let users = matches!(
-        error,
-        Error::Base(_)
-            | Error::NeedsDebian { .. }
-            | Error::Tree(_)
-            | Error::Step { source: step::Error::Failed { .. }, .. }
-    );
-    if users {
-        told.code = Code::Invalid;
-    }
-    let tail = error.tail().join("\n");
-    if tail.is_empty() { told } else { told.detail(tail) }
-}
-
-/// A start that failed, for who deployed it.
-fn start_error(function: &str, failure: &pilotlight_pool::StartFailure) -> ApiError {
-    let mut error = ApiError::new(Code::Invalid, format!("`{function}` does not start: {}", failure.summary));
-    error.detail.clone_from(&failure.traceback);
-    error.hint("the last good version, if there is one, goes on serving")
-}
-
-/// Whether a program could listen there now.
-fn is_free(port: u16) -> bool {
-    std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 /// Runs a call of the store on a blocking thread.
