@@ -8,7 +8,8 @@ use crate::config::env;
 
 /// Web endpoints from plain Python files, in containers on your own machine.
 #[derive(Debug, Parser)]
-#[command(name = "pilotlight", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "pilotlight", version, max_term_width = 100)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
 #[command(
     after_help = "Exit codes: 0 done, 1 your program or request has a mistake, 2 wrong usage, 3 pilotlight or its server failed"
 )]

@@ -66,6 +66,15 @@ impl Discovery {
         progress: &dyn pilotlight_image::Progress,
         cancel: &AtomicBool,
     ) -> anyhow::Result<Self> {
+        let file = source.file.split("::").next().unwrap_or(&source.file);
+        if !Path::new(file).is_file() {
+            let here = std::env::current_dir().unwrap_or_default();
+            return Err(UserError::new(
+                format!("there is no file `{file}`"),
+                format!("check the path; it is taken from {}", here.display()),
+            )
+            .into());
+        }
         let python = local_python(source.python.as_deref())?;
         let host = HostPython::probe(&python).map_err(|error| {
             UserError::new(

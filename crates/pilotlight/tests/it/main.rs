@@ -1,0 +1,196 @@
+//! The built command, run as a user runs it: what it prints and how it ends. Nothing here needs root or a network.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use insta::assert_snapshot;
+
+/// Runs the command with an empty home and a state directory of its own; gives exit code, stdout and stderr.
+fn run(arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    let home = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_pilotlight"))
+        .args(arguments)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", home.path())
+        .env("PILOTLIGHT_STATE_DIR", home.path().join("state"))
+        .envs(environment.iter().copied())
+        .current_dir(Path::new("/"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    format!(
+        "exit code: {}\n----- stdout -----\n{}----- stderr -----\n{}",
+        output.status.code().unwrap(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+#[test]
+fn help_names_every_command() {
+    assert_snapshot!(run(&["--help"], &[]), @r#"
+    exit code: 0
+    ----- stdout -----
+    Web endpoints from plain Python files, in containers on your own machine
+
+    Usage: pilotlight [OPTIONS] <COMMAND>
+
+    Commands:
+      serve   Serve a file's endpoints at temporary URLs until Ctrl-C, updated at every save
+      deploy  Deploy a file's endpoints at persistent URLs
+      app     List, read and stop apps
+      server  Run the server in the foreground, or manage it as a daemon
+
+    Options:
+          --state-dir <DIR>  Where images, deployed apps and logs are kept [default: /var/lib/pilotlight] [env: PILOTLIGHT_STATE_DIR]
+      -q, --quiet            Print results and errors only
+      -h, --help             Print help
+      -V, --version          Print version
+
+    Exit codes: 0 done, 1 your program or request has a mistake, 2 wrong usage, 3 pilotlight or its server failed
+    ----- stderr -----
+    "#);
+}
+
+#[test]
+fn help_of_serve() {
+    assert_snapshot!(run(&["serve", "--help"], &[]), @r#"
+    exit code: 0
+    ----- stdout -----
+    Serve a file's endpoints at temporary URLs until Ctrl-C, updated at every save
+
+    Usage: pilotlight serve [OPTIONS] <FILE>
+
+    Arguments:
+      <FILE>  The Python file, optionally with the name of its app: FILE or FILE::NAME
+
+    Options:
+          --python <PYTHON>    The Python that imports the file [default: the active virtual environment's, else python3] [env: PILOTLIGHT_PYTHON=]
+          --state-dir <DIR>    Where images, deployed apps and logs are kept [default: /var/lib/pilotlight] [env: PILOTLIGHT_STATE_DIR]
+      -q, --quiet              Print results and errors only
+          --timeout <SECONDS>  Stop by itself after this many seconds [env: MODAL_SERVE_TIMEOUT=]
+      -h, --help               Print help
+    ----- stderr -----
+    "#);
+}
+
+#[test]
+fn help_of_deploy() {
+    assert_snapshot!(run(&["deploy", "--help"], &[]), @r#"
+    exit code: 0
+    ----- stdout -----
+    Deploy a file's endpoints at persistent URLs
+
+    Usage: pilotlight deploy [OPTIONS] <FILE>
+
+    Arguments:
+      <FILE>  The Python file, optionally with the name of its app: FILE or FILE::NAME
+
+    Options:
+          --python <PYTHON>  The Python that imports the file [default: the active virtual environment's, else python3] [env: PILOTLIGHT_PYTHON=]
+          --state-dir <DIR>  Where images, deployed apps and logs are kept [default: /var/lib/pilotlight] [env: PILOTLIGHT_STATE_DIR]
+          --name <NAME>      The app's name, which is part of its URLs [default: the name given in the file]
+      -q, --quiet            Print results and errors only
+          --no-verify        Do not start each endpoint once to prove that it loads
+      -h, --help             Print help
+    ----- stderr -----
+    "#);
+}
+
+#[test]
+fn version() {
+    assert_snapshot!(run(&["--version"], &[]), @r#"
+    exit code: 0
+    ----- stdout -----
+    pilotlight 0.1.0
+    ----- stderr -----
+    "#);
+}
+
+#[test]
+fn no_command_is_answered_with_the_help() {
+    let (bare, asked) = (run(&[], &[]), run(&["--help"], &[]));
+    assert!(bare.starts_with("exit code: 2"), "{bare}");
+    assert!(bare.ends_with(
+        &asked.replace("exit code: 0\n----- stdout -----\n", "").replace("----- stderr -----\n", "")
+    ));
+}
+
+#[test]
+fn an_unknown_command() {
+    assert_snapshot!(run(&["server", "restart"], &[]), @r#"
+    exit code: 2
+    ----- stdout -----
+    ----- stderr -----
+    error: unrecognized subcommand 'restart'
+
+      tip: a similar subcommand exists: 'start'
+
+    Usage: pilotlight server [OPTIONS] [COMMAND]
+
+    For more information, try '--help'.
+    "#);
+}
+
+#[test]
+fn a_file_that_does_not_exist() {
+    assert_snapshot!(run(&["serve", "nowhere.py"], &[]), @r#"
+    exit code: 1
+    ----- stdout -----
+    ----- stderr -----
+    error: there is no file `nowhere.py`
+    hint: check the path; it is taken from /
+    "#);
+}
+
+#[test]
+fn a_port_that_is_none() {
+    assert_snapshot!(run(&["app", "list"], &[("PILOTLIGHT_PORT", "many")]), @r#"
+    exit code: 1
+    ----- stdout -----
+    ----- stderr -----
+    error: `PILOTLIGHT_PORT` is not a port: `many`
+    hint: give a number from 1 to 64535; the thousand ports from there are used
+    "#);
+}
+
+#[test]
+fn a_timeout_that_is_none() {
+    assert_snapshot!(run(&["serve", "x.py", "--timeout", "-1"], &[]), @r#"
+    exit code: 2
+    ----- stdout -----
+    ----- stderr -----
+    error: unexpected argument '-1' found
+
+      tip: to pass '-1' as a value, use '-- -1'
+
+    Usage: pilotlight serve [OPTIONS] <FILE>
+
+    For more information, try '--help'.
+    "#);
+}
+
+#[test]
+fn without_a_server() {
+    assert_snapshot!(run(&["app", "list"], &[]), @r#"
+    exit code: 1
+    ----- stdout -----
+    ----- stderr -----
+    error: no server is running
+    hint: start it with `pilotlight server start`
+    "#);
+    assert_snapshot!(run(&["server", "status"], &[]), @r#"
+    exit code: 1
+    ----- stdout -----
+    stopped
+    ----- stderr -----
+    Start it with `pilotlight server start`
+    "#);
+    assert_snapshot!(run(&["server", "stop"], &[]), @r#"
+    exit code: 0
+    ----- stdout -----
+    ----- stderr -----
+    No server is running
+    "#);
+}
