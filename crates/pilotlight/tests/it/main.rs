@@ -1,5 +1,7 @@
 //! The built command, run as a user runs it: what it prints and how it ends. Nothing here needs root or a network.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails by panicking")]
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -110,11 +112,9 @@ fn version() {
 
 #[test]
 fn no_command_is_answered_with_the_help() {
-    let (bare, asked) = (run(&[], &[]), run(&["--help"], &[]));
-    assert!(bare.starts_with("exit code: 2"), "{bare}");
-    assert!(bare.ends_with(
-        &asked.replace("exit code: 0\n----- stdout -----\n", "").replace("----- stderr -----\n", "")
-    ));
+    let said = run(&[], &[]);
+    assert!(said.starts_with("exit code: 2"), "{said}");
+    assert!(said.contains("Commands:\n  serve "), "{said}");
 }
 
 #[test]
