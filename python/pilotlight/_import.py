@@ -77,11 +77,12 @@ def _find_spec(name: str) -> importlib.machinery.ModuleSpec | None:
 
 def own_modal(root: str) -> str | None:
     """The path of a `modal` of the user's own in `root`, or None."""
+    client = _neighbours.installed_client()
+    installed = [_neighbours.SDK_DIR, *([client.folder] if client else [])]
+    if os.path.realpath(root) in map(os.path.realpath, installed):
+        return None  # An installed program: what lies beside it is pilotlight's or the client's.
     spec = importlib.machinery.PathFinder.find_spec("modal", [root])
-    if spec is None or spec.origin is None:
-        return None
-    ours = os.path.join(_neighbours.SDK_DIR, "modal")
-    return None if os.path.realpath(spec.origin).startswith(os.path.realpath(ours) + os.sep) else spec.origin
+    return None if spec is None else spec.origin
 
 
 def import_program(program: _sources.Program, source: bytes) -> ModuleType:

@@ -30,7 +30,7 @@ const LOCKS: &[(u8, &str)] = &[
 /// One file of the runner or the SDK, as the binary embeds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodeFile {
-    /// Relative to the python directory of the repository: `_pilotlight_runner/__main__.py`, `modal/__init__.py`.
+    /// Relative to the python directory of the repository: `_pilotlight_runner/__main__.py`, `modal.py`.
     pub path: String,
     /// Its content.
     pub bytes: Cow<'static, [u8]>,
@@ -112,20 +112,20 @@ mod tests {
     #[test]
     fn keys_follow_content_and_version() {
         let (old, new) = (PythonVersion::new(3, 11), PythonVersion::new(3, 12));
-        let files = [file("modal/__init__.py", "a")];
+        let files = [file("modal.py", "a")];
         assert_ne!(code_key(old, &files), code_key(new, &files));
-        assert_ne!(code_key(old, &files), code_key(old, &[file("modal/__init__.py", "b")]));
+        assert_ne!(code_key(old, &files), code_key(old, &[file("modal.py", "b")]));
         assert_ne!(deps_key(old, "a"), deps_key(old, "b"));
     }
 
     #[test]
     fn the_runner_and_the_sdk_lie_apart() {
         let dir = tempfile::tempdir().unwrap();
-        let files = [file("_pilotlight_runner/__main__.py", "r"), file("modal/__init__.py", "m")];
+        let files = [file("_pilotlight_runner/__main__.py", "r"), file("modal.py", "m")];
         write_code(dir.path(), &files).unwrap();
         let code = dir.path().join("opt/pilotlight/build/code");
         assert!(code.join("lib/_pilotlight_runner/__main__.py").is_file());
-        assert!(code.join("sdk/modal/__init__.py").is_file());
+        assert!(code.join("sdk/modal.py").is_file());
         assert!(!code.join("sdk/_pilotlight_runner").exists());
     }
 }

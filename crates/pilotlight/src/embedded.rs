@@ -7,7 +7,7 @@ use include_dir::{Dir, File, include_dir};
 use pilotlight_image::runner::CodeFile;
 
 static SDK: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../python/pilotlight");
-static MODAL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../python/modal");
+static MODAL: &[u8] = include_bytes!("../../../python/modal.py");
 static RUNNER: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../python/_pilotlight_runner");
 
 /// Every file of the container's code layer.
@@ -15,7 +15,7 @@ pub(crate) fn container_files() -> Vec<CodeFile> {
     let mut files = Vec::new();
     collect(&RUNNER, Path::new("_pilotlight_runner"), &mut files);
     collect(&SDK, Path::new("pilotlight"), &mut files);
-    collect(&MODAL, Path::new("modal"), &mut files);
+    files.push((PathBuf::from("modal.py"), MODAL));
     let named = |(path, bytes): (PathBuf, &'static [u8])| CodeFile {
         path: path.to_string_lossy().into_owned(),
         bytes: bytes.into(),
@@ -27,7 +27,7 @@ pub(crate) fn container_files() -> Vec<CodeFile> {
 pub(crate) fn unpack_sdk(state_dir: &Path) -> anyhow::Result<PathBuf> {
     let mut files = Vec::new();
     collect(&SDK, Path::new("pilotlight"), &mut files);
-    collect(&MODAL, Path::new("modal"), &mut files);
+    files.push((PathBuf::from("modal.py"), MODAL));
     let mut content = Vec::new();
     for (path, bytes) in &files {
         content.extend_from_slice(path.as_os_str().as_encoded_bytes());

@@ -373,16 +373,26 @@ def test_modals_installed_client_is_left_alone_and_named(project: Project, tmp_p
         assert "pip uninstall modal" in notice
 
 
-def test_sharing_a_folder_with_modals_client_is_said_on_import(project: Project, tmp_path: Path) -> None:
+def test_hiding_modals_client_is_said_on_import(project: Project, tmp_path: Path) -> None:
     site = tmp_path / "site-packages"
     site.mkdir()
-    for name in ("modal", "pilotlight"):
-        (site / name).mkdir()
-        for source in (REPOSITORY / "python" / name).glob("*.py"):
-            (site / name / source.name).write_text(source.read_text())
+    (site / "pilotlight").mkdir()
+    for source in [REPOSITORY / "python" / "modal.py", *(REPOSITORY / "python" / "pilotlight").glob("*.py")]:
+        (site / source.relative_to(REPOSITORY / "python")).write_text(source.read_text())
     (site / "modal_client-0.49.dist-info").mkdir()
     run = project.run("-c", "import modal; print(modal.App.__module__)", PYTHONPATH=str(site))
     assert run.stdout == "pilotlight.app\n"
     assert f"modal-client 0.49 is installed in {site} as well" in run.stderr
     assert "pip uninstall modal-client" in run.stderr
     assert project.run("-W", "error", "-c", "import pilotlight", PYTHONPATH=str(site)).stderr == ""
+
+
+def test_an_installed_program_may_lie_beside_the_client(project: Project, tmp_path: Path) -> None:
+    site = tmp_path / "site-packages"
+    (site / "modal").mkdir(parents=True)
+    (site / "modal" / "__init__.py").write_text("raise RuntimeError('the real client')\n")
+    (site / "modal-1.6.4.dist-info").mkdir()
+    (site / "shop.py").write_text(APP)
+    path = os.pathsep.join([str(REPOSITORY / "python"), str(site)])
+    found = project.discover("-m", "shop", PYTHONPATH=path)
+    assert "is not used and not changed" in found["notices"][0]
