@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 
-from tools import Server, cgroups, children, links, listening, mounts, request, wait_until
+from tools import Server, Traces, children, listening, mounts, request, wait_until
 
 TEXT = """
     import modal
@@ -29,14 +29,14 @@ def test_a_deployment_survives_restarts_at_the_same_url(program, server: Server)
     assert request(urls["f"]).json() == "one"
 
     pid = server.pid()
-    descendants = children(pid)
+    killed = Traces(pid)
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not any(os.path.exists(f"/proc/{child}") for child in descendants))
     server.start()
     assert request(urls["f"]).json() == "one"
+    killed.wait_gone()
+    stopped = Traces(server.pid())
     server.stop()
-    # The kernel takes a namespace's links down a moment after its last process.
-    wait_until(lambda: not links() and not cgroups())
+    stopped.wait_gone()
     assert not mounts(server.environment.state)
 
 
@@ -141,13 +141,9 @@ def test_ctrl_c_leaves_nothing(program, serve, home) -> None:
     command = serve(program(TEXT.format(text="gone")))
     url = command.url()
     assert request(url).json() == "gone"
-    descendants = children(command.process.pid)
-    assert descendants
+    traces = Traces(command.process.pid)
     assert command.interrupt() == 0
     assert not listening(int(url.rsplit(":", 1)[1]))
-    # A process that ended is listed until the machine's init has asked for its exit status.
-    wait_until(lambda: not any(os.path.exists(f"/proc/{child}") for child in descendants))
-    # The kernel takes a namespace's links down a moment after its last process.
-    wait_until(lambda: not links() and not cgroups())
+    traces.wait_gone()
     assert not mounts(home.state)
     assert not any((home.state / "scratch").iterdir())

@@ -254,14 +254,33 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def links() -> set[str]:
-    """The machine's network links that are ours."""
-    return {name for _, name in socket.if_nameindex() if re.fullmatch(r"pl\d+h", name)}
+class Traces:
+    """What a server's descendants leave on the machine, if anything; other servers may run beside it."""
 
+    def __init__(self, pid: int) -> None:
+        """Notes what there is now: some container must live."""
+        self.pids = children(pid)
+        self.links: set[str] = set()
+        self.cgroups: set[Path] = set()
+        for child in self.pids:
+            status = Path(f"/proc/{child}/status").read_text()
+            uid = int(status.split("Uid:", 1)[1].split()[0])
+            # A container's root is the first of the 65536 ids of its slot, and the slot names its link.
+            if uid >= 0x70000000:
+                self.links.add(f"pl{(uid - 0x70000000) // 65536}h")
+            for line in Path(f"/proc/{child}/cgroup").read_text().splitlines():
+                _, controllers, path = line.split(":", 2)
+                folder = Path("/sys/fs/cgroup") / controllers.split(",")[0] / path.lstrip("/")
+                if "/pilotlight/" in path and folder.is_dir():
+                    self.cgroups.add(folder)
+        assert self.pids and self.links and self.cgroups
 
-def cgroups() -> set[str]:
-    """The containers' cgroups in every hierarchy."""
-    return {str(path) for path in Path("/sys/fs/cgroup").glob("**/pilotlight/*/*") if path.is_dir()}
+    def wait_gone(self) -> None:
+        """Waits until nothing of it exists: the kernel takes links down a moment after the last process."""
+        # A process that ended is listed until the machine's init has asked for its exit status.
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in self.pids))
+        wait_until(lambda: not any(name in self.links for _, name in socket.if_nameindex()))
+        wait_until(lambda: not any(folder.exists() for folder in self.cgroups))
 
 
 def mounts(state: Path) -> list[str]:
