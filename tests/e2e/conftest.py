@@ -40,12 +40,7 @@ def home(shared: Environment, tmp_path: Path) -> Environment:
 def server(shared: Environment, tmp_path: Path) -> Iterator[Server]:
     """A daemon with an empty database, its images shared with the other tests."""
     # The daemon's database lives in the state directory: a fresh one, with the layers that are built already.
-    state = tmp_path / "state"
-    state.mkdir()
-    for part in ("layers", "tools", "discovery", "runner", "cache"):
-        (shared.state / part).mkdir(parents=True, exist_ok=True)
-        (state / part).symlink_to(shared.state / part)
-    environment = Environment(shared.binary, state, shared.home, next(ports), cwd=tmp_path)
+    environment = shared.fresh(tmp_path, next(ports), "layers", "tools", "discovery", "cache")
     server = Server(environment)
     server.start()
     yield server

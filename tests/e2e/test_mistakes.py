@@ -48,8 +48,8 @@ def test_a_file_that_does_not_load(text: str, told: list[str], program, home: En
         assert words in said
 
 
-def test_deploy_without_a_name(program, home: Environment) -> None:
-    said = refused(home, "deploy", str(program(HELLO)))
+def test_deploy_without_a_name(program, server: Server) -> None:
+    said = refused(server.environment, "deploy", str(program(HELLO)))
     assert "--name" in said
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from pathlib import Path
 
-from tools import Server, Traces, children, listening, mounts, request, wait_until
+from tools import Environment, Server, Traces, children, listening, mounts, ports, request, wait_until
 
 TEXT = """
     import modal
@@ -147,3 +148,15 @@ def test_ctrl_c_leaves_nothing(program, serve, home) -> None:
     traces.wait_gone()
     assert not mounts(home.state)
     assert not any((home.state / "scratch").iterdir())
+
+
+def test_ctrl_c_during_a_debian_build_leaves_no_mount(program, shared: Environment, tmp_path: Path) -> None:
+    home = shared.fresh(tmp_path, next(ports), "tools", "discovery", "cache")
+    file = program(TEXT.format(text="never"))
+    command = home.command("serve", str(file), PILOTLIGHT_BASE="debian")
+    # mmdebstrap mounts the machine's own /proc and /dev/shm into what it makes.
+    wait_until(lambda: list(home.state.glob("layers/.staging-*/fs/dev/shm")), timeout=120)
+    assert command.interrupt() == 0
+    assert not mounts(home.state)
+    assert not list(home.state.glob("layers/.staging-*"))
+    assert "Stopping" in command.output

@@ -73,6 +73,15 @@ class Environment:
         """The same state from another working directory, with other ports."""
         return Environment(self.binary, self.state, self.home, port, cwd)
 
+    def fresh(self, cwd: Path, port: int, *parts: str) -> Environment:
+        """A new state directory below `cwd`, which shares these parts with this one."""
+        state = cwd / "state"
+        state.mkdir()
+        for part in parts:
+            (self.state / part).mkdir(parents=True, exist_ok=True)
+            (state / part).symlink_to(self.state / part)
+        return Environment(self.binary, state, self.home, port, cwd)
+
     def variables(self, **extra: str) -> dict[str, str]:
         """The environment of a command: this process's, with an empty home and this state."""
         self.home.mkdir(parents=True, exist_ok=True)

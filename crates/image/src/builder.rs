@@ -46,7 +46,7 @@ pub enum Error {
     #[error(transparent)]
     Tools(#[from] tools::Error),
     /// A step failed.
-    #[error("build step failed: {text}")]
+    #[error("the build step `{text}` failed")]
     Step {
         /// The step in a few words.
         text: String,

@@ -28,8 +28,8 @@ pub enum Error {
     /// The container could not be started.
     #[error("cannot start a container for a build step")]
     Start(#[source] pilotlight_sandbox::Error),
-    /// The step's command failed. The last line usually says why.
-    #[error("`{command}` failed ({how}){}", tail.last().map(|line| format!(": {line}")).unwrap_or_default())]
+    /// The step's command failed. Its last lines usually say why; `Progress::failed` has told them.
+    #[error("{how}")]
     Failed {
         /// The command line inside the image.
         command: String,

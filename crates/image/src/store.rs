@@ -10,12 +10,14 @@
 //! and says so with `.durable`.
 
 use std::io;
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pilotlight_core::image::Key;
+use rustix::mount::UnmountFlags;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -195,8 +197,11 @@ impl Drop for Staging {
     }
 }
 
-/// Removes a file or tree; nothing there is fine.
+/// Removes a file or tree; nothing there is fine. What is mounted below is let go first and never walked into.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    for mount in mounts_below(path)?.iter().rev() {
+        rustix::mount::unmount(mount, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)?;
+    }
     let result = match path.symlink_metadata() {
         Ok(meta) if meta.is_dir() => fs_err::remove_dir_all(path),
         Ok(_) => fs_err::remove_file(path),
@@ -206,6 +211,35 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
+}
+
+/// Mount points strictly below `path`, in the order in which they were mounted (proc_pid_mountinfo(5)).
+fn mounts_below(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let table = fs_err::read("/proc/self/mountinfo")?;
+    let points =
+        table.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
+    let below = |point: &PathBuf| point.starts_with(path) && point != path;
+    Ok(points.map(unescape).filter(below).collect())
+}
+
+/// Undoes the octal escapes of white space and backslashes in mountinfo.
+fn unescape(text: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, after)) = rest.split_first() {
+        let octal =
+            after.get(..3).filter(|digits| first == b'\\' && digits.iter().all(|d| (b'0'..b'8').contains(d)));
+        if let Some(digits) = octal {
+            bytes.push(
+                digits.iter().fold(0_u8, |value, digit| value.wrapping_mul(8).wrapping_add(digit - b'0')),
+            );
+            rest = &after[3..];
+        } else {
+            bytes.push(first);
+            rest = after;
+        }
+    }
+    std::ffi::OsString::from_vec(bytes).into()
 }
 
 #[cfg(test)]

@@ -156,11 +156,11 @@ pub(crate) fn sha256(content: &[u8]) -> String {
     })
 }
 
-/// An image error on this side of the API, with the lines that tell why.
+/// An image error on this side of the API. The lines that tell why were told with the step that failed.
 fn image_error(error: &pilotlight_image::Error) -> UserError {
     let told = pilotlight_api::error::ApiError::internal(error);
-    let tail = error.tail().join("\n");
-    UserError { message: told.message, hint: None, detail: (!tail.is_empty()).then_some(tail) }
+    let hint = (!error.tail().is_empty()).then(|| "the lines above say why".to_owned());
+    UserError { message: told.message, hint, detail: None }
 }
 
 /// The interpreter to import the file with: as asked, else the active environment's, else `python3` on PATH.

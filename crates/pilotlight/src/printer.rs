@@ -104,8 +104,7 @@ impl Printer {
 
     /// An error: detail first (a traceback is long), then the message, then what to do.
     pub(crate) fn error(&self, message: &str, hint: Option<&str>, detail: Option<&str>) {
-        let bars: Vec<ProgressBar> = self.steps().drain().map(|(_, bar)| bar).collect();
-        bars.iter().for_each(ProgressBar::finish_and_clear);
+        self.clear_steps();
         if let Some(detail) = detail {
             self.err(detail.trim_end());
         }
@@ -123,6 +122,13 @@ impl Printer {
 
     fn err(&self, line: &str) {
         self.bars.suspend(|| _ = writeln!(anstream::stderr(), "{line}"));
+    }
+
+    /// Takes the live lines of unfinished steps off the screen.
+    pub(crate) fn clear_steps(&self) {
+        for (_, bar) in self.steps().drain() {
+            bar.finish_and_clear();
+        }
     }
 
     fn clear(&self, id: &str) {

@@ -6,6 +6,7 @@
 mod v1;
 mod v2;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -87,6 +88,12 @@ pub(crate) fn remove(backend: &dyn Backend, group: &str) -> io::Result<bool> {
         }
     }
     Ok(gone)
+}
+
+/// The names of the servers that have groups.
+pub(crate) fn servers(backend: &dyn Backend) -> BTreeSet<String> {
+    let homes = backend.roots().into_iter().flat_map(|root| children(&root.join(HOME)));
+    homes.filter_map(|home| Some(home.file_name()?.to_str()?.to_owned())).collect()
 }
 
 /// Kills what is in the groups of a server and removes them. Returns how many container groups there were.

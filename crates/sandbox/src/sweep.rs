@@ -59,6 +59,7 @@ pub fn sweep(run_root: &Path) -> Result<SweepReport, Error> {
         report.servers += 1;
     }
     if Path::new(slots::DIRECTORY).starts_with(run_root) {
+        report.containers += clear_ownerless(run_root).map_err(failed(Path::new("/sys/fs/cgroup")))?;
         report.links = sweep_links().map_err(failed(Path::new("/sys/class/net")))?;
         // Without a server there is nobody to filter for. A server that starts this instant writes the table again
         // before its first container; if it lost this race its containers would have no way out, so only a machine
@@ -68,6 +69,19 @@ pub fn sweep(run_root: &Path) -> Result<SweepReport, Error> {
         }
     }
     Ok(report)
+}
+
+/// Clears the groups of servers whose run directory is gone: a server that had to hurry removes it before the last
+/// container has ended. A server that starts makes its run directory before its groups.
+fn clear_ownerless(run_root: &Path) -> io::Result<usize> {
+    let Some(cgroups) = cgroup::detect() else { return Ok(0) };
+    let mut containers = 0;
+    for server in cgroup::servers(cgroups.as_ref()) {
+        if !run_root.join(&server).exists() {
+            containers += cgroup::clear(cgroups.as_ref(), &server)?;
+        }
+    }
+    Ok(containers)
 }
 
 /// Whether an opened file is still the one at its path. The lock of one that is not keeps nobody out.

@@ -14,6 +14,20 @@ use crate::progress::Progress;
 use crate::store::{self, Meta, Store};
 
 const PROGRAM: &str = "mmdebstrap";
+/// Runs a program so that nothing of it outlives its end or ours, `kill -9` of either included: it mounts the host's
+/// /proc, /sys and /dev/shm into what it makes, and removing that with the mounts in place would reach the host's own
+/// files. Both programs are part of util-linux, which every Debian has.
+const ALONE: [&str; 9] = [
+    "setpriv",
+    "--pdeathsig=KILL",
+    "unshare",
+    "--mount",
+    "--pid",
+    "--mount-proc",
+    "--fork",
+    "--kill-child=KILL",
+    "--",
+];
 const INCLUDE: &str = "python3,ca-certificates";
 const LIMIT: Duration = Duration::from_mins(20);
 /// Which Python each suite's `python3` package is.
@@ -75,10 +89,12 @@ fn make(
     cancel: &AtomicBool,
 ) -> Result<Meta, Error> {
     let fs = staging.join("fs");
-    let mut command = Command::new(PROGRAM);
-    command.args(["--mode=root", "--variant=minbase", "--format=directory"]);
+    let mut command = Command::new(ALONE[0]);
+    command.args(&ALONE[1..]).arg(PROGRAM).args(["--mode=root", "--variant=minbase", "--format=directory"]);
     command.arg(format!("--include={INCLUDE}")).args(apt_options(cancel));
     command.arg(suite).arg(&fs);
+    // Its temporary files go with the rest when it is killed.
+    command.env("TMPDIR", staging);
     let sources = apt::sources(Path::new("/etc/apt"), suite);
     if !sources.is_empty() {
         let list = staging.join("sources.list");

@@ -30,23 +30,24 @@ async fn list(client: &Client, printer: &Printer) -> anyhow::Result<Status> {
         printer.note("No apps. Deploy one with `pilotlight deploy FILE --name NAME`");
         return Ok(Status::Success);
     }
-    let mut rows = vec![["NAME", "STATE", "VERSION", "CONTAINERS", "URL"].map(str::to_owned)];
+    let mut rows = vec![["NAME", "STATE", "VERSION", "FUNCTION", "CONTAINERS", "URL"].map(str::to_owned)];
     for app in &apps {
         let mut head = [app.name.clone(), state(app.state).to_owned(), format!("v{}", app.version)];
         if app.functions.is_empty() {
             let [name, state, version] = head;
-            rows.push([name, state, version, String::new(), String::new()]);
+            rows.push([name, state, version, String::new(), String::new(), String::new()]);
             continue;
         }
         for function in &app.functions {
             // The app's own columns stand in its first row only.
             let [name, state, version] = std::mem::take(&mut head);
             let url = function.url.clone().unwrap_or_default();
-            rows.push([name, state, version, function.containers.to_string(), url]);
+            rows.push([name, state, version, function.name.clone(), function.containers.to_string(), url]);
         }
     }
-    let widths: Vec<usize> =
-        (0..5).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
+    let widths: Vec<usize> = (0..rows[0].len())
+        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
     for row in rows {
         let cells: Vec<String> =
             row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();

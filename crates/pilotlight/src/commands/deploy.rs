@@ -15,6 +15,10 @@ use crate::printer::Printer;
 
 /// Deploys the file, replacing the version that runs under the same name.
 pub(crate) async fn run(config: &Config, args: DeployArgs, printer: &Printer) -> anyhow::Result<Status> {
+    let client = link::daemon(config);
+    if client.status().await.is_err() {
+        offer_start(config, printer).await?;
+    }
     let discovery = steps::blocking(printer, {
         let (config, source) = (config.clone(), args.source.clone());
         move |progress| Discovery::prepare(&config, &source, progress, &AtomicBool::new(false))
@@ -34,10 +38,6 @@ pub(crate) async fn run(config: &Config, args: DeployArgs, printer: &Printer) ->
     };
     pilotlight_core::name::check_app(&name)
         .map_err(|error| UserError::new(error.to_string(), "choose another name with `--name`"))?;
-    let client = link::daemon(config);
-    if client.status().await.is_err() {
-        offer_start(config, printer).await?;
-    }
     link::upload(&client, &manifest, printer).await?;
     let request = CreateApp { manifest, mode: Mode::Deploy, name: Some(name), verify: !args.no_verify };
     let mut stream = client.create_app(&request).await?;

@@ -7,7 +7,7 @@ use pilotlight_api::manifest::Manifest;
 
 use crate::config::{self, Config};
 use crate::printer::Printer;
-use crate::serve::boot::Server;
+use crate::serve::boot::{self, Server};
 
 /// How long a server inside this process may take to let go of everything.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
@@ -37,6 +37,19 @@ impl Link {
             server.stop(CLOSE_LIMIT).await;
         }
     }
+}
+
+/// Refuses at once what a server in this process would refuse after seconds of preparation.
+pub(crate) async fn check(config: &Config) -> anyhow::Result<()> {
+    if daemon(config).status().await.is_ok() {
+        return Ok(());
+    }
+    let state_dir = config.state_dir.clone();
+    tokio::task::spawn_blocking(move || {
+        boot::check_isolation()?;
+        boot::make_state_dir(&state_dir)
+    })
+    .await?
 }
 
 /// The way to the local daemon, whether it runs or not.

@@ -33,11 +33,14 @@ pub(crate) async fn run(config: &Config, args: ServeArgs, printer: &Printer) -> 
     })?;
     let end = deadline.map(|after| tokio::time::Instant::now() + after);
     let mut stop = Stop::new(end)?;
+    link::check(config).await?;
     let cancel = Arc::new(AtomicBool::new(false));
     let mut preparing = pin!(prepare(config, &args, printer, &cancel));
     let prepared = tokio::select! {
         prepared = &mut preparing => prepared?,
         () = stop.wait() => {
+            printer.clear_steps();
+            printer.note("Stopping…");
             cancel.store(true, Ordering::Relaxed);
             // Programs that it runs are ended and what they made so far is removed.
             _ = tokio::time::timeout(CANCEL_LIMIT, preparing).await;
@@ -84,7 +87,11 @@ async fn session(
     let mut stream = client.create_app(&request).await?;
     let app = tokio::select! {
         ready = wait_ready(&mut stream, printer) => ready?,
-        () = stop.wait() => return Ok(Status::Success),
+        () = stop.wait() => {
+            printer.clear_steps();
+            printer.note("Stopping…");
+            return Ok(Status::Success);
+        }
     };
     printer.note(&format!("⚡ Serving… Ctrl-C to stop. Watching {watching}"));
     loop {
@@ -159,6 +166,8 @@ async fn reload(
                 printer.note("The last good version goes on serving");
                 return Ok(());
             }
+            // That nothing had to be built is no news at every save.
+            Progress::StepDone { cached: true, .. } => {}
             other => steps::show(printer, "Created", &other),
         }
     }
@@ -168,7 +177,9 @@ async fn reload(
 /// A path as the user would write it: relative to the working directory where it lies below it.
 fn shown(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
-    path.strip_prefix(&here).unwrap_or(path).display().to_string()
+    // Below `/` everything is, and nothing is shorter.
+    let here = Some(here).filter(|here| here.parent().is_some());
+    here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).display().to_string()
 }
 
 /// Up to three names, and how many more.

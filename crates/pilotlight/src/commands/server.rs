@@ -54,7 +54,8 @@ async fn foreground(config: &Config, printer: &Printer) -> anyhow::Result<Status
     for warning in server.warnings() {
         printer.warning(&warning);
     }
-    printer.note(&format!("✓ Serving {} apps. Ctrl-C to stop", server.deployed()));
+    let (apps, plural) = (server.deployed(), if server.deployed() == 1 { "" } else { "s" });
+    printer.note(&format!("✓ Serving {apps} deployed app{plural}. Ctrl-C to stop"));
     if daemon {
         printer.out("ready");
     }

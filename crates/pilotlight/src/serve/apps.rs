@@ -14,7 +14,7 @@ use pilotlight_gateway::{Endpoint, Gateway, Listener, Routes};
 use pilotlight_store::Store;
 use tokio::sync::{Notify, mpsc};
 
-use super::builders::Builders;
+use super::builders::{Builders, Builds};
 use super::containers::Containers;
 use super::logs::{self, AppLog};
 
@@ -46,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) sockets: PathBuf,
     /// Which ports endpoints get.
     pub(crate) ports: PortRanges,
+    /// The image builds under way.
+    pub(crate) builds: Builds,
     /// The apps that serve now.
     pub(crate) live: Mutex<BTreeMap<AppId, Arc<App>>>,
 }

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::apps::{Apps, Shared, Trial};
-use super::builders::Builders;
+use super::builders::{Builders, Builds};
 use super::containers::Containers;
 use super::control::Controller;
 use super::tasks::{self, Kind as Task};
@@ -46,17 +46,10 @@ impl Server {
     /// Starts a server in `run_dir` and serves what the store remembers.
     pub(crate) async fn start(config: &Config, run_dir: &Path, kind: Kind) -> anyhow::Result<Self> {
         raise_descriptor_limit();
-        let isolation = tokio::task::spawn_blocking(pilotlight_sandbox::check).await?;
-        if let Some(missing) = isolation.first() {
-            return Err(UserError::new(
-                format!("this machine cannot isolate containers: {}", missing.part),
-                missing.how_to_get.clone(),
-            )
-            .into());
-        }
         let (state_dir, dir) = (config.state_dir.clone(), run_dir.to_owned());
         let containers = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
-            fs::create_dir_all(&state_dir)?;
+            check_isolation()?;
+            make_state_dir(&state_dir)?;
             pilotlight_sandbox::sweep(Path::new(config::RUN_ROOT))?;
             let containers = Containers::start(pilotlight_sandbox::Options::new(&dir, &state_dir))?;
             fs::create_dir_all(dir.join("c"))?;
@@ -65,7 +58,7 @@ impl Server {
         .await??;
         let apps = Apps::new(shared(config, run_dir, kind, &containers)?);
         let told_to_stop = Arc::new(Notify::new());
-        let controller = Controller::new(apps.clone(), isolation, Arc::clone(&told_to_stop));
+        let controller = Controller::new(apps.clone(), Arc::clone(&told_to_stop));
         let (stop, mut stopped) = watch::channel(false);
         let listener = pilotlight_api::server::bind(&config::control_socket(run_dir))?;
         let mut server = Self {
@@ -113,6 +106,9 @@ impl Server {
         }
         if let Some(listener) = self.shared_listener {
             listener.close(limit / 4).await;
+        }
+        if tokio::time::timeout(limit / 4, self.apps.shared().builds.stop()).await.is_err() {
+            tracing::warn!("an image build did not end in time; the next start removes what it left");
         }
         _ = self.stop.send(true);
         if tokio::time::timeout(limit / 4, self.control).await.is_err() {
@@ -165,6 +161,21 @@ impl Server {
     }
 }
 
+/// Refuses a machine that lacks a part of the isolation; says which and how to get it.
+pub(crate) fn check_isolation() -> anyhow::Result<()> {
+    let Some(missing) = pilotlight_sandbox::check().into_iter().next() else { return Ok(()) };
+    let message = format!("this machine cannot isolate containers, {} is missing", missing.part);
+    Err(UserError::new(message, missing.how_to_get).into())
+}
+
+/// Makes the state directory if it is not there.
+pub(crate) fn make_state_dir(state_dir: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(state_dir).map_err(|error| {
+        let hint = format!("name another one with `--state-dir` or `{}`", config::env::STATE_DIR);
+        UserError::new(format!("cannot use the state directory: {error}"), hint).into()
+    })
+}
+
 /// Every connection and container costs descriptors, and the soft limit is 1024 on most machines (getrlimit(2)).
 fn raise_descriptor_limit() {
     let mut limit = rustix::process::getrlimit(Resource::Nofile);
@@ -193,6 +204,7 @@ fn shared(config: &Config, run_dir: &Path, kind: Kind, containers: &Containers) 
         scratch,
         sockets: run_dir.join("c"),
         ports: PortRanges::new(first + 1..=first + 499, first + 500..=first + 999)?,
+        builds: Builds::default(),
         live: Mutex::default(),
     })
 }

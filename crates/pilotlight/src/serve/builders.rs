@@ -2,13 +2,73 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use pilotlight_api::manifest::Manifest;
 use pilotlight_image::{Builder, HostPython, Options};
+use tokio::sync::watch;
 
 use super::containers::Containers;
 use crate::embedded;
+
+/// The image builds under way: each ends early when nobody waits for it or the server stops.
+#[derive(Default)]
+pub(crate) struct Builds(Mutex<Vec<Weak<Cancel>>>);
+
+/// What a build looks at, and by living says that it runs.
+pub(crate) struct Cancel {
+    flag: AtomicBool,
+    ended: watch::Sender<()>,
+}
+
+/// Somebody who waits for a build. Dropped, the build is cancelled.
+pub(crate) struct Build(Arc<Cancel>);
+
+impl Builds {
+    /// Enters a build.
+    pub(crate) fn begin(&self) -> Build {
+        let cancel = Arc::new(Cancel { flag: AtomicBool::new(false), ended: watch::channel(()).0 });
+        let mut builds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        builds.retain(|build| build.strong_count() > 0);
+        builds.push(Arc::downgrade(&cancel));
+        Build(cancel)
+    }
+
+    /// Cancels every build and waits until all have cleaned up and ended.
+    pub(crate) async fn stop(&self) {
+        let builds = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        for build in builds {
+            let Some(build) = build.upgrade() else { continue };
+            build.flag.store(true, Ordering::Relaxed);
+            let mut ended = build.ended.subscribe();
+            drop(build);
+            // An error: the sender is gone, and the build with it.
+            while ended.changed().await.is_ok() {}
+        }
+    }
+}
+
+impl Build {
+    /// What the build's thread looks at, for as long as it runs.
+    pub(crate) fn cancel(&self) -> Arc<Cancel> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Drop for Build {
+    fn drop(&mut self) {
+        self.0.flag.store(true, Ordering::Relaxed);
+    }
+}
+
+impl std::ops::Deref for Cancel {
+    type Target = AtomicBool;
+
+    fn deref(&self) -> &AtomicBool {
+        &self.flag
+    }
+}
 
 /// Builders by the executable of their interpreter.
 pub(crate) struct Builders {

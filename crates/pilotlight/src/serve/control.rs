@@ -6,7 +6,7 @@ use bytes::Bytes;
 use pilotlight_api::control::{Answer, Control};
 use pilotlight_api::error::{ApiError, Code};
 use pilotlight_api::manifest::Manifest;
-use pilotlight_api::progress::{AppState, AppSummary, LogLine, MissingPart, Progress, Status};
+use pilotlight_api::progress::{AppState, AppSummary, LogLine, Progress, Status};
 use pilotlight_api::wire::{CreateApp, LogQuery, Mode};
 use pilotlight_core::id::AppId;
 use tokio::sync::broadcast::error::RecvError;
@@ -24,19 +24,14 @@ const STREAM_MAX: usize = 256;
 /// Implements the control API on the apps of this server.
 pub(crate) struct Controller {
     apps: Apps,
-    isolation: Vec<MissingPart>,
     started_at: f64,
     stop: Arc<Notify>,
 }
 
 impl Controller {
     /// A controller that notifies `stop` when it is told to shut down.
-    pub(crate) fn new(apps: Apps, isolation: Vec<pilotlight_sandbox::Missing>, stop: Arc<Notify>) -> Self {
-        let isolation = isolation
-            .into_iter()
-            .map(|missing| MissingPart { part: missing.part, how_to_get: missing.how_to_get })
-            .collect();
-        Self { apps, isolation, started_at: logs::unix_seconds(), stop }
+    pub(crate) fn new(apps: Apps, stop: Arc<Notify>) -> Self {
+        Self { apps, started_at: logs::unix_seconds(), stop }
     }
 
     fn found(&self, app: &str) -> Result<Arc<App>, ApiError> {
@@ -77,7 +72,8 @@ impl Control for Controller {
                 pid: std::process::id(),
                 started_at: self.started_at,
                 apps: u32::try_from(self.apps.count()).unwrap_or(u32::MAX),
-                isolation: self.isolation.clone(),
+                // A server that lacks a part does not start.
+                isolation: Vec::new(),
             })
         })
     }

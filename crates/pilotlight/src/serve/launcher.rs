@@ -197,10 +197,13 @@ impl Life {
                         open = false;
                     }
                 }
-                order = stop.recv() => match order {
-                    Some(Stop::Drain) if send(&mut writer, &ToRunner::Drain).await.is_ok() => {}
-                    Some(_) | None => self.kill(),
-                },
+                order = stop.recv() => {
+                    course.unwanted = true;
+                    match order {
+                        Some(Stop::Drain) if send(&mut writer, &ToRunner::Drain).await.is_ok() => {}
+                        Some(_) | None => self.kill(),
+                    }
+                }
                 () = sleep_until(overdue) => {
                     course.failed_at = None;
                     self.kill();
@@ -239,14 +242,16 @@ impl Life {
         match course.sequence.phase() {
             Phase::Failed => {}
             Phase::Ready | Phase::Draining => {
-                if !clean {
+                if !clean && !course.unwanted {
                     self.system(&format!("the container {how}"));
                 }
                 self.events.send(LaunchEvent::Exited { container: self.container.clone() });
             }
             Phase::Launched | Phase::Greeted | Phase::Imported => {
                 let summary = format!("the container {how} before it was ready");
-                self.system(&summary);
+                if !course.unwanted {
+                    self.system(&summary);
+                }
                 self.fail(Stage::Exited, summary, None);
             }
         }
@@ -272,11 +277,19 @@ struct Course {
     sequence: Sequence,
     receipt: StartReceipt,
     failed_at: Option<tokio::time::Instant>,
+    /// The pool wants it gone: that it ends is no news.
+    unwanted: bool,
 }
 
 impl Course {
     fn new(began: Instant) -> Self {
-        Self { began, sequence: Sequence::new(), receipt: StartReceipt::default(), failed_at: None }
+        Self {
+            began,
+            sequence: Sequence::new(),
+            receipt: StartReceipt::default(),
+            failed_at: None,
+            unwanted: false,
+        }
     }
 }
 

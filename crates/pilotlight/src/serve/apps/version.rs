@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use pilotlight_api::error::{ApiError, Code};
@@ -87,9 +87,9 @@ impl Apps {
         let manifest = manifest.clone();
         let name = app.name.clone();
         let steps = Steps(progress.clone());
-        let cancel = Arc::new(AtomicBool::new(false));
         // Dropped with this future: who waits for the images has left.
-        let _cancelled = CancelOnDrop(Arc::clone(&cancel));
+        let build = self.shared().builds.begin();
+        let cancel = build.cancel();
         let work = tokio::task::spawn_blocking(move || {
             let builder = shared.builder.of(&manifest);
             let files = manifest.files.iter().filter_map(|file| {
@@ -217,9 +217,16 @@ impl Apps {
     async fn try_out(app: &App, candidate: Candidate, trial: Trial) -> Result<Live, ApiError> {
         let warm = trial == Trial::Warm && app.has_containers(&candidate.function);
         let pool = if trial == Trial::None {
-            candidate.pool()
+            candidate.pool(candidate.settings.clone())
         } else {
-            let tried = candidate.pool();
+            // One that does not stay starts one container, however many are kept warm later.
+            let one = Settings {
+                min_containers: 0,
+                max_containers: Some(1),
+                buffer_containers: 0,
+                ..candidate.settings.clone()
+            };
+            let tried = candidate.pool(if warm { candidate.settings.clone() } else { one });
             if let Err(failure) = tried.warm().await {
                 tried.kill();
                 return Err(start_error(&candidate.function, &failure));
@@ -228,7 +235,7 @@ impl Apps {
                 tried
             } else {
                 tried.retire();
-                candidate.pool()
+                candidate.pool(candidate.settings.clone())
             }
         };
         let port = candidate.listener.port();
@@ -252,23 +259,14 @@ impl Apps {
 
 impl Candidate {
     /// A pool of the endpoint's containers, its actor running.
-    fn pool(&self) -> Pool {
-        let (pool, actor) = Pool::new(self.settings.clone(), Arc::clone(&self.launcher) as Arc<dyn Launcher>);
+    fn pool(&self, settings: Settings) -> Pool {
+        let (pool, actor) = Pool::new(settings, Arc::clone(&self.launcher) as Arc<dyn Launcher>);
         tasks::spawn(Kind::Pool, actor);
         pool
     }
 }
 
-/// Set when it is dropped.
-struct CancelOnDrop(Arc<AtomicBool>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// A build's failure in the words of the API, with the lines that tell why.
+/// A build's failure in the words of the API. The lines that tell why were told with the step that failed.
 fn image_error(error: &Error) -> ApiError {
     let mut told = ApiError::internal(error);
     let users = matches!(
@@ -281,8 +279,7 @@ fn image_error(error: &Error) -> ApiError {
     if users {
         told.code = Code::Invalid;
     }
-    let tail = error.tail().join("\n");
-    if tail.is_empty() { told } else { told.detail(tail) }
+    if error.tail().is_empty() { told } else { told.hint("the lines above say why") }
 }
 
 /// A start that failed, for who deployed it.
