@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: The script's own arguments, as JSON, for the import that makes the manifest.
 ARGUMENTS_VARIABLE = "PILOTLIGHT_SCRIPT_ARGUMENTS"
 
+#: This process, with which the command ends however it ends.
+PARENT_VARIABLE = "PILOTLIGHT_PARENT"
+
 
 def serve(app: Application, timeout: float | None) -> None:
     """Runs `pilotlight serve` on the running script; returns when it ends well, else raises `SystemExit`."""
@@ -64,7 +67,8 @@ def _hand_over(verb: str, app: Application, extra: list[str]) -> None:
     import json
     import subprocess
 
-    environment = {**os.environ, ARGUMENTS_VARIABLE: json.dumps(sys.argv[1:])}
+    handed = {ARGUMENTS_VARIABLE: json.dumps(sys.argv[1:]), PARENT_VARIABLE: str(os.getpid())}
+    environment = {**os.environ, **handed}
     command = [find_binary(), verb, program, *extra, "--python", sys.executable]
     sys.stdout.flush()
     sys.stderr.flush()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 from conftest import run
-from tools import Command, Environment, Server, request
+from tools import Command, Environment, Server, listening, request, wait_until
 
 PROGRAMS = ["hello.py", "item.py", "item_html.py", "fastapi_app.py", "flask_app.py"]
 
@@ -87,6 +89,17 @@ def test_served_by_running_the_file(name: str, seed: Path, home: Environment, py
         assert command.interrupt() == 0
     finally:
         command.end()
+
+
+def test_a_script_that_is_killed_takes_its_app_along(
+    seed: Path, home: Environment, python: str, sdk: str
+) -> None:
+    command = Command([python, str(seed / "hello.py")], home.variables(PYTHONPATH=sdk), home.cwd)
+    command.wait_serving()
+    port = int(command.url().rsplit(":", 1)[1])
+    os.kill(command.process.pid, signal.SIGKILL)
+    wait_until(lambda: not listening(port))
+    command.end()
 
 
 def test_deployed(seed: Path, server: Server) -> None:

@@ -10,6 +10,8 @@ pub(crate) mod env {
     pub(crate) const PYTHON: &str = "PILOTLIGHT_PYTHON";
     /// Seconds after which `serve` ends by itself; Modal's name for it. Since 0.1.
     pub(crate) const SERVE_TIMEOUT: &str = "MODAL_SERVE_TIMEOUT";
+    /// The process id of a script that handed over to this command, which ends with it, `kill -9` included. Since 0.1.
+    pub(crate) const PARENT: &str = "PILOTLIGHT_PARENT";
     /// The diagnostics filter, for example `debug` or `pilotlight_gateway=trace`. Since 0.1.
     pub(crate) const LOG: &str = "PILOTLIGHT_LOG";
     /// The first of 1000 ports that endpoints are given: the shared port, then 499 ephemeral and 500 deployed ones.

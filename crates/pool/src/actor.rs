@@ -169,7 +169,7 @@ impl Actor {
             }
             LaunchEvent::Failed { container, failure } => {
                 let Some(member) = self.members.remove(&container) else { return };
-                tracing::warn!(%container, stage = %failure.stage, summary = failure.summary, "start failed");
+                tracing::debug!(%container, stage = %failure.stage, summary = failure.summary, "start failed");
                 self.failure = failure;
                 self.step(Event::StartFailed(member.number));
             }

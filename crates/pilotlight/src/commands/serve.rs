@@ -14,7 +14,7 @@ use pilotlight_api::wire::{CreateApp, Mode};
 use super::link::{self, Link};
 use super::steps;
 use crate::cli::ServeArgs;
-use crate::config::Config;
+use crate::config::{Config, env};
 use crate::discover::{Discovery, Failure};
 use crate::exit::{Status, UserError};
 use crate::printer::Printer;
@@ -191,6 +191,15 @@ fn summary(names: &[String]) -> String {
     }
 }
 
+/// Arranges that the script which handed over to this command takes it along when it ends. `false`: it ended already.
+fn end_with_parent() -> anyhow::Result<bool> {
+    let Some(parent) = std::env::var(env::PARENT).ok().and_then(|pid| pid.parse().ok()) else {
+        return Ok(true);
+    };
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+    Ok(rustix::process::getppid() == rustix::process::Pid::from_raw(parent))
+}
+
 /// What ends the command from outside: Ctrl-C, SIGTERM, SIGHUP, the timeout.
 struct Stop {
     interrupt: tokio::signal::unix::Signal,
@@ -202,6 +211,7 @@ struct Stop {
 impl Stop {
     fn new(end: Option<tokio::time::Instant>) -> anyhow::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
+        let end = if end_with_parent()? { end } else { Some(tokio::time::Instant::now()) };
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
