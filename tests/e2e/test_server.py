@@ -160,3 +160,12 @@ def test_ctrl_c_during_a_debian_build_leaves_no_mount(program, shared: Environme
     assert not mounts(home.state)
     assert not list(home.state.glob("layers/.staging-*"))
     assert "Stopping" in command.output
+
+
+def test_two_first_deploys_of_one_name_at_once(program, server: Server) -> None:
+    file = str(program(TEXT.format(text="twice")))
+    commands = [server.environment.command("deploy", file, "--name", "twice") for _ in range(2)]
+    assert [command.wait() for command in commands] == [0, 0], commands[0].output + commands[1].output
+    url = commands[0].wait_for(r"Deployed f => (http://\S+)").group(1)
+    assert request(url).json() == "twice"
+    assert "v2" in server.environment.run("app", "list").stdout

@@ -92,7 +92,7 @@ impl Apps {
         &self.0
     }
 
-    /// Enters an app that serves nothing yet.
+    /// Enters an app that serves nothing yet; gives the one that is there if somebody was faster.
     pub(crate) fn enter(&self, id: AppId, name: String, mode: Mode) -> Arc<App> {
         let file = (mode == Mode::Deploy).then(|| self.0.logs.clone()).flatten();
         let app = Arc::new(App {
@@ -105,8 +105,7 @@ impl Apps {
             changing: tokio::sync::Mutex::default(),
             current: Mutex::default(),
         });
-        self.live().insert(id, Arc::clone(&app));
-        app
+        Arc::clone(self.live().entry(id).or_insert(app))
     }
 
     /// The app with this id or name; of several with one name the deployed one.

@@ -232,13 +232,12 @@ async fn deploy_version(
         .hint("start one that stays with `pilotlight server start`"));
     };
     let name = request.app_name().unwrap_or_default().to_owned();
-    let existing = apps.find(&name).filter(|app| app.mode == Mode::Deploy);
-    let (app, new) = if let Some(app) = existing {
-        (app, false)
+    let app = if let Some(app) = apps.find(&name).filter(|app| app.mode == Mode::Deploy) {
+        app
     } else {
         let (store, wanted) = (store.clone(), name.clone());
         let (id, _) = blocking(move || store.identity(&wanted)).await?;
-        (apps.enter(id, name.clone(), Mode::Deploy), true)
+        apps.enter(id, name.clone(), Mode::Deploy)
     };
     let trial = if request.verify { Trial::Once } else { Trial::None };
     let manifest = serde_json::to_string(&request.manifest).map_err(|error| ApiError::internal(&error))?;
@@ -248,7 +247,8 @@ async fn deploy_version(
     match apps.apply(&app, &request.manifest, trial, sender, remember).await {
         Ok(()) => Ok(app),
         Err(error) => {
-            if new {
+            // It never served: there is no last good version to leave alone.
+            if app.version() == 0 {
                 apps.stop(&app);
             }
             Err(error)
