@@ -9,7 +9,10 @@
 //!   chain forward { type filter hook forward priority 0;
 //!     iifgroup pl oifgroup pl drop                       # containers do not reach each other
 //!     iifgroup pl meta nfproto ipv6 drop                 # they have no such address
-//!     iifgroup pl ip saddr & 255.255.0.0 != 10.213.0.0 drop }
+//!     iifgroup pl ip saddr & 255.255.0.0 != 10.213.0.0 drop
+//!     iifgroup pl ip daddr 169.254.0.0/16 udp dport 53 accept
+//!     iifgroup pl ip daddr 169.254.0.0/16 tcp dport 53 accept
+//!     iifgroup pl ip daddr 169.254.0.0/16 drop }         # a cloud's metadata service gives out the machine's rights
 //!   chain input { type filter hook input priority 0;
 //!     iifgroup pl ct state established,related accept    # answers to the host
 //!     iifgroup pl drop }                                 # and nothing else of the host
@@ -47,6 +50,13 @@ const BATCH_END: u16 = short(libc::NFNL_MSG_BATCH_END);
 
 /// NLM_F_APPEND: rules go to the end of their chain.
 const APPEND: u16 = short(libc::NLM_F_APPEND);
+
+/// 169.254.0.0/16, of which a router forwards nothing (RFC 3927, 2.7), but where clouds have their metadata service and
+/// some of them the machine's name server.
+const LINK_LOCAL: [u8; 2] = [169, 254];
+
+/// The port of name servers.
+const DNS: u16 = 53;
 
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 
@@ -115,14 +125,7 @@ fn chains() -> [Chain; 3] {
             kind: "filter",
             hook: libc::NF_INET_FORWARD,
             priority: 0,
-            rules: vec![
-                Rule { matches: vec![from_container(), Match::OutGroup(GROUP)], verdict: Verdict::Drop },
-                Rule { matches: vec![from_container(), Match::Ipv6], verdict: Verdict::Drop },
-                Rule {
-                    matches: vec![from_container(), Match::Ipv4, Match::SourcePrefixNot(NETWORK)],
-                    verdict: Verdict::Drop,
-                },
-            ],
+            rules: forward_rules(),
         },
         Chain {
             name: "input",
@@ -134,6 +137,25 @@ fn chains() -> [Chain; 3] {
                 Rule { matches: vec![from_container()], verdict: Verdict::Drop },
             ],
         },
+    ]
+}
+
+fn forward_rules() -> Vec<Rule> {
+    let from_container = || Match::InGroup(GROUP);
+    let link_local = |more: Option<Match>, verdict| {
+        let matches = [from_container(), Match::Ipv4, Match::DestinationPrefix(LINK_LOCAL)];
+        Rule { matches: matches.into_iter().chain(more).collect(), verdict }
+    };
+    vec![
+        Rule { matches: vec![from_container(), Match::OutGroup(GROUP)], verdict: Verdict::Drop },
+        Rule { matches: vec![from_container(), Match::Ipv6], verdict: Verdict::Drop },
+        Rule {
+            matches: vec![from_container(), Match::Ipv4, Match::SourcePrefixNot(NETWORK)],
+            verdict: Verdict::Drop,
+        },
+        link_local(Some(Match::UdpTo(DNS)), Verdict::Accept),
+        link_local(Some(Match::TcpTo(DNS)), Verdict::Accept),
+        link_local(None, Verdict::Drop),
     ]
 }
 

@@ -40,9 +40,15 @@ struct Neighbour {
 impl Neighbour {
     /// `subnet`: one per test, since they run at the same time.
     fn new(subnet: u8) -> Neighbour {
+        Neighbour::at(Ipv4Addr::new(198, 18, subnet, 1), 0)
+    }
+
+    /// `outside`: this host's address on the link; the neighbour's is the next one.
+    fn at(outside: Ipv4Addr, port: u16) -> Neighbour {
+        let [a, b, subnet, last] = outside.octets();
+        let inside = Ipv4Addr::new(a, b, subnet, last + 1);
         let link = format!("tn{subnet}-{}", std::process::id() % 100_000);
         let index = 0x0060_0000 + u32::from(subnet);
-        let (outside, inside) = (Ipv4Addr::new(198, 18, subnet, 1), Ipv4Addr::new(198, 18, subnet, 2));
         let (namespace_sender, namespace) = mpsc::channel();
         let (linked, is_linked) = mpsc::channel::<()>();
         let (address_sender, address) = mpsc::channel();
@@ -55,7 +61,7 @@ impl Neighbour {
             batch.add(libc::RTM_NEWLINK, ACK, &link_head(2, true), |_| {});
             add_address(&mut batch, 2, inside);
             Socket::route().unwrap().send(&batch).unwrap();
-            let listener = TcpListener::bind((inside, 0)).unwrap();
+            let listener = TcpListener::bind((inside, port)).unwrap();
             address_sender.send(listener.local_addr().unwrap()).unwrap();
             tell_who_connects(&listener);
         });
@@ -124,6 +130,18 @@ fn outbound_connections_leave_with_the_hosts_address() {
     let spec = client(&world, neighbour.address, Network::Outbound, "10");
     let output = world.run(&spec);
     assert_eq!(output.stdout, "ping from 198.18.1.1\n", "{output:?}");
+}
+
+#[test]
+fn of_link_local_addresses_only_name_servers_are_reached() {
+    let mut world = World::new();
+    // As a cloud's metadata service is, from which anybody gets the machine's credentials.
+    let metadata = Neighbour::at(Ipv4Addr::new(169, 254, 213, 1), 80);
+    let spec = client(&world, metadata.address, Network::Outbound, "0.3");
+    assert_eq!(world.run(&spec).stdout, "failed timeout\n");
+    let resolver = Neighbour::at(Ipv4Addr::new(169, 254, 214, 1), 53);
+    let spec = client(&world, resolver.address, Network::Outbound, "10");
+    assert_eq!(world.run(&spec).stdout, "ping from 169.254.214.1\n");
 }
 
 #[test]

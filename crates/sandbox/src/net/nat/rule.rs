@@ -21,6 +21,11 @@ pub(super) enum Match {
     /// The first two bytes of its IPv4 source address; after `Ipv4` only.
     SourcePrefix([u8; 2]),
     SourcePrefixNot([u8; 2]),
+    /// The first two bytes of its IPv4 destination address; after `Ipv4` only.
+    DestinationPrefix([u8; 2]),
+    /// It goes to this port of UDP, of TCP.
+    UdpTo(u16),
+    TcpTo(u16),
     /// It belongs to a connection that was let through before, or is an error about one.
     Established,
 }
@@ -37,8 +42,12 @@ pub(super) enum Verdict {
 const REGISTER: u32 = libc::NFT_REG_1 as u32;
 const VERDICT_REGISTER: u32 = libc::NFT_REG_VERDICT as u32;
 
-/// Where an IPv4 header has the source address.
+/// Where an IPv4 header has the addresses.
 const IPV4_SOURCE_AT: u32 = 12;
+const IPV4_DESTINATION_AT: u32 = 16;
+
+/// Where the headers of both UDP and TCP have the destination's port.
+const PORT_AT: u32 = 2;
 
 /// NF_CT_STATE_BIT of `<linux/netfilter/nf_conntrack_common.h>`: established is bit 1, related bit 2.
 const ESTABLISHED_OR_RELATED: u32 = 1 << 1 | 1 << 2;
@@ -72,8 +81,11 @@ impl Match {
             Match::InGroup(number) => group(list, libc::NFT_META_IIFGROUP, EQUAL, number),
             Match::OutGroup(number) => group(list, libc::NFT_META_OIFGROUP, EQUAL, number),
             Match::OutGroupNot(number) => group(list, libc::NFT_META_OIFGROUP, NOT_EQUAL, number),
-            Match::SourcePrefix(prefix) => source(list, EQUAL, prefix),
-            Match::SourcePrefixNot(prefix) => source(list, NOT_EQUAL, prefix),
+            Match::SourcePrefix(prefix) => prefix_at(list, IPV4_SOURCE_AT, EQUAL, prefix),
+            Match::SourcePrefixNot(prefix) => prefix_at(list, IPV4_SOURCE_AT, NOT_EQUAL, prefix),
+            Match::DestinationPrefix(prefix) => prefix_at(list, IPV4_DESTINATION_AT, EQUAL, prefix),
+            Match::UdpTo(port) => port_of(list, libc::IPPROTO_UDP, port),
+            Match::TcpTo(port) => port_of(list, libc::IPPROTO_TCP, port),
             Match::Established => established(list),
         }
     }
@@ -84,14 +96,25 @@ fn protocol(list: &mut Attributes<'_>, protocol: libc::c_int) {
     compare(list, EQUAL, &[u8::try_from(protocol).unwrap_or(0)]);
 }
 
-fn source(list: &mut Attributes<'_>, how: u32, prefix: [u8; 2]) {
+fn prefix_at(list: &mut Attributes<'_>, offset: u32, how: u32, prefix: [u8; 2]) {
+    two_bytes(list, libc::NFT_PAYLOAD_NETWORK_HEADER, offset);
+    compare(list, how, &prefix);
+}
+
+fn port_of(list: &mut Attributes<'_>, protocol: libc::c_int, port: u16) {
+    meta(list, libc::NFT_META_L4PROTO);
+    compare(list, EQUAL, &[u8::try_from(protocol).unwrap_or(0)]);
+    two_bytes(list, libc::NFT_PAYLOAD_TRANSPORT_HEADER, PORT_AT);
+    compare(list, EQUAL, &port.to_be_bytes());
+}
+
+fn two_bytes(list: &mut Attributes<'_>, base: libc::c_int, offset: u32) {
     expression(list, "payload", |data| {
         data.network_number(number::NFTA_PAYLOAD_DREG, REGISTER);
-        data.network_number(number::NFTA_PAYLOAD_BASE, libc::NFT_PAYLOAD_NETWORK_HEADER.cast_unsigned());
-        data.network_number(number::NFTA_PAYLOAD_OFFSET, IPV4_SOURCE_AT);
+        data.network_number(number::NFTA_PAYLOAD_BASE, base.cast_unsigned());
+        data.network_number(number::NFTA_PAYLOAD_OFFSET, offset);
         data.network_number(number::NFTA_PAYLOAD_LEN, 2);
     });
-    compare(list, how, &prefix);
 }
 
 fn established(list: &mut Attributes<'_>) {
