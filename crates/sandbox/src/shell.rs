@@ -151,11 +151,15 @@ fn make_scratch(run_dir: &Path, spec: &Spec, owner: u32) -> Result<(), Failure> 
         let _ = fs::remove_file(&record);
         return Err(error).doing_at("make the scratch directory", &spec.scratch);
     }
+    let set_mode = |path: &Path, mode| {
+        rustix::fs::chmod(path, rustix::fs::Mode::from_raw_mode(mode)).doing_at("set the mode of", path)
+    };
+    // What a container writes is no other user's business. The overlay does not pass through here to reach the parts.
+    set_mode(&spec.scratch, 0o700)?;
     for part in ["upper", "work"] {
         let path = spec.scratch.join(part);
         fs::create_dir(&path).doing_at("make the scratch directory", &path)?;
-        let mode = rustix::fs::Mode::from_raw_mode(0o755);
-        rustix::fs::chmod(&path, mode).doing_at("set the mode of", &path)?;
+        set_mode(&path, 0o755)?;
         fs::os::unix::fs::lchown(&path, Some(owner), Some(owner)).doing_at("give the container", &path)?;
     }
     Ok(())
