@@ -47,8 +47,17 @@ impl Channel {
         self.send_bytes(&encode(message), fds)
     }
 
+    /// Sends one message without descriptors, or fails with an error of kind `WouldBlock` where `send` blocks.
+    pub(crate) fn try_send<T: Serialize>(&self, message: &T) -> io::Result<()> {
+        self.send_flags(&encode(message), &[], SendFlags::DONTWAIT)
+    }
+
     /// Sends one message that is encoded already.
     pub(crate) fn send_bytes(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.send_flags(bytes, fds, SendFlags::empty())
+    }
+
+    fn send_flags(&self, bytes: &[u8], fds: &[BorrowedFd<'_>], flags: SendFlags) -> io::Result<()> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         if !fds.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(fds)) {
@@ -56,7 +65,7 @@ impl Channel {
         }
         let slices = [IoSlice::new(bytes)];
         rustix::io::retry_on_intr(|| {
-            rustix::net::sendmsg(&self.fd, &slices, &mut ancillary, SendFlags::NOSIGNAL)
+            rustix::net::sendmsg(&self.fd, &slices, &mut ancillary, flags | SendFlags::NOSIGNAL)
         })?;
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! The server's side: starting the helper process and asking it for containers, from any thread.
 
+mod late;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,10 +20,12 @@ use crate::channel::{Channel, MESSAGE_BYTES_MAX, encode};
 use crate::message::{Answer, Given, Reply, Request};
 use crate::{Error, Event, Failure, Fds, Signal, Spec, Started, sweep};
 
+use late::Late;
+
 /// How long to wait for the answer to a start; the helper itself gives up after 20 s, but others may be before it.
 const START_WITHIN: Duration = Duration::from_mins(1);
 
-/// How long to wait for the helper to be up, and for the answer to a signal.
+/// How long to wait for the helper to be up.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long the helper of a server that just died may take to clean up and let go of the run directory.
@@ -79,6 +83,7 @@ struct Shared {
     next: AtomicU64,
     closing: AtomicBool,
     waiting: Mutex<Waiting>,
+    late: Late,
     /// Rung when the helper is gone.
     gone: Condvar,
     pid: u32,
@@ -116,6 +121,7 @@ impl Helper {
             next: AtomicU64::new(1),
             closing: AtomicBool::new(false),
             waiting: Mutex::new(Waiting::default()),
+            late: Late::default(),
             gone: Condvar::new(),
             pid: child.id(),
         });
@@ -148,18 +154,29 @@ impl Helper {
             Ok(Answer::Signalled) => Err(Error::HelperDied),
             Err(error @ Error::Deadline { .. }) => {
                 // It may still come up, and nobody would know of it. Requests are served in order.
-                let kill = Request::Signal { number: NO_ANSWER, id: spec.id.clone(), signal: Signal::Kill };
-                let _ = self.handle.shared.channel.send(&kill, &[]);
+                let _ = self.signal(&spec.id, Signal::Kill);
                 Err(error)
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Stops a container in one of two ways. That it has ended already is `Failure::Unknown`.
+    /// Stops a container in one of two ways; `Event::Exited` tells when it has ended. One that has already is no error.
+    /// Never blocks, and fails only when the helper is gone.
     pub fn signal(&self, id: &str, signal: Signal) -> Result<(), Error> {
-        let request = |number| Request::Signal { number, id: id.to_owned(), signal };
-        self.ask(id, request, &[], ANSWER_WITHIN).map(drop)
+        let shared = &self.handle.shared;
+        if shared.lock().gone {
+            return Err(Error::HelperDied);
+        }
+        match shared.channel.try_send(&to_signal(id, signal)) {
+            Ok(()) => Ok(()),
+            // The helper has much to do.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                late::send_later(shared, id, signal);
+                Ok(())
+            }
+            Err(_) => Err(Error::HelperDied),
+        }
     }
 
     /// Kills every container, whose exits are still reported, and ends the helper; kills the helper itself at the
@@ -221,6 +238,11 @@ impl Helper {
     }
 }
 
+/// The order to signal a container.
+fn to_signal(id: &str, signal: Signal) -> Request {
+    Request::Signal { number: NO_ANSWER, id: id.to_owned(), signal }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         // Nothing under this lock panics half way.
@@ -268,6 +290,13 @@ impl Reader {
     }
 
     fn answer(&self, number: u64, result: Result<Answer, Failure>) {
+        if number == NO_ANSWER {
+            return match result {
+                Err(failure @ Failure::Unknown { .. }) => tracing::debug!("nothing to signal: {failure}"),
+                Err(failure) => tracing::warn!("a signal failed: {failure}"),
+                Ok(_) => {}
+            };
+        }
         let waiter = self.shared.lock().answers.remove(&number);
         let started = matches!(result, Ok(Answer::Started { .. }));
         let heard = waiter.is_some_and(|waiter| waiter.send(result).is_ok());

@@ -83,8 +83,38 @@ fn ids_are_one_containers_only() {
     assert!(matches!(failed, Error::Failed(Failure::Exists { .. })), "{failed}");
     world.helper().signal(&spec.id, Signal::Kill).unwrap();
     assert_eq!(world.ended(&spec.id).0, ExitStatus::Signal(9));
-    let failed = world.helper().signal(&spec.id, Signal::Kill).unwrap_err();
-    assert!(matches!(failed, Error::Failed(Failure::Unknown { .. })), "{failed}");
+    world.helper().signal(&spec.id, Signal::Kill).expect("nobody waits for what becomes of a signal");
+}
+
+#[test]
+fn signals_do_not_wait_for_a_helper_that_does_nothing() {
+    let mut world = World::new();
+    let spec = world.spec(&["sleep", "60"]);
+    let (started, _pipes) = world.start(&spec);
+    let status = fs_err::read_to_string(format!("/proc/{}/status", started.pid)).unwrap();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse().unwrap();
+    let helper = rustix::process::Pid::from_raw(parent).unwrap();
+    rustix::process::kill_process(helper, rustix::process::Signal::STOP).unwrap();
+    let since = std::time::Instant::now();
+    // Far more than the channel has room for.
+    for number in 0..2000 {
+        world.helper().signal(&format!("co-none-{number}"), Signal::Terminate).unwrap();
+    }
+    world.helper().signal(&spec.id, Signal::Kill).unwrap();
+    let took = since.elapsed();
+    rustix::process::kill_process(helper, rustix::process::Signal::CONT).unwrap();
+    assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+    assert_eq!(world.ended(&spec.id).0, ExitStatus::Signal(9));
+}
+
+#[test]
+fn other_users_cannot_look_into_what_a_container_writes() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::new();
+    let spec = world.spec(&["sleep", "60"]);
+    let (_, _pipes) = world.start(&spec);
+    let mode = |path: &std::path::Path| fs_err::metadata(path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode(&spec.scratch), mode(&spec.scratch.join("upper"))), (0o700, 0o755));
 }
 
 #[test]
