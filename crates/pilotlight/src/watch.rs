@@ -2,9 +2,11 @@
 //!
 //! What counts as a change is decided by `core::reload`; this module only feeds it events and digests.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use pilotlight_api::manifest::Manifest;
@@ -15,11 +17,22 @@ use tokio::sync::mpsc;
 /// one that the next save names.
 const EVENTS_MAX: usize = 4096;
 
+/// How often folders are tried again that cannot be watched: no event tells that they are back.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Device and inode of a folder: another one may come to stand at its path.
+type Identity = (u64, u64);
+
 /// A watch on the files of an app.
 pub(crate) struct Watch {
     watcher: RecommendedWatcher,
     events: mpsc::Receiver<Event>,
-    folders: BTreeSet<PathBuf>,
+    /// The folders that are listened in.
+    folders: BTreeMap<PathBuf, Identity>,
+    /// The folders that should be, and cannot.
+    missing: BTreeSet<PathBuf>,
+    retry: Option<Instant>,
+    files: BTreeSet<PathBuf>,
     watched: Watched,
     debounce: Debounce,
 }
@@ -42,7 +55,10 @@ impl Watch {
         Ok(Self {
             watcher,
             events,
-            folders: BTreeSet::new(),
+            folders: BTreeMap::new(),
+            missing: BTreeSet::new(),
+            retry: None,
+            files: BTreeSet::new(),
             watched: Watched::default(),
             debounce: Debounce::default(),
         })
@@ -53,8 +69,11 @@ impl Watch {
         let shipped = manifest.files.iter().map(|file| (PathBuf::from(&file.local), file.digest.clone()));
         let known: BTreeSet<PathBuf> = manifest.files.iter().map(|file| PathBuf::from(&file.local)).collect();
         let others = manifest.watch.iter().map(PathBuf::from).filter(|path| !known.contains(path));
-        self.watched = Watched::new(shipped.chain(others.map(|path| (path.clone(), content(&path)))));
-        self.listen();
+        let others: BTreeSet<PathBuf> = others.collect();
+        self.files = known.union(&others).cloned().collect();
+        self.watched =
+            Watched::new(shipped.chain(others.into_iter().map(|path| (path.clone(), content(&path)))));
+        _ = self.listen();
         let now = Instant::now();
         for path in known {
             _ = self.debounce.step(now, Event::Written(path));
@@ -63,8 +82,10 @@ impl Watch {
 
     /// Watches, beside the files of the last good version, those that a failed attempt saw.
     pub(crate) fn failed(&mut self, files: impl IntoIterator<Item = PathBuf>) {
+        let files: Vec<PathBuf> = files.into_iter().collect();
+        self.files.extend(files.iter().cloned());
         self.watched.failed(files.into_iter().map(|path| (path.clone(), content(&path))));
-        self.listen();
+        _ = self.listen();
     }
 
     /// Waits until a watched file has new content; gives what to say about it. Cancel safe.
@@ -77,34 +98,88 @@ impl Watch {
                     None => std::future::pending().await,
                 },
                 () = sleep_until(deadline) => Event::Woke,
+                () = sleep_until(self.retry) => {
+                    for file in self.listen() {
+                        _ = self.debounce.step(Instant::now(), Event::Written(file));
+                    }
+                    continue;
+                }
             };
             let concerns = match &event {
-                Event::Written(path) | Event::Removed(path) => self.watched.concerns(path),
+                Event::Written(path) | Event::Removed(path) => {
+                    self.forget(path);
+                    self.watched.concerns(path)
+                }
                 Event::Woke => true,
             };
             if !concerns {
                 continue;
             }
             let Some(batch) = self.debounce.step(Instant::now(), event) else { continue };
-            let batch = batch.into_iter().map(|path| (path.clone(), content(&path)));
+            let again = self.listen();
+            let batch = batch.into_iter().chain(again).map(|path| (path.clone(), content(&path)));
             if let Decision::Reload { named, others } = self.watched.decide(batch) {
                 return (named, others);
             }
         }
     }
 
-    /// Listens in exactly the folders that hold watched files.
-    fn listen(&mut self) {
-        let folders: BTreeSet<PathBuf> = self.watched.folders().into_iter().map(PathBuf::from).collect();
-        for gone in self.folders.difference(&folders) {
-            _ = self.watcher.unwatch(gone);
+    /// Listens in exactly the folders that hold watched files, in what stands at their paths now. Gives the files of the
+    /// folders that were not listened in before: what happened to them until now is unknown.
+    #[must_use]
+    fn listen(&mut self) -> Vec<PathBuf> {
+        let wanted: BTreeSet<PathBuf> = self.watched.folders().into_iter().map(PathBuf::from).collect();
+        let watcher = &mut self.watcher;
+        self.folders.retain(|folder, before| {
+            let keep = wanted.contains(folder) && identity(folder).is_some_and(|now| now == *before);
+            if !keep {
+                _ = watcher.unwatch(folder);
+            }
+            keep
+        });
+        let mut missing = BTreeSet::new();
+        let mut added = BTreeSet::new();
+        for folder in wanted {
+            if self.folders.contains_key(&folder) {
+                continue;
+            }
+            // Before the watch: a folder replaced in between is found to be another one the next time.
+            let identity = identity(&folder);
+            let result = self.watcher.watch(&folder, RecursiveMode::NonRecursive);
+            if let (Some(identity), Ok(())) = (identity, &result) {
+                added.insert(folder.clone());
+                self.folders.insert(folder, identity);
+                continue;
+            }
+            if let Err(error) = result
+                && identity.is_some()
+                && !self.missing.contains(&folder)
+            {
+                tracing::warn!(folder = %folder.display(), %error, "cannot watch; trying again");
+            }
+            missing.insert(folder);
         }
-        for new in folders.difference(&self.folders) {
-            if let Err(error) = self.watcher.watch(new, RecursiveMode::NonRecursive) {
-                tracing::warn!(folder = %new.display(), %error, "cannot watch");
+        self.retry = (!missing.is_empty()).then(|| Instant::now() + RETRY);
+        self.missing = missing;
+        let of_added = |file: &&PathBuf| file.parent().is_some_and(|folder| added.contains(folder));
+        self.files.iter().filter(of_added).cloned().collect()
+    }
+
+    /// Stops to listen in the folder at `path` and in those below, if there are any: one of them was removed, renamed
+    /// or put in place, and the watch may be gone or on a folder that is elsewhere now. The batch that this begins
+    /// listens again.
+    fn forget(&mut self, path: &Path) {
+        let from = (Bound::Included(path), Bound::Unbounded);
+        let below = self.folders.range::<Path, _>(from).map(|(folder, _)| folder);
+        let stale: Vec<PathBuf> = below.take_while(|folder| folder.starts_with(path)).cloned().collect();
+        let now = Instant::now();
+        for folder in stale {
+            _ = self.watcher.unwatch(&folder);
+            self.folders.remove(&folder);
+            for file in self.files.iter().filter(|file| file.parent() == Some(&folder)) {
+                _ = self.debounce.step(now, Event::Removed(file.clone()));
             }
         }
-        self.folders = folders;
     }
 }
 
@@ -117,4 +192,72 @@ async fn sleep_until(deadline: Option<Instant>) {
 
 fn content(path: &std::path::Path) -> Content {
     fs_err::read(path).ok().map(|content| crate::discover::sha256(&content))
+}
+
+fn identity(folder: &Path) -> Option<Identity> {
+    fs_err::metadata(folder).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn changed(watch: &mut Watch) -> PathBuf {
+        let limit = Duration::from_secs(20);
+        tokio::time::timeout(limit, watch.changed()).await.expect("no change was seen").0
+    }
+
+    #[tokio::test]
+    async fn folder_that_is_created_again_is_watched_again() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let folder = root.join("a/b");
+        let file = folder.join("x.py");
+        fs_err::create_dir_all(&folder).unwrap();
+        fs_err::write(&file, "1").unwrap();
+        let mut watch = Watch::new().unwrap();
+        watch.failed([file.clone()]);
+
+        fs_err::remove_dir_all(root.join("a")).unwrap();
+        assert_eq!(changed(&mut watch).await, file);
+        fs_err::create_dir_all(&folder).unwrap();
+        fs_err::write(&file, "2").unwrap();
+        assert_eq!(changed(&mut watch).await, file);
+        // Now by an event of the new folder.
+        assert!(watch.folders.contains_key(&folder) && watch.missing.is_empty());
+        fs_err::write(&file, "3").unwrap();
+        assert_eq!(changed(&mut watch).await, file);
+    }
+
+    #[tokio::test]
+    async fn folder_that_comes_into_being_later_is_watched_then() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().canonicalize().unwrap().join("later");
+        let file = folder.join("x.py");
+        let mut watch = Watch::new().unwrap();
+        watch.failed([file.clone()]);
+        assert!(watch.missing.contains(&folder));
+        fs_err::create_dir(&folder).unwrap();
+        fs_err::write(&file, "1").unwrap();
+        assert_eq!(changed(&mut watch).await, file);
+    }
+
+    #[tokio::test]
+    async fn folder_that_was_swapped_is_read_again() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let (folder, other) = (root.join("p"), root.join("q"));
+        for (folder, text) in [(&folder, "1"), (&other, "2")] {
+            fs_err::create_dir(folder).unwrap();
+            fs_err::write(folder.join("x.py"), text).unwrap();
+        }
+        let file = folder.join("x.py");
+        let mut watch = Watch::new().unwrap();
+        watch.failed([file.clone(), root.join("main.py")]);
+        fs_err::rename(&folder, root.join("old")).unwrap();
+        fs_err::rename(&other, &folder).unwrap();
+        assert_eq!(changed(&mut watch).await, file);
+        fs_err::write(&file, "3").unwrap();
+        assert_eq!(changed(&mut watch).await, file);
+    }
 }
