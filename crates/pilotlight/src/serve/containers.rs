@@ -1,13 +1,19 @@
 //! The link to the helper: starts containers through it, and tells each one's follower when it ends.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pilotlight_image::step::{self, Exits, Request, Sandboxed, Steps};
 use pilotlight_sandbox::{Event, ExitStatus, Fds, Helper, Options, Signal, Spec, Started};
 use tokio::sync::oneshot;
+
+/// The pause before a helper is started again when the one before did not last; it doubles each time.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// The longest pause. A helper that lives longer than this counts as sound: the next one starts without a pause.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// How a container ended.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +55,8 @@ type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<Ended>>>>;
 pub(crate) struct Containers {
     current: Arc<RwLock<Current>>,
     waiting: Waiting,
+    /// The server ends: no helper is started any more.
+    closing: Arc<AtomicBool>,
 }
 
 /// The helper of now, and the build steps that run through it.
@@ -70,33 +78,62 @@ impl Containers {
     /// Starts the helper and the thread that listens to it.
     pub(crate) fn start(options: Options) -> anyhow::Result<Self> {
         let (helper, events) = Helper::spawn(&options)?;
-        let containers =
-            Self { current: Arc::new(RwLock::new(Current::new(helper))), waiting: Waiting::default() };
+        let containers = Self {
+            current: Arc::new(RwLock::new(Current::new(helper))),
+            waiting: Waiting::default(),
+            closing: Arc::default(),
+        };
         let follower = containers.clone();
         // A thread, not a task: the sandbox speaks blocking channels and knows no runtime.
-        let spawned = std::thread::Builder::new().name("helper events".into()).spawn(move || {
-            let mut events = events;
-            loop {
-                let died = follower.follow(&events);
-                if !died {
-                    return;
+        let thread = std::thread::Builder::new().name("helper events".into());
+        thread.spawn(move || follower.keep(&options, events))?;
+        Ok(containers)
+    }
+
+    /// Follows the helper, and starts another whenever it dies, for as long as the server lives.
+    fn keep(&self, options: &Options, mut events: std::sync::mpsc::Receiver<Event>) {
+        let mut pause = Duration::ZERO;
+        loop {
+            let since = Instant::now();
+            if !self.follow(&events) {
+                return;
+            }
+            tracing::error!("the sandbox helper died, and its containers with it; starting another");
+            if since.elapsed() > PAUSE_MAX {
+                pause = Duration::ZERO;
+            }
+            let Some(new) = self.replace(options, &mut pause) else { return };
+            events = new;
+        }
+    }
+
+    /// Tries to start another helper until one runs, with longer and longer pauses; `None` when the server ends.
+    fn replace(&self, options: &Options, pause: &mut Duration) -> Option<std::sync::mpsc::Receiver<Event>> {
+        loop {
+            if !pause.is_zero() {
+                // Woken early, it merely tries earlier.
+                std::thread::park_timeout(*pause);
+            }
+            *pause = (*pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
+            if self.closing.load(Ordering::SeqCst) {
+                return None;
+            }
+            match Helper::spawn(options) {
+                Ok((helper, events)) => {
+                    let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+                    // Looked at under the lock: `shutdown` sees the new helper, or this sees that it was called.
+                    if self.closing.load(Ordering::SeqCst) {
+                        return None;
+                    }
+                    *current = Current::new(helper);
+                    return Some(events);
                 }
-                tracing::error!("the sandbox helper died, and its containers with it; starting another");
-                match Helper::spawn(&options) {
-                    Ok((helper, new)) => {
-                        *follower.current.write().unwrap_or_else(PoisonError::into_inner) =
-                            Current::new(helper);
-                        events = new;
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, "cannot start another helper; no container can be started");
-                        return;
-                    }
+                Err(error) => {
+                    let again = pause.as_secs();
+                    tracing::error!(%error, "cannot start another helper; trying again in {again} s");
                 }
             }
-        });
-        spawned?;
-        Ok(containers)
+        }
     }
 
     /// Hands out ends until the helper dies (`true`) or the server lets go of it (`false`).
@@ -158,6 +195,7 @@ impl Containers {
 
     /// Ends every container and the helper.
     pub(crate) fn shutdown(&self, grace: Duration) {
+        self.closing.store(true, Ordering::SeqCst);
         self.helper().shutdown(grace);
     }
 
