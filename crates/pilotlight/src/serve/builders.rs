@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use pilotlight_api::manifest::Manifest;
 use pilotlight_image::{Builder, HostPython, Options};
@@ -11,6 +11,9 @@ use tokio::sync::watch;
 
 use super::containers::Containers;
 use crate::embedded;
+
+/// Interpreters whose builders are kept. Clients name them, so there is no end to their number.
+const PYTHONS_MAX: usize = 64;
 
 /// The image builds under way: each ends early when nobody waits for it or the server stops.
 #[derive(Default)]
@@ -70,7 +73,7 @@ impl std::ops::Deref for Cancel {
     }
 }
 
-/// Builders by the executable of their interpreter.
+/// Builders by the executable of their interpreter; those that were found only.
 pub(crate) struct Builders {
     first: Builder,
     by_python: Mutex<HashMap<PathBuf, Builder>>,
@@ -86,21 +89,29 @@ impl Builders {
     }
 
     /// The builder for programs of the manifest's interpreter. One that is gone from this machine gives way to the
-    /// server's own: the image's Python version is what counts.
+    /// server's own, until it is there: the image's Python version is what counts. Blocks while an interpreter that
+    /// is not known yet is asked; nobody else waits for that.
     pub(crate) fn of(&self, manifest: &Manifest) -> Builder {
-        let mut builders = self.by_python.lock().unwrap_or_else(PoisonError::into_inner);
         let python = &manifest.python.executable;
-        if let Some(builder) = builders.get(python) {
+        if let Some(builder) = self.by_python().get(python) {
             return builder.clone();
         }
-        let builder = match HostPython::probe(python) {
-            Ok(found) => self.first.with_python(found),
+        let found = match HostPython::probe(python) {
+            Ok(found) => found,
             Err(error) => {
                 tracing::debug!(python = %python.display(), %error, "not an interpreter of this machine");
-                self.first.clone()
+                return self.first.clone();
             }
         };
-        builders.insert(python.clone(), builder.clone());
-        builder
+        let mut builders = self.by_python();
+        if builders.len() >= PYTHONS_MAX && !builders.contains_key(python) {
+            builders.clear();
+        }
+        // Of two that asked at once, the first one's builder serves both.
+        builders.entry(python.clone()).or_insert_with(|| self.first.with_python(found)).clone()
+    }
+
+    fn by_python(&self) -> MutexGuard<'_, HashMap<PathBuf, Builder>> {
+        self.by_python.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
