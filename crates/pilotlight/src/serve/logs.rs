@@ -10,21 +10,50 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::sync::broadcast;
 
 /// Lines that a slow follower may fall behind before it loses some.
-const FOLLOW_MAX: usize = 4096;
+const FOLLOW_MAX: usize = 1024;
 
 /// Lines kept in memory for those who ask later.
 const RECENT_MAX: usize = 2000;
 
+/// Memory for those lines, bytes per app.
+const RECENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// The longest line that is kept whole, bytes; a longer one is split.
-const LINE_MAX: usize = 64 * 1024;
+const LINE_MAX: usize = 16 * 1024;
 
 /// One app's log. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct AppLog {
     app: AppId,
-    recent: Arc<Mutex<VecDeque<LogLine>>>,
+    recent: Arc<Mutex<Recent>>,
     lines: broadcast::Sender<LogLine>,
     file: Option<Arc<pilotlight_store::logs::Logs>>,
+}
+
+/// The last lines, as many as fit.
+#[derive(Default)]
+struct Recent {
+    lines: VecDeque<LogLine>,
+    /// What `lines` takes up.
+    bytes: usize,
+}
+
+impl Recent {
+    /// Adds a line; the oldest give way to it.
+    fn push(&mut self, line: LogLine) {
+        self.bytes += size(&line);
+        self.lines.push_back(line);
+        while self.lines.len() > RECENT_MAX || self.bytes > RECENT_BYTES_MAX {
+            let Some(oldest) = self.lines.pop_front() else { return };
+            self.bytes -= size(&oldest);
+        }
+    }
+}
+
+/// What a line takes up in memory, bytes.
+fn size(line: &LogLine) -> usize {
+    let texts = line.line.len() + line.function.len() + line.container.as_ref().map_or(0, String::len);
+    size_of::<LogLine>() + texts
 }
 
 impl AppLog {
@@ -49,10 +78,7 @@ impl AppLog {
             tracing::warn!(app = %self.app, %error, "cannot write the log");
         }
         let mut recent = self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if recent.len() == RECENT_MAX {
-            recent.pop_front();
-        }
-        recent.push_back(line.clone());
+        recent.push(line.clone());
         // Sent under the lock, so that `follow` sees every line once: in the past or in the stream.
         _ = self.lines.send(line);
     }
@@ -61,7 +87,8 @@ impl AppLog {
     pub(crate) fn follow(&self, tail: usize) -> (Vec<LogLine>, broadcast::Receiver<LogLine>) {
         let recent = self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let receiver = self.lines.subscribe();
-        let memory: Vec<LogLine> = recent.iter().skip(recent.len().saturating_sub(tail)).cloned().collect();
+        let lines = &recent.lines;
+        let memory: Vec<LogLine> = lines.iter().skip(lines.len().saturating_sub(tail)).cloned().collect();
         drop(recent);
         if memory.len() >= tail {
             return (memory, receiver);
@@ -129,4 +156,28 @@ async fn read_line<R: AsyncRead + Unpin>(
 /// Seconds since the epoch, with fractions: what log lines carry.
 pub(crate) fn unix_seconds() -> f64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: String) -> LogLine {
+        LogLine { at: 0.0, function: "f".into(), container: None, stream: Stream::Stdout, line: text }
+    }
+
+    #[test]
+    fn recent_lines_are_bounded_by_bytes_and_by_count() {
+        let mut recent = Recent::default();
+        for _ in 0..RECENT_MAX {
+            recent.push(line("x".repeat(LINE_MAX)));
+        }
+        assert!(recent.bytes <= RECENT_BYTES_MAX && recent.lines.len() > 200);
+        for number in 0..=RECENT_MAX {
+            recent.push(line(number.to_string()));
+        }
+        assert_eq!(recent.lines.len(), RECENT_MAX);
+        assert_eq!(recent.lines[0].line, "1");
+        assert_eq!(recent.bytes, recent.lines.iter().map(size).sum::<usize>());
+    }
 }
