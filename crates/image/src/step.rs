@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use pilotlight_sandbox::{Bind, Command, ExitStatus, Fds, Helper, Limits, Network, Signal, Spec};
 use thiserror::Error;
 
-use crate::output::{Tail, each_line};
+use crate::output::{Stoppable, Tail, each_line};
 
 /// A build step that takes longer is ended: it hangs.
 const STEP_LIMIT: Duration = Duration::from_hours(1);
-/// How long a killed container may take to be gone.
-const KILL_LIMIT: Duration = Duration::from_secs(10);
+/// How long a killed container may take to be gone before its step is over without it.
+const KILL_LIMIT: Duration = Duration::from_secs(1);
 /// How often cancellation is looked at.
 const TICK: Duration = Duration::from_millis(50);
 /// Ids of build containers start with this, so that the server can tell them from those of apps.
@@ -181,6 +181,7 @@ impl Steps for Sandboxed {
         }
         let fds = Fds { control: None, listener: None, stdout: stdout.into(), stderr: stderr.into() };
         let tail = Tail::default();
+        let stop = AtomicBool::new(false);
         let outcome = std::thread::scope(|scope| {
             let started = self.helper.start(&spec, fds);
             if let Err(error) = started {
@@ -191,11 +192,14 @@ impl Steps for Sandboxed {
                 tail.push(text);
                 line(text);
             };
+            let (out, err) = (Stoppable::new(out, &stop), Stoppable::new(err, &stop));
             scope.spawn(move || each_line(out, each));
             scope.spawn(move || each_line(err, each));
-            self.wait(&id, &ended, cancel)
+            let outcome = self.wait(&id, &ended, cancel);
+            // The pipes' other ends went with the container, unless it is not gone yet.
+            stop.store(true, Ordering::Release);
+            outcome
         });
-        // The readers have ended here: the pipes' other ends went with the container.
         match outcome? {
             Outcome::Ended(ExitStatus::Code(0), _) => Ok(()),
             Outcome::Ended(status, oom) => {
@@ -230,10 +234,11 @@ impl Sandboxed {
                 Ok(Ended::Helper) | Err(RecvTimeoutError::Disconnected) => return Err(Error::HelperDied),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            match &killed {
-                Some((at, _)) if at.elapsed() > KILL_LIMIT => {
+            match killed {
+                Some((at, why)) if at.elapsed() > KILL_LIMIT => {
+                    tracing::warn!("the container {id} of a build step was killed and is not gone yet");
                     self.exits.state().waiting.remove(id);
-                    return Err(Error::HelperDied);
+                    return Ok(why);
                 }
                 Some(_) => {}
                 None => {
