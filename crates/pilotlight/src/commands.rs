@@ -8,9 +8,12 @@ mod server;
 mod steps;
 mod tool;
 
+use pilotlight_api::client::ClientError;
+use pilotlight_api::error::{ApiError, Code};
+
 use crate::cli::{Cli, Command};
 use crate::config::Config;
-use crate::exit::Status;
+use crate::exit::{Status, UserError};
 use crate::printer::Printer;
 
 /// Runs the command that was asked for.
@@ -35,4 +38,12 @@ fn notices(printer: &Printer, manifest: &pilotlight_api::manifest::Manifest) {
             "there is nothing to serve: no function has a web decorator, such as `fastapi_endpoint()`",
         );
     }
+}
+
+/// A failure told in a progress stream: the user's to mend, unless the server says that it is its own.
+fn failed(code: &str, message: String, hint: Option<String>, detail: Option<String>) -> anyhow::Error {
+    if [Code::Internal, Code::Unavailable].iter().any(|ours| ours.as_str() == code) {
+        return ClientError::Api(ApiError { code: Code::Internal, message, hint, detail }).into();
+    }
+    UserError { message, hint, detail }.into()
 }

@@ -125,7 +125,14 @@ impl Discovery {
         }
         let mut manifest: Manifest = serde_json::from_str(&text)?;
         for file in &mut manifest.files {
-            let content = fs::read(&file.local)?;
+            let content = match fs::read(&file.local) {
+                Ok(content) => content,
+                Err(error) => {
+                    let hint = "make it readable, or do not import it";
+                    let error = UserError::new(format!("cannot read a file of the app: {error}"), hint);
+                    return Ok(Err(Failure { error, files: vec![file.local.clone()] }));
+                }
+            };
             file.size = Some(content.len() as u64);
             file.digest = Some(sha256(&content));
         }

@@ -47,8 +47,8 @@ pub(crate) async fn run(config: &Config, args: DeployArgs, printer: &Printer) ->
                 printer.note(&format!("✓ App {name} v{version} is deployed"));
                 return Ok(Status::Success);
             }
-            Progress::Failed { message, hint, detail, .. } => {
-                return Err(UserError { message, hint, detail }.into());
+            Progress::Failed { code, message, hint, detail } => {
+                return Err(super::failed(&code, message, hint, detail));
             }
             other => steps::show(printer, "Deployed", &other),
         }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use pilotlight_api::client::{Client, Lines};
+use pilotlight_api::client::{Client, ClientError, Lines};
+use pilotlight_api::error::Code;
 use pilotlight_api::manifest::Manifest;
 use pilotlight_api::progress::Progress;
 use pilotlight_api::wire::{CreateApp, Mode};
@@ -107,17 +108,23 @@ async fn session(
             (changed, others) = watch.changed() => {
                 let more = if others == 0 { String::new() } else { format!(" and {others} more") };
                 printer.note(&format!("↻ {}{more} changed", shown(&changed)));
-                reload(client, &app, discovery, &mut watch, printer).await?;
+                tokio::select! {
+                    reloaded = reload(client, &app, discovery, &mut watch, printer) => reloaded?,
+                    () = stop.wait() => return end(client, &app, printer).await,
+                }
             }
-            () = stop.wait() => {
-                printer.note("Stopping…");
-                // The stream's end would do it too; this way it is over when the command returns.
-                client.stop(&app).await?;
-                printer.note("✓ App stopped");
-                return Ok(Status::Success);
-            }
+            () = stop.wait() => return end(client, &app, printer).await,
         }
     }
+}
+
+/// Stops the app. The stream's end would do it too; this way it is over when the command returns.
+async fn end(client: &Client, app: &str, printer: &Printer) -> anyhow::Result<Status> {
+    printer.clear_steps();
+    printer.note("Stopping…");
+    client.stop(app).await?;
+    printer.note("✓ App stopped");
+    Ok(Status::Success)
 }
 
 /// Shows the creation's progress until the app is ready, and returns its id.
@@ -125,8 +132,8 @@ async fn wait_ready(stream: &mut Lines<Progress>, printer: &Printer) -> anyhow::
     while let Some(progress) = stream.next().await? {
         match progress {
             Progress::Ready { app_id, .. } => return Ok(app_id),
-            Progress::Failed { message, hint, detail, .. } => {
-                return Err(UserError { message, hint, detail }.into());
+            Progress::Failed { code, message, hint, detail } => {
+                return Err(super::failed(&code, message, hint, detail));
             }
             other => steps::show(printer, "Created", &other),
         }
@@ -153,8 +160,15 @@ async fn reload(
         }
     };
     watch.loaded(&manifest);
-    link::upload(client, &manifest, printer).await?;
-    let mut stream = client.update_app(app, manifest).await?;
+    // A file that was saved again since it was read, or is gone for an instant: its own event brings it.
+    if let Err(error) = link::upload(client, &manifest, printer).await {
+        tracing::debug!(%error, "an upload was overtaken by a save");
+        return Ok(());
+    }
+    let mut stream = match client.update_app(app, manifest).await {
+        Err(ClientError::Api(error)) if error.code == Code::MissingBlobs => return Ok(()),
+        stream => stream?,
+    };
     while let Some(progress) = stream.next().await? {
         match progress {
             Progress::Ready { .. } => {

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt as _;
 use pilotlight_api::progress::Status as ServerStatus;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -50,7 +51,13 @@ async fn foreground(config: &Config, printer: &Printer) -> anyhow::Result<Status
         rustix::process::setsid()?;
     }
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    let server = Server::start(config, &config.daemon_run_dir(), Kind::Daemon).await?;
+    let run_dir = config.daemon_run_dir();
+    let server = tokio::select! {
+        server = Server::start(config, &run_dir, Kind::Daemon) => server?,
+        // Restoring apps may take long; what was begun is swept by the next start.
+        _ = tokio::signal::ctrl_c() => return Ok(Status::Success),
+        _ = terminate.recv() => return Ok(Status::Success),
+    };
     for warning in server.warnings() {
         printer.warning(&warning);
     }
@@ -71,10 +78,11 @@ async fn foreground(config: &Config, printer: &Printer) -> anyhow::Result<Status
 
 /// Starts the daemon and waits until it serves.
 pub(crate) async fn start(config: &Config, printer: &Printer) -> anyhow::Result<()> {
+    crate::serve::boot::make_state_dir(&config.state_dir)?;
     let logs = config.state_dir.join("logs");
     fs::create_dir_all(&logs)?;
     let path = logs.join("server.log");
-    let log = fs::OpenOptions::new().create(true).append(true).open(&path)?;
+    let log = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
     let began = log.metadata()?.len();
     let mut child = std::process::Command::new(std::env::current_exe()?)
         .arg("--state-dir")

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use pilotlight_api::error::{ApiError, Code};
 use pilotlight_api::manifest::Manifest;
@@ -13,14 +14,19 @@ use pilotlight_core::route::PortRanges;
 use pilotlight_gateway::{Endpoint, Gateway, Listener, Routes};
 use pilotlight_store::Store;
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
 
 use super::builders::{Builders, Builds};
 use super::containers::Containers;
 use super::logs::{self, AppLog};
+use super::tasks::{self, Kind};
 
 mod version;
 
 pub(crate) use version::Trial;
+
+/// How long requests of a version that was replaced or stopped may go on.
+const FINISH_LIMIT: Duration = Duration::from_mins(5);
 
 /// All apps of a server. Cheap to clone.
 #[derive(Clone)]
@@ -46,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) sockets: PathBuf,
     /// Which ports endpoints get.
     pub(crate) ports: PortRanges,
+    /// Held while the routes are gathered and published: the newest are the last.
+    pub(crate) publishing: Mutex<()>,
     /// The image builds under way.
     pub(crate) builds: Builds,
     /// The apps that serve now.
@@ -60,8 +68,10 @@ pub(crate) struct App {
     pub(crate) log: AppLog,
     created_at: f64,
     ended: Notify,
-    /// Held while a version is made: one change at a time.
+    /// Held while a version is made: one at a time.
     changing: tokio::sync::Mutex<()>,
+    /// Held while the store and the routes are changed together, so that they never disagree.
+    commit: tokio::sync::Mutex<()>,
     current: Mutex<Version>,
 }
 
@@ -79,6 +89,8 @@ struct Live {
     url: String,
     note: Option<String>,
     listener: Arc<Listener>,
+    /// Ends when the pool was retired and its last container is gone.
+    actor: JoinHandle<()>,
 }
 
 impl Apps {
@@ -103,6 +115,7 @@ impl Apps {
             created_at: logs::unix_seconds(),
             ended: Notify::new(),
             changing: tokio::sync::Mutex::default(),
+            commit: tokio::sync::Mutex::default(),
             current: Mutex::default(),
         });
         Arc::clone(self.live().entry(id).or_insert(app))
@@ -131,8 +144,13 @@ impl Apps {
     where
         F: Future<Output = Result<u32, ApiError>>,
     {
-        let _changing = app.changing.lock().await;
+        let changing = app.changing.lock().await;
         let fresh = self.make(app, manifest, trial, progress).await?;
+        let commit = app.commit.lock().await;
+        if app.current().stopped {
+            let stopped = ApiError::new(Code::Conflict, "the app was stopped meanwhile");
+            return Err(Self::discard(&fresh, stopped));
+        }
         let endpoints = fresh.iter().map(Live::stored).collect();
         let number = match remember(endpoints).await {
             Ok(number) => number,
@@ -140,12 +158,6 @@ impl Apps {
         };
         let (old, created) = {
             let mut current = app.current();
-            if current.stopped {
-                return Err(Self::discard(
-                    &fresh,
-                    ApiError::new(Code::Conflict, "the app was stopped meanwhile"),
-                ));
-            }
             current.number = number;
             let known: BTreeSet<String> =
                 current.functions.iter().map(|live| live.endpoint.function.clone()).collect();
@@ -157,9 +169,11 @@ impl Apps {
             (std::mem::replace(&mut current.functions, fresh), created)
         };
         self.publish();
+        drop(commit);
         for live in old {
-            live.endpoint.pool.retire();
+            tasks::spawn(Kind::Ending, live.finish(FINISH_LIMIT));
         }
+        drop(changing);
         for message in created {
             _ = progress.send(message).await;
         }
@@ -174,8 +188,50 @@ impl Apps {
         error
     }
 
-    /// Stops an app: no route, no listener, and its containers finish what they hold.
-    pub(crate) fn stop(&self, app: &App) {
+    /// Stops an app once `forget` has made the store forget it: no route, and what is under way finishes.
+    pub(crate) async fn stop(
+        &self,
+        app: &App,
+        forget: impl Future<Output = Result<(), ApiError>>,
+    ) -> Result<(), ApiError> {
+        let _commit = app.commit.lock().await;
+        forget.await?;
+        for live in self.end(app) {
+            match app.mode {
+                // Who serves a file wants it gone at Ctrl-C.
+                Mode::Ephemeral => live.endpoint.pool.kill(),
+                Mode::Deploy => _ = tasks::spawn(Kind::Ending, live.finish(FINISH_LIMIT)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops an app whose first version failed, unless another attempt is under way.
+    pub(crate) async fn stop_if_idle(&self, app: &App) {
+        let Ok(_changing) = app.changing.try_lock() else { return };
+        if app.version() == 0 {
+            _ = self.stop(app, std::future::ready(Ok(()))).await;
+        }
+    }
+
+    /// Ends every app within about `limit`: requests under way are answered, containers shut down.
+    pub(crate) async fn finish_all(&self, limit: Duration) {
+        let ending: Vec<_> = self
+            .all()
+            .iter()
+            .flat_map(|app| self.end(app))
+            .map(|live| tasks::spawn(Kind::Ending, live.finish(limit / 2)))
+            .collect();
+        let all = async {
+            for live in ending {
+                _ = live.await;
+            }
+        };
+        _ = tokio::time::timeout(limit, all).await;
+    }
+
+    /// Takes an app out of the routes; what served it is the caller's to end.
+    fn end(&self, app: &App) -> Vec<Live> {
         self.live().remove(&app.id);
         app.ended.notify_one();
         let functions = {
@@ -184,13 +240,7 @@ impl Apps {
             std::mem::take(&mut current.functions)
         };
         self.publish();
-        for live in functions {
-            if app.mode == Mode::Ephemeral {
-                live.endpoint.pool.kill();
-            } else {
-                live.endpoint.pool.retire();
-            }
-        }
+        functions
     }
 
     /// The apps that serve now.
@@ -210,6 +260,7 @@ impl Apps {
 
     /// Gives the gateway the routes of all apps, deployed ones first: those never lose a host to an ephemeral one.
     fn publish(&self) {
+        let _publishing = self.0.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut apps = self.all();
         apps.sort_by_key(|app| app.mode != Mode::Deploy);
         let endpoints: Vec<Arc<Endpoint>> = apps
@@ -274,6 +325,18 @@ impl App {
 }
 
 impl Live {
+    /// Lets requests under way be answered for at most `limit`, and the containers end.
+    async fn finish(self, limit: Duration) {
+        self.endpoint.pool.retire();
+        // The next version has the port too, unless it has no such function.
+        if let Some(listener) = Arc::into_inner(self.listener) {
+            listener.close(limit).await;
+        }
+        if tokio::time::timeout(limit, self.actor).await.is_err() {
+            self.endpoint.pool.kill();
+        }
+    }
+
     /// The endpoint as the store remembers it.
     fn stored(&self) -> pilotlight_store::Endpoint {
         pilotlight_store::Endpoint {

@@ -1,5 +1,6 @@
 //! Boot and end of a server: check, sweep, bind, restore, serve; then stop taking, let finish, leave nothing.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use rustix::process::Resource;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use super::apps::{Apps, Shared, Trial};
+use super::apps::{Apps, Shared, Trial, blocking};
 use super::builders::{Builders, Builds};
 use super::containers::Containers;
 use super::control::Controller;
@@ -61,27 +62,19 @@ impl Server {
         let controller = Controller::new(apps.clone(), Arc::clone(&told_to_stop));
         let (stop, mut stopped) = watch::channel(false);
         let listener = pilotlight_api::server::bind(&config::control_socket(run_dir))?;
-        let mut server = Self {
-            apps,
-            run_dir: run_dir.to_owned(),
-            stop,
-            told_to_stop,
-            control: tasks::spawn(Task::Control, async move {
-                let stopped = async move { _ = stopped.wait_for(|stop| *stop).await };
-                if let Err(error) =
-                    pilotlight_api::server::serve(listener, Arc::new(controller), stopped).await
-                {
-                    tracing::error!(%error, "the control socket failed");
-                }
-            }),
-            shared_listener: None,
-            warnings: Vec::new(),
-        };
+        let (mut shared_listener, mut warnings) = (None, Vec::new());
         if kind == Kind::Daemon {
-            server.open_shared_port(config.port).await;
-            server.restore().await?;
+            shared_listener = open_shared_port(&apps, config.port, &mut warnings).await;
+            restore(&apps, &mut warnings).await?;
         }
-        Ok(server)
+        // Orders are heard from here on, when the apps are what the store says.
+        let control = tasks::spawn(Task::Control, async move {
+            let stopped = async move { _ = stopped.wait_for(|stop| *stop).await };
+            if let Err(error) = pilotlight_api::server::serve(listener, Arc::new(controller), stopped).await {
+                tracing::error!(%error, "the control socket failed");
+            }
+        });
+        Ok(Self { apps, run_dir: run_dir.to_owned(), stop, told_to_stop, control, shared_listener, warnings })
     }
 
     /// What the user should know about this server, each as a sentence.
@@ -101,9 +94,7 @@ impl Server {
 
     /// Ends everything within about `limit`: listeners, control socket, containers, the run directory.
     pub(crate) async fn stop(self, limit: Duration) {
-        for app in self.apps.all() {
-            self.apps.stop(&app);
-        }
+        self.apps.finish_all(limit / 4).await;
         if let Some(listener) = self.shared_listener {
             listener.close(limit / 4).await;
         }
@@ -121,44 +112,43 @@ impl Server {
         }
         _ = fs::remove_dir_all(&self.run_dir);
     }
+}
 
-    /// The port on which every endpoint answers by its host; a nicety next to each one's own port.
-    async fn open_shared_port(&mut self, port: u16) {
-        match self.apps.shared().gateway.listen(port, pilotlight_gateway::Reach::Loopback).await {
-            Ok(listener) => self.shared_listener = Some(listener),
-            Err(error) => {
-                let also = "endpoints answer at their own ports only";
-                self.warnings.push(format!("port {port} cannot be opened, so {also}: {error}"));
-            }
+/// The port on which every endpoint answers by its host; a nicety next to each one's own port.
+async fn open_shared_port(apps: &Apps, port: u16, warnings: &mut Vec<String>) -> Option<Listener> {
+    match apps.shared().gateway.listen(port, pilotlight_gateway::Reach::Loopback).await {
+        Ok(listener) => Some(listener),
+        Err(error) => {
+            let also = "endpoints answer at their own ports only";
+            warnings.push(format!("port {port} cannot be opened, so {also}: {error}"));
+            None
         }
     }
+}
 
-    /// Serves again what was deployed. An app that cannot be is named and left as it is in the store.
-    async fn restore(&mut self) -> anyhow::Result<()> {
-        let Some(store) = self.apps.shared().store.clone() else { return Ok(()) };
-        for deployed in store.deployed()? {
-            let restored = async {
-                let manifest: Manifest = serde_json::from_str(&deployed.manifest)?;
-                let app = self.apps.enter(deployed.id, deployed.name.clone(), Mode::Deploy);
-                let (progress, mut ignored) = tokio::sync::mpsc::channel(64);
-                let drain = tasks::spawn(Task::Logs, async move { while ignored.recv().await.is_some() {} });
-                let outcome = self
-                    .apps
-                    .apply(&app, &manifest, Trial::None, &progress, |_| async { Ok(deployed.version) })
-                    .await;
-                drop(progress);
-                drain.await?;
-                if outcome.is_err() {
-                    self.apps.stop(&app);
-                }
-                anyhow::Ok(outcome?)
-            };
-            if let Err(error) = restored.await {
-                self.warnings.push(format!("the app `{}` cannot be served again: {error:#}", deployed.name));
+/// Serves again what was deployed. An app that cannot be is named and left as it is in the store.
+async fn restore(apps: &Apps, warnings: &mut Vec<String>) -> anyhow::Result<()> {
+    let Some(store) = apps.shared().store.clone() else { return Ok(()) };
+    for deployed in blocking(move || store.deployed()).await? {
+        let restored = async {
+            let manifest: Manifest = serde_json::from_str(&deployed.manifest)?;
+            let app = apps.enter(deployed.id, deployed.name.clone(), Mode::Deploy);
+            let (progress, mut ignored) = tokio::sync::mpsc::channel(64);
+            let drain = tasks::spawn(Task::Logs, async move { while ignored.recv().await.is_some() {} });
+            let version = || std::future::ready(Ok(deployed.version));
+            let outcome = apps.apply(&app, &manifest, Trial::None, &progress, |_| version()).await;
+            drop(progress);
+            drain.await?;
+            if outcome.is_err() {
+                apps.stop_if_idle(&app).await;
             }
+            anyhow::Ok(outcome?)
+        };
+        if let Err(error) = restored.await {
+            warnings.push(format!("the app `{}` cannot be served again: {error:#}", deployed.name));
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Refuses a machine that lacks a part of the isolation; says which and how to get it.
@@ -168,11 +158,12 @@ pub(crate) fn check_isolation() -> anyhow::Result<()> {
     Err(UserError::new(message, missing.how_to_get).into())
 }
 
-/// Makes the state directory if it is not there.
+/// Makes the state directory if it is not there, for its owner alone: layers hold programs of any user's making.
 pub(crate) fn make_state_dir(state_dir: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(state_dir).map_err(|error| {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(|error| {
         let hint = format!("name another one with `--state-dir` or `{}`", config::env::STATE_DIR);
-        UserError::new(format!("cannot use the state directory: {error}"), hint).into()
+        let message = format!("cannot use the state directory `{}`: {error}", state_dir.display());
+        UserError::new(message, hint).into()
     })
 }
 
@@ -204,6 +195,7 @@ fn shared(config: &Config, run_dir: &Path, kind: Kind, containers: &Containers) 
         scratch,
         sockets: run_dir.join("c"),
         ports: PortRanges::new(first + 1..=first + 499, first + 500..=first + 999)?,
+        publishing: Mutex::default(),
         builds: Builds::default(),
         live: Mutex::default(),
     })

@@ -118,11 +118,18 @@ impl Control for Controller {
     fn update_app(&self, id: String, manifest: Manifest) -> Answer<'_, Receiver<Progress>> {
         Box::pin(async move {
             let app = self.found(&id)?;
+            if app.mode == Mode::Deploy {
+                return Err(ApiError::new(Code::Conflict, format!("`{}` is deployed", app.name))
+                    .hint("deploy it again with `pilotlight deploy`"));
+            }
             self.check_blobs(&manifest)?;
             let (sender, receiver) = mpsc::channel(STREAM_MAX);
             let apps = self.apps.clone();
             tasks::spawn(Kind::Apply, async move {
-                let outcome = apps.apply(&app, &manifest, Trial::Warm, &sender, |_| next_version(&app)).await;
+                let outcome = tokio::select! {
+                    outcome = apps.apply(&app, &manifest, Trial::Warm, &sender, |_| next_version(&app)) => outcome,
+                    () = sender.closed() => return,
+                };
                 _ = sender.send(outcome.map_or_else(failed, |()| ready(&app))).await;
             });
             Ok(receiver)
@@ -134,11 +141,16 @@ impl Control for Controller {
             let mut apps = self.apps.list();
             if let Some(store) = self.apps.shared().store.clone() {
                 let stored = blocking(move || store.list()).await?;
-                let stopped = stored.into_iter().filter(|app| app.state == pilotlight_store::State::Stopped);
-                apps.extend(stopped.map(|app| AppSummary {
+                let live: Vec<String> = apps.iter().map(|app| app.id.clone()).collect();
+                // One that is deployed but does not live could not be served again: it has no URL, and can be stopped.
+                let others = stored.into_iter().filter(|app| !live.iter().any(|id| id == app.id.as_str()));
+                apps.extend(others.map(|app| AppSummary {
                     id: app.id.to_string(),
                     name: app.name,
-                    state: AppState::Stopped,
+                    state: match app.state {
+                        pilotlight_store::State::Deployed => AppState::Deployed,
+                        pilotlight_store::State::Stopped => AppState::Stopped,
+                    },
                     version: app.version,
                     functions: Vec::new(),
                     created_at: app.created_at,
@@ -172,13 +184,26 @@ impl Control for Controller {
 
     fn stop(&self, app: String) -> Answer<'_, ()> {
         Box::pin(async move {
-            let app = self.found(&app)?;
-            if let (Mode::Deploy, Some(store)) = (app.mode, self.apps.shared().store.clone()) {
-                let name = app.name.clone();
-                blocking(move || store.stop(&name)).await?;
-            }
-            self.apps.stop(&app);
-            Ok(())
+            let store = self.apps.shared().store.clone();
+            let Some(found) = self.apps.find(&app) else {
+                // Deployed, but it could not be served again when the server started.
+                let Some(store) = store else { return Err(ApiError::no_app(&app)) };
+                let name = app.clone();
+                return match blocking(move || store.stop(&name)).await {
+                    Ok(_) => Ok(()),
+                    Err(_) => Err(ApiError::no_app(&app)),
+                };
+            };
+            let forget = async {
+                match store {
+                    Some(store) if found.mode == Mode::Deploy && found.version() > 0 => {
+                        let name = found.name.clone();
+                        blocking(move || store.stop(&name)).await.map(|_| ())
+                    }
+                    _ => Ok(()),
+                }
+            };
+            self.apps.stop(&found, forget).await
         })
     }
 
@@ -210,7 +235,7 @@ async fn serve_ephemeral(apps: Apps, request: CreateApp, sender: Sender<Progress
             }
         }
     }
-    apps.stop(&app);
+    _ = apps.stop(&app, std::future::ready(Ok(()))).await;
 }
 
 /// A version of a deployed app: it serves and is remembered, or nothing changes.
@@ -247,10 +272,8 @@ async fn deploy_version(
     match apps.apply(&app, &request.manifest, trial, sender, remember).await {
         Ok(()) => Ok(app),
         Err(error) => {
-            // It never served: there is no last good version to leave alone.
-            if app.version() == 0 {
-                apps.stop(&app);
-            }
+            // Where it never served there is no last good version to leave alone.
+            apps.stop_if_idle(&app).await;
             Err(error)
         }
     }

@@ -3,14 +3,17 @@
 use pilotlight_api::progress::Progress;
 use tokio::sync::mpsc;
 
+/// Places in the channel that only steps may take, and not their output.
+const STEPS_MAX: usize = 64;
+
 /// Sends build steps into a progress channel. Callable from blocking threads.
 #[derive(Clone)]
 pub(crate) struct Steps(pub(crate) mpsc::Sender<Progress>);
 
 impl Steps {
+    /// Never waits: a reader that was suspended must not hold up a build whose lock others wait for.
     fn send(&self, progress: Progress) {
-        // A reader that left is no reason to stop a build that others may share.
-        _ = self.0.blocking_send(progress);
+        _ = self.0.try_send(progress);
     }
 }
 
@@ -20,8 +23,11 @@ impl pilotlight_image::Progress for Steps {
     }
 
     fn line(&self, id: &str, line: &str) {
-        // Build output is a courtesy: never let it hold up the build.
-        _ = self.0.try_send(Progress::StepOutput { id: id.to_owned(), line: line.to_owned() });
+        // Output is a courtesy, and leaves room for the steps themselves.
+        if self.0.capacity() < STEPS_MAX {
+            return;
+        }
+        self.send(Progress::StepOutput { id: id.to_owned(), line: line.to_owned() });
     }
 
     fn done(&self, id: &str, text: &str, cached: bool, seconds: f64) {

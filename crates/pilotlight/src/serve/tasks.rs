@@ -16,6 +16,8 @@ pub(crate) enum Kind {
     Pool,
     /// Applies a manifest: builds, verifies, swaps.
     Apply,
+    /// Lets what a stopped or replaced version has under way come to its end.
+    Ending,
     /// Feeds one reader of logs.
     Logs,
 }

@@ -2,6 +2,7 @@
 //! a request before the whole version is swapped in.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use pilotlight_image::tree::TreeFile;
 use pilotlight_image::{Builder, Error, Image, Progress as _, step};
 use pilotlight_pool::{Launcher, Pool, Settings};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::{App, Apps, Live, blocking};
 use crate::serve::launcher::{FunctionLauncher, Template};
@@ -216,7 +218,7 @@ impl Apps {
     /// Lets an endpoint prove itself, and gives it the pool that it serves with.
     async fn try_out(app: &App, candidate: Candidate, trial: Trial) -> Result<Live, ApiError> {
         let warm = trial == Trial::Warm && app.has_containers(&candidate.function);
-        let pool = if trial == Trial::None {
+        let (pool, actor) = if trial == Trial::None {
             candidate.pool(candidate.settings.clone())
         } else {
             // One that does not stay starts one container, however many are kept warm later.
@@ -226,13 +228,13 @@ impl Apps {
                 buffer_containers: 0,
                 ..candidate.settings.clone()
             };
-            let tried = candidate.pool(if warm { candidate.settings.clone() } else { one });
+            let (tried, actor) = candidate.pool(if warm { candidate.settings.clone() } else { one });
             if let Err(failure) = tried.warm().await {
                 tried.kill();
                 return Err(start_error(&candidate.function, &failure));
             }
             if warm {
-                tried
+                (tried, actor)
             } else {
                 tried.retire();
                 candidate.pool(candidate.settings.clone())
@@ -253,16 +255,16 @@ impl Apps {
             url: format!("http://localhost:{port}"),
             note: candidate.note,
             listener: candidate.listener,
+            actor,
         })
     }
 }
 
 impl Candidate {
     /// A pool of the endpoint's containers, its actor running.
-    fn pool(&self, settings: Settings) -> Pool {
+    fn pool(&self, settings: Settings) -> (Pool, JoinHandle<()>) {
         let (pool, actor) = Pool::new(settings, Arc::clone(&self.launcher) as Arc<dyn Launcher>);
-        tasks::spawn(Kind::Pool, actor);
-        pool
+        (pool, tasks::spawn(Kind::Pool, actor))
     }
 }
 
@@ -289,7 +291,12 @@ fn start_error(function: &str, failure: &pilotlight_pool::StartFailure) -> ApiEr
     error.hint("the last good version, if there is one, goes on serving")
 }
 
-/// Whether a program could listen there now.
+/// Whether a program could listen there now, on both families as the gateway does. A machine may lack one.
 fn is_free(port: u16) -> bool {
-    std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).is_ok()
+    let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+    let taken = |address: IpAddr| {
+        let bound = std::net::TcpListener::bind((address, port));
+        bound.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
+    };
+    !loopback.into_iter().any(taken)
 }
