@@ -53,7 +53,7 @@ fn a_package_that_does_not_exist_is_said_and_leaves_nothing() {
     let error = image.unwrap_err();
     assert!(matches!(&error, Error::Step { source: step::Error::Failed { .. }, .. }), "{error:?}");
     assert!(error.tail().iter().any(|line| line.contains(name)), "{error:?}");
-    assert_eq!(error.to_string(), format!("build step failed: pip install {name}"));
+    assert_eq!(error.to_string(), format!("the build step `pip install {name}` failed"));
     let told = told.all();
     let failed = told.iter().find_map(|text| text.strip_prefix("failed ")).unwrap();
     let (id, rest) = failed.split_once(' ').unwrap();
