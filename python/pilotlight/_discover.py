@@ -24,6 +24,7 @@ if (
     del sys.path[0]
 
 import contextlib
+import importlib.util
 import json
 from typing import Any, NoReturn
 
@@ -122,10 +123,14 @@ def _split_reference(program: str, name: str | None) -> tuple[str, str | None]:
 
 def _prepare_path(root: str) -> list[str]:
     """Puts the program's folder first, as `python FILE` does, and the discovery environment behind or before
-    the user's packages. Returns the folders that count as installed packages."""
+    the user's packages. Returns the folders that count as installed packages.
+
+    Before them: for a program of 2022, and where the user has no FastAPI. Ours would then import the user's
+    older copies of what it needs, which it was never tried with.
+    """
     extra = [path for path in os.environ.get("PILOTLIGHT_DISCOVERY_PATH", "").split(os.pathsep) if path]
     sys.path[:] = [path for path in sys.path if path not in extra and path != root]
-    if os.environ.get("PILOTLIGHT_DISCOVERY_FRONT") == "1":
+    if os.environ.get("PILOTLIGHT_DISCOVERY_FRONT") == "1" or importlib.util.find_spec("fastapi") is None:
         sys.path[:0] = [root, *extra]
     else:
         sys.path[:] = [root, *sys.path, *extra]

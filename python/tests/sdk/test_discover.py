@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sdk_project import REPOSITORY, Project
+from sdk_project import REPOSITORY, SDK_DIR, Project
 
 APP = """
 import modal
@@ -223,6 +223,29 @@ def test_the_discovery_environment_stands_behind_or_in_front(project: Project, t
     environment = {"PILOTLIGHT_DISCOVERY_PATH": str(extra), "PILOTLIGHT_DISCOVERY_FRONT": "1"}
     found = project.discover("program.py", **environment)
     assert (found["stdout"], remotes(found)) == ("of its time\n", ["/root/program.py"])
+
+
+def test_without_fastapi_the_users_older_packages_do_not_mix_with_ours(
+    project: Project, tmp_path: Path
+) -> None:
+    extra, users = tmp_path / "extra", tmp_path / "users"
+    for folder, text in ((extra, "NEW = True\n"), (users, "")):
+        folder.mkdir()
+        (folder / "typing_extensions.py").write_text(text)
+    (extra / "fastapi.py").write_text("from typing_extensions import NEW\n")
+    # Without site-packages there is no fastapi, as in a bare Python.
+    project.write("program.py", APP + "import fastapi\nprint(fastapi.NEW)\n")
+    run = project.run(
+        "-S",
+        "-m",
+        "pilotlight._discover",
+        "--output",
+        str(tmp_path / "manifest.json"),
+        "program.py",
+        PYTHONPATH=f"{SDK_DIR}:{users}",
+        PILOTLIGHT_DISCOVERY_PATH=str(extra),
+    )
+    assert (run.returncode, run.stdout) == (0, "True\n"), run.stderr
 
 
 @pytest.mark.parametrize(
