@@ -198,7 +198,7 @@ impl Life {
                     }
                 }
                 order = stop.recv() => {
-                    course.unwanted = true;
+                    course.ordered = course.ordered.or(order);
                     match order {
                         Some(Stop::Drain) if send(&mut writer, &ToRunner::Drain).await.is_ok() => {}
                         Some(_) | None => self.kill(),
@@ -242,14 +242,15 @@ impl Life {
         match course.sequence.phase() {
             Phase::Failed => {}
             Phase::Ready | Phase::Draining => {
-                if !clean && !course.unwanted {
+                // A container that broke is ordered to be killed as well, and its end is news.
+                if !clean && course.ordered != Some(Stop::Drain) {
                     self.system(&format!("the container {how}"));
                 }
                 self.events.send(LaunchEvent::Exited { container: self.container.clone() });
             }
             Phase::Launched | Phase::Greeted | Phase::Imported => {
                 let summary = format!("the container {how} before it was ready");
-                if !course.unwanted {
+                if course.ordered.is_none() {
                     self.system(&summary);
                 }
                 self.fail(Stage::Exited, summary, None);
@@ -277,8 +278,8 @@ struct Course {
     sequence: Sequence,
     receipt: StartReceipt,
     failed_at: Option<tokio::time::Instant>,
-    /// The pool wants it gone: that it ends is no news.
-    unwanted: bool,
+    /// What the pool asked for first.
+    ordered: Option<Stop>,
 }
 
 impl Course {
@@ -288,7 +289,7 @@ impl Course {
             sequence: Sequence::new(),
             receipt: StartReceipt::default(),
             failed_at: None,
-            unwanted: false,
+            ordered: None,
         }
     }
 }
