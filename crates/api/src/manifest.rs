@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 mod check;
+mod hidden;
 
 pub use check::Problem;
 pub(crate) use check::{app_name_problem, is_digest};
+pub use hidden::Hidden;
 
 /// The format that this crate reads and writes: the value of the field `manifest`.
 pub const FORMAT: u32 = 1;
@@ -153,9 +155,14 @@ pub enum Step {
 pub struct File {
     /// The absolute path in containers.
     pub remote: String,
-    /// The absolute path on the user's machine.
+    /// The absolute path on the user's machine; empty for a file that discovery made and nobody has on disk.
+    #[serde(default)]
     #[schema(value_type = String)]
     pub local: PathBuf,
+    /// In place of `local`: the content in base64. Between discovery and the command line only, which uploads it and
+    /// takes it out; a server refuses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Hidden>,
     /// Permission bits (0o644 is 420).
     pub mode: u32,
     /// SHA-256 of the content, lower-case hex. Filled in by the command line; a server insists on it.
@@ -183,6 +190,19 @@ pub struct Function {
     /// The URL label that the user asked for; `null` means one made from the names of app and function.
     #[serde(default)]
     pub label: Option<String>,
+    /// Hosts of the user's own under which it answers as well: lower case, the first label may be `*`.
+    #[serde(default)]
+    pub custom_domains: Vec<String>,
+    /// The user's class when `qualname` names a method of it: `Class` of `Class.method`.
+    #[serde(default)]
+    pub cls: Option<String>,
+    /// Where containers find the function, or its class, pickled by value: it is loaded from there and nothing is
+    /// imported. One of [`Manifest::files`].
+    #[serde(default)]
+    pub pickled: Option<String>,
+    /// What the SDK tells itself inside the container: `PILOTLIGHT_CONTEXT`, verbatim.
+    #[serde(default)]
+    pub context: Option<String>,
     /// Containers that are kept even when idle.
     #[serde(default)]
     pub min_containers: u32,
@@ -201,15 +221,21 @@ pub struct Function {
     /// Inputs that one container handles at a time.
     #[serde(default = "default_max_inputs")]
     pub max_inputs: u32,
+    /// Inputs per container from which on another one is started; `null` means the same as `max_inputs`.
+    #[serde(default)]
+    pub target_inputs: Option<u32>,
     /// CPU cores; `null` means no limit of its own.
     #[serde(default)]
     pub cpu: Option<f64>,
     /// Memory, MiB; `null` means no limit of its own.
     #[serde(default)]
     pub memory: Option<u64>,
-    /// Environment variables of its containers.
+    /// Whether its containers reach nothing but themselves.
     #[serde(default)]
-    pub env: BTreeMap<String, String>,
+    pub block_network: bool,
+    /// Environment variables of its containers, the values of secrets among them.
+    #[serde(default)]
+    pub env: BTreeMap<String, Hidden>,
 }
 
 /// How a function answers HTTP.

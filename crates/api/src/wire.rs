@@ -3,13 +3,16 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Problem};
 
 /// The largest file that can be uploaded, bytes.
 pub const BLOB_MAX: u64 = 256 * 1024 * 1024;
 
 /// The largest JSON body of a request, bytes: a manifest with very many files fits.
 pub const JSON_MAX: u64 = 32 * 1024 * 1024;
+
+/// The longest end of an ephemeral app's labels.
+const DEV_SUFFIX_MAX: usize = 8;
 
 /// Asks for an app. Answered by a stream of [`Progress`](crate::progress::Progress).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -24,12 +27,29 @@ pub struct CreateApp {
     /// Whether each web endpoint must load once before the version counts as good.
     #[serde(default = "default_verify")]
     pub verify: bool,
+    /// Whether an ephemeral app takes the URLs of another one that has them; without it, it gets others.
+    #[serde(default)]
+    pub take_over: bool,
+    /// What ends the labels of an ephemeral app in place of `dev`: at most 8 letters and digits, lower case.
+    #[serde(default)]
+    pub dev_suffix: Option<String>,
 }
 
 impl CreateApp {
     /// The app's name: the request's, else the manifest's.
     pub fn app_name(&self) -> Option<&str> {
         self.name.as_deref().or(self.manifest.app.name.as_deref())
+    }
+
+    /// Says why `dev_suffix` cannot end a label; `None` if it can or there is none.
+    pub fn suffix_problem(&self) -> Option<Problem> {
+        let suffix = self.dev_suffix.as_deref()?;
+        let letters = suffix.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        let good = letters && (1..=DEV_SUFFIX_MAX).contains(&suffix.len());
+        (!good).then(|| Problem {
+            path: "dev_suffix".to_owned(),
+            message: format!("`{suffix}` is not 1 to {DEV_SUFFIX_MAX} lower-case letters and digits"),
+        })
     }
 }
 

@@ -7,7 +7,9 @@ use pilotlight_core::id::AppId;
 use pilotlight_core::image::PythonVersion;
 use pilotlight_core::name::{check_app, check_dns_label};
 
-use super::{Base, Era, FORMAT, File, Function, Image, Manifest, Step, Web};
+use super::{Base, Era, FORMAT, File, Function, Hidden, Image, Manifest, Step, Web};
+
+mod domain;
 
 /// Seconds in a day: the longest time an input may take.
 const TIMEOUT_MAX: f64 = 86_400.0;
@@ -23,6 +25,9 @@ const INPUTS_MAX: u32 = 1_000;
 
 /// The most files of one app.
 const FILES_MAX: usize = 100_000;
+
+/// The longest context of a function, bytes: it becomes one environment variable (execve(2) takes 128 KiB).
+const CONTEXT_MAX: usize = 64 * 1024;
 
 /// One broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +81,8 @@ impl Manifest {
         check_files(&self.files, &mut problems);
         let mut names = BTreeSet::new();
         let mut labels = BTreeSet::new();
+        let mut domains = BTreeSet::new();
+        let files: BTreeSet<&str> = self.files.iter().map(|file| file.remote.as_str()).collect();
         for function in &self.functions {
             let path = format!("functions.{}", function.name);
             problems
@@ -87,18 +94,34 @@ impl Manifest {
             problems.require(self.images.contains_key(&function.image), &path, || {
                 format!("its image `{}` is not in the manifest", function.image)
             });
+            for domain in &function.custom_domains {
+                problems.require(domains.insert(domain), &path, || {
+                    format!("the custom domain `{domain}` is used twice")
+                });
+            }
+            if let Some(pickled) = &function.pickled {
+                problems.require(files.contains(pickled.as_str()), &path, || {
+                    format!("its pickle `{pickled}` is not among the files")
+                });
+            }
             check_function(function, &path, &mut problems);
         }
         if problems.0.is_empty() { Ok(()) } else { Err(problems.0) }
     }
 
-    /// [`check`](Self::check), and that every file says which content it has: what a server needs.
+    /// [`check`](Self::check), and that every file says which content it has without having it: what a server needs.
     pub fn check_sent(&self) -> Result<(), Vec<Problem>> {
         let mut problems = self.check().err().unwrap_or_default();
         for file in &self.files {
+            let mut tell = |message: &str| {
+                problems
+                    .push(Problem { path: format!("files.{}", file.remote), message: message.to_owned() });
+            };
             if file.digest.is_none() || file.size.is_none() {
-                let message = "the digest and size of its content are missing".to_owned();
-                problems.push(Problem { path: format!("files.{}", file.remote), message });
+                tell("the digest and size of its content are missing");
+            }
+            if file.content.is_some() {
+                tell("its content stands in the manifest: upload it, and leave it out");
             }
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
@@ -155,12 +178,14 @@ fn check_step(step: &Step, path: &str, problems: &mut Problems) {
                 problems.require(!command.contains('\0'), path, || "a command contains a NUL".to_owned());
             }
         }
-        Step::Env { vars } => check_env(vars, path, problems),
+        Step::Env { vars } => {
+            check_env(vars.iter().map(|(name, value)| (name, value.as_str())), path, problems);
+        }
         Step::Workdir { path: directory } => check_remote(directory, path, problems),
     }
 }
 
-fn check_env(vars: &std::collections::BTreeMap<String, String>, path: &str, problems: &mut Problems) {
+fn check_env<'a>(vars: impl Iterator<Item = (&'a String, &'a str)>, path: &str, problems: &mut Problems) {
     for (name, value) in vars {
         let ok = !name.is_empty() && !name.contains(['=', '\0']);
         problems.require(ok, path, || format!("`{name}` is no name for an environment variable"));
@@ -180,8 +205,10 @@ fn check_files(files: &[File], problems: &mut Problems) {
             "this is no file".to_owned()
         });
         problems.require(seen.insert(&file.remote), &path, || "two files have this path".to_owned());
-        problems.require(file.local.is_absolute(), &path, || {
-            format!("the local path `{}` is not absolute", file.local.display())
+        // Who made a file up says what is in it, at once or, when it was uploaded, by its digest.
+        let made = file.local.as_os_str().is_empty() && (file.content.is_some() || file.digest.is_some());
+        problems.require(file.local.is_absolute() && file.content.is_none() || made, &path, || {
+            format!("it needs either a content or an absolute local path, not `{}`", file.local.display())
         });
         problems.require(file.mode <= 0o777, &path, || format!("{} are no permission bits", file.mode));
         if let Some(digest) = &file.digest {
@@ -235,8 +262,26 @@ fn check_function(function: &Function, path: &str, problems: &mut Problems) {
             format!("`{method}` is no HTTP method: use one of {}", known.join(", "))
         });
     }
+    if let Some(cls) = &function.cls {
+        let inside = function.qualname.strip_prefix(cls.as_str()).and_then(|rest| rest.strip_prefix('.'));
+        problems.require(inside.is_some_and(|method| !method.contains('.')), path, || {
+            format!("`{}` is no method of the class `{cls}`", function.qualname)
+        });
+    }
+    for domain in &function.custom_domains {
+        if let Err(fault) = domain::check(domain) {
+            problems.require(false, path, || format!("`{domain}` is no custom domain: {fault}"));
+        }
+    }
+    if let Some(pickled) = &function.pickled {
+        check_remote(pickled, path, problems);
+    }
+    let context = function.context.as_deref().unwrap_or_default();
+    problems.require(context.len() <= CONTEXT_MAX && !context.contains('\0'), path, || {
+        format!("its context is longer than {CONTEXT_MAX} bytes or contains a NUL")
+    });
     check_limits(function, path, problems);
-    check_env(&function.env, path, problems);
+    check_env(function.env.iter().map(|(name, value)| (name, Hidden::expose(value))), path, problems);
 }
 
 fn check_limits(function: &Function, path: &str, problems: &mut Problems) {
@@ -252,6 +297,11 @@ fn check_limits(function: &Function, path: &str, problems: &mut Problems) {
     problems.require((1..=INPUTS_MAX).contains(&function.max_inputs), &field("max_inputs"), || {
         format!("{} is not between 1 and {INPUTS_MAX}", function.max_inputs)
     });
+    if let Some(target) = function.target_inputs {
+        problems.require((1..=function.max_inputs).contains(&target), &field("target_inputs"), || {
+            format!("{target} is not between 1 and max_inputs, {}", function.max_inputs)
+        });
+    }
     let mut seconds = |name: &str, value: f64, limit: f64| {
         problems.require(value > 0.0 && value <= limit, &field(name), || {
             format!("{value} s is not between 0 (exclusive) and {limit} s")

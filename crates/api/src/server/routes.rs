@@ -147,6 +147,9 @@ pub(crate) async fn create_app(
             return Err(ApiError::new(Code::Invalid, problem.message));
         }
     }
+    if let Some(problem) = create.suffix_problem() {
+        return Err(ApiError::new(Code::Invalid, problem.to_string()));
+    }
     context.control.create_app(create).await.map(body::stream)
 }
 

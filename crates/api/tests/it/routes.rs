@@ -15,7 +15,14 @@ fn api_error<T: std::fmt::Debug>(result: Result<T, ClientError>) -> ApiError {
 }
 
 fn request(mode: Mode, name: Option<&str>) -> CreateApp {
-    CreateApp { manifest: manifest(), mode, name: name.map(str::to_owned), verify: true }
+    CreateApp {
+        manifest: manifest(),
+        mode,
+        name: name.map(str::to_owned),
+        verify: true,
+        take_over: false,
+        dev_suffix: None,
+    }
 }
 
 #[tokio::test]
@@ -71,6 +78,18 @@ async fn a_creation_that_breaks_a_rule_is_refused_with_every_problem() {
     let error = api_error(server.client.create_app(&sent).await);
     assert_eq!(error.detail.unwrap().lines().count(), 3);
     assert!(server.fake.created.lock().unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_suffix_is_a_few_letters() {
+    let server = Server::start();
+    for suffix in ["", "a-b", "Ann", "toolonger"] {
+        let mut sent = request(Mode::Ephemeral, None);
+        sent.dev_suffix = Some(suffix.to_owned());
+        let error = api_error(server.client.create_app(&sent).await);
+        let told = format!("dev_suffix: `{suffix}` is not 1 to 8 lower-case letters and digits");
+        assert_eq!((error.code, error.message), (Code::Invalid, told));
+    }
 }
 
 #[tokio::test]

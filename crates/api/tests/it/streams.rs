@@ -8,7 +8,14 @@ use tokio::sync::mpsc::Sender;
 use crate::fake::{Server, exists, line, manifest, soon};
 
 async fn begin(server: &mut Server) -> (Lines<Progress>, Sender<Progress>) {
-    let request = CreateApp { manifest: manifest(), mode: Mode::Ephemeral, name: None, verify: true };
+    let request = CreateApp {
+        manifest: manifest(),
+        mode: Mode::Ephemeral,
+        name: None,
+        verify: true,
+        take_over: false,
+        dev_suffix: None,
+    };
     let lines = soon(server.client.create_app(&request)).await.unwrap();
     (lines, server.stream().await)
 }

@@ -39,7 +39,14 @@ pub(crate) async fn run(config: &Config, args: DeployArgs, printer: &Printer) ->
     pilotlight_core::name::check_app(&name)
         .map_err(|error| UserError::new(error.to_string(), "choose another name with `--name`"))?;
     link::upload(&client, &manifest, printer).await?;
-    let request = CreateApp { manifest, mode: Mode::Deploy, name: Some(name), verify: !args.no_verify };
+    let request = CreateApp {
+        manifest,
+        mode: Mode::Deploy,
+        name: Some(name),
+        verify: !args.no_verify,
+        take_over: false,
+        dev_suffix: None,
+    };
     let mut stream = client.create_app(&request).await?;
     while let Some(progress) = stream.next().await? {
         match progress {

@@ -84,7 +84,14 @@ async fn session(
     let watching =
         summary(&manifest.files.iter().map(|file| shown(Path::new(&file.local))).collect::<Vec<_>>());
     link::upload(client, &manifest, printer).await?;
-    let request = CreateApp { manifest, mode: Mode::Ephemeral, name: None, verify: false };
+    let request = CreateApp {
+        manifest,
+        mode: Mode::Ephemeral,
+        name: None,
+        verify: false,
+        take_over: false,
+        dev_suffix: None,
+    };
     let mut stream = client.create_app(&request).await?;
     let app = tokio::select! {
         ready = wait_ready(&mut stream, printer) => ready?,

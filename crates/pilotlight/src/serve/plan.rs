@@ -18,6 +18,9 @@ const QUEUE_MAX: usize = 1000;
 /// Where the runner is in every container.
 const RUNNER: &str = "/opt/pilotlight/lib";
 
+/// Where the packages of `create_package_mounts` are.
+const PACKAGES: &str = "/pkg";
+
 /// Processes and threads in one container.
 const PIDS_MAX: u64 = 4096;
 
@@ -85,7 +88,10 @@ pub(crate) fn template(
     lowers.extend(image.lowers.iter().cloned());
     let mut env = environment();
     env.extend(image.env.iter().cloned());
-    env.extend(function.env.iter().map(|(name, value)| (name.clone(), value.clone())));
+    env.extend(function.env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())));
+    // After the user's, which cannot make the SDK take itself for another function.
+    env.extend(function.context.clone().map(|context| ("PILOTLIGHT_CONTEXT".to_owned(), context)));
+    env.push(("MODAL_IMAGE_ID".to_owned(), image.key.clone()));
     env.push(("PYTHONPATH".to_owned(), python_path(&env)));
     let argv = [pilotlight_core::image::VENV_PYTHON, "-m", "_pilotlight_runner"].map(str::to_owned);
     let cwd = image.workdir.clone().unwrap_or_else(|| "/root".into());
@@ -97,7 +103,7 @@ pub(crate) fn template(
             scratch: PathBuf::new(),
             lowers,
             binds: image.binds.clone(),
-            network: Network::Outbound,
+            network: if function.block_network { Network::None } else { Network::Outbound },
             limits: Limits {
                 memory_mib: function.memory,
                 cpu_millis: function.cpu.map(millis),
@@ -113,6 +119,9 @@ pub(crate) fn template(
                 "name": function.name,
                 "module": function.module,
                 "qualname": function.qualname,
+                "cls": function.cls,
+                "pickled": function.pickled,
+                "python": manifest.python.version,
                 "web": function.web,
                 "max_inputs": function.max_inputs,
             }),
@@ -135,10 +144,11 @@ fn environment() -> Vec<(String, String)> {
     .to_vec()
 }
 
-/// The runner's place on the module path, before those that the image or the function name.
+/// The runner's place on the module path and that of packages, before those that the image or the function name.
 fn python_path(env: &[(String, String)]) -> String {
     let own = env.iter().rev().find(|(name, value)| name == "PYTHONPATH" && !value.is_empty());
-    own.map_or_else(|| RUNNER.to_owned(), |(_, own)| format!("{RUNNER}:{own}"))
+    let own = own.map_or_else(String::new, |(_, own)| format!(":{own}"));
+    format!("{RUNNER}:{PACKAGES}{own}")
 }
 
 /// Cores as thousandths of one; the manifest's check has refused what is not positive.

@@ -12,9 +12,10 @@ const EXAMPLE: &str = r#"{
     {"kind": "env", "vars": {"A": "b"}}, {"kind": "workdir", "path": "/x"}]}},
   "files": [{"remote": "/root/hello.py", "local": "/abs/hello.py", "mode": 420, "digest": null, "size": null}],
   "functions": [{"name": "f", "module": "hello", "qualname": "f", "image": "im-0",
-    "web": {"kind": "endpoint", "method": "GET", "docs": true, "cors": true}, "label": null, "min_containers": 0,
-    "max_containers": null, "scaledown_window": 60.0, "timeout": 300.0, "startup_timeout": null, "max_inputs": 1,
-    "cpu": null, "memory": null, "env": {}}],
+    "web": {"kind": "endpoint", "method": "GET", "docs": true, "cors": true}, "label": null,
+    "custom_domains": ["api.example.com"], "cls": null, "pickled": null, "context": "{}",
+    "min_containers": 0, "max_containers": null, "scaledown_window": 60.0, "timeout": 300.0, "startup_timeout": null, "max_inputs": 1,
+    "target_inputs": null, "cpu": null, "memory": null, "block_network": false, "env": {"TOKEN": "hush"}}],
   "watch": ["/abs/hello.py"], "notices": ["one"]
 }"#;
 
@@ -66,6 +67,48 @@ fn a_server_insists_on_digests() {
 }
 
 #[test]
+fn a_file_that_discovery_made_has_content_in_place_of_a_path() {
+    let text = r#"{"remote": "/root/.pilotlight/f.pickle", "content": "aGk=", "mode": 420}"#;
+    let mut manifest = example();
+    manifest.files.push(serde_json::from_str(text).unwrap());
+    manifest.functions[0].pickled = Some("/root/.pilotlight/f.pickle".to_owned());
+    manifest.check().unwrap();
+    for file in &mut manifest.files {
+        file.digest = Some("ab".repeat(32));
+        file.size = Some(2);
+    }
+    let problems = manifest.check_sent().unwrap_err();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].to_string().contains("upload it, and leave it out"));
+    manifest.files[1].content = None;
+    manifest.check_sent().unwrap();
+    let sent = serde_json::to_value(&manifest.files[1]).unwrap();
+    assert!(sent.get("content").is_none());
+    assert_eq!(sent["local"], "");
+}
+
+#[test]
+fn a_method_of_a_class_is_named_by_both() {
+    let mut manifest = example();
+    manifest.functions[0].cls = Some("Model".to_owned());
+    manifest.functions[0].qualname = "Model.web".to_owned();
+    manifest.check().unwrap();
+    manifest.functions[0].qualname = "Models.web".to_owned();
+    assert!(manifest.check().is_err());
+}
+
+#[test]
+fn values_of_the_environment_are_in_no_message() {
+    let shown = format!("{:?}", example());
+    assert!(shown.contains("TOKEN") && !shown.contains("hush"), "{shown}");
+    for wrong in ["4711", "-4711", "4711.5", "true", "[4711]", "{\"4711\": 1}", "null"] {
+        let text = EXAMPLE.replace("\"hush\"", wrong);
+        let error = serde_json::from_str::<Manifest>(&text).unwrap_err().to_string();
+        assert!(!error.contains("4711") && !error.contains("true"), "{error}");
+    }
+}
+
+#[test]
 fn paths_that_leave_their_place_are_refused() {
     for remote in ["root/x.py", "/root/../etc/passwd", "/root/./x", "", "/root/", "/"] {
         let mut manifest = example();
@@ -79,7 +122,7 @@ fn paths_that_leave_their_place_are_refused() {
 #[test]
 fn each_rule_is_told_in_a_sentence() {
     type Case = (fn(&mut Manifest), &'static str);
-    let table: [Case; 14] = [
+    let table: [Case; 22] = [
         (
             |m| m.manifest = 2,
             "manifest: this is format 2, and only format 1 is understood: update pilotlight",
@@ -89,7 +132,13 @@ fn each_rule_is_told_in_a_sentence() {
             |m| named(m, "ap-abcdefghijklmnop"),
             "app.name: `ap-abcdefghijklmnop` looks like an app id: choose a name that does not begin with `ap-`",
         ),
-        (|m| m.functions.push(m.functions[0].clone()), "functions.f: two functions have this name"),
+        (
+            |m| {
+                m.functions.push(m.functions[0].clone());
+                m.functions[1].custom_domains.clear();
+            },
+            "functions.f: two functions have this name",
+        ),
         (
             |m| m.functions[0].image = "im-9".to_owned(),
             "functions.f: its image `im-9` is not in the manifest",
@@ -115,8 +164,37 @@ fn each_rule_is_told_in_a_sentence() {
         (|m| m.functions[0].module = "a/b".to_owned(), "functions.f: `a/b` is no module name"),
         (|m| m.functions[0].memory = Some(0), "functions.f.memory: 0 MiB are not between 1 and 16777216"),
         (
-            |m| m.functions[0].env = [("A=B".to_owned(), String::new())].into(),
+            |m| m.functions[0].env = [("A=B".to_owned(), Hidden::default())].into(),
             "functions.f: `A=B` is no name for an environment variable",
+        ),
+        (
+            |m| m.functions[0].env = [("A".to_owned(), "hush\0".into())].into(),
+            "functions.f: the value of `A` contains a NUL",
+        ),
+        (
+            |m| m.functions[0].custom_domains = vec!["a.example.com".to_owned(); 2],
+            "functions.f: the custom domain `a.example.com` is used twice",
+        ),
+        (
+            |m| m.functions[0].custom_domains = vec!["example".to_owned()],
+            "functions.f: `example` is no custom domain: it has one label only; `app.example.com` is one",
+        ),
+        (
+            |m| m.functions[0].pickled = Some("/root/.pilotlight/f.pickle".to_owned()),
+            "functions.f: its pickle `/root/.pilotlight/f.pickle` is not among the files",
+        ),
+        (|m| m.functions[0].cls = Some("C".to_owned()), "functions.f: `f` is no method of the class `C`"),
+        (
+            |m| m.functions[0].context = Some("x".repeat(65_537)),
+            "functions.f: its context is longer than 65536 bytes or contains a NUL",
+        ),
+        (
+            |m| m.functions[0].target_inputs = Some(2),
+            "functions.f.target_inputs: 2 is not between 1 and max_inputs, 1",
+        ),
+        (
+            |m| m.files[0].content = Some("aGk=".into()),
+            "files./root/hello.py: it needs either a content or an absolute local path, not `/abs/hello.py`",
         ),
     ];
     for (change, expected) in table {
