@@ -258,6 +258,12 @@ pub enum Web {
 }
 
 impl Manifest {
+    /// Whether it has values that must not be kept in the clear.
+    pub fn holds_secrets(&self) -> bool {
+        self.functions.iter().any(|function| !function.env.is_empty())
+            || self.files.iter().any(|file| file.content.is_some())
+    }
+
     /// What to call the app in messages: its name, else its description, else `app`.
     pub fn title(&self) -> &str {
         self.app.name.as_deref().or(self.app.description.as_deref()).unwrap_or("app")

@@ -69,7 +69,7 @@ impl Default for Limits {
 }
 
 /// A program to run, as root of the container.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Command {
     /// Program and arguments. A program without `/` is looked up in the `PATH` of `env`.
     pub argv: Vec<String>,
@@ -77,6 +77,18 @@ pub struct Command {
     pub env: Vec<(String, String)>,
     /// Directory to start in; must exist inside.
     pub cwd: PathBuf,
+}
+
+impl std::fmt::Debug for Command {
+    /// Without the values of the environment: some are secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.env.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Command")
+            .field("argv", &self.argv)
+            .field("env", &names)
+            .field("cwd", &self.cwd)
+            .finish()
+    }
 }
 
 /// The files a command gets: 1 and 2, and 3 and 4 where given. Its standard input is `/dev/null`.
@@ -172,6 +184,14 @@ mod tests {
     #[test]
     fn a_plain_spec_passes() {
         spec().check().unwrap();
+    }
+
+    #[test]
+    fn debug_output_leaves_out_values_of_the_environment() {
+        let mut spec = spec();
+        spec.command.env.push(("TOKEN".into(), "hush".into()));
+        let shown = format!("{spec:?}");
+        assert!(shown.contains("TOKEN") && !shown.contains("hush"), "{shown}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use pilotlight_core::id::AppId;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
+use crate::seal::{self, Owner, Sealer};
 use crate::store::{Error, Store};
 
 /// Versions that are kept of each app, the current one included.
@@ -21,6 +22,28 @@ pub struct Endpoint {
     pub port: u16,
 }
 
+/// The manifest of a version, as it was given.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// The text.
+    pub text: String,
+    /// Whether it holds secrets: it is sealed then.
+    pub secret: bool,
+}
+
+impl std::fmt::Debug for Manifest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Manifest").field("secret", &self.secret).finish_non_exhaustive()
+    }
+}
+
+impl From<&str> for Manifest {
+    /// A manifest without secrets.
+    fn from(text: &str) -> Self {
+        Self { text: text.to_owned(), secret: false }
+    }
+}
+
 /// A deployed app with its current version: everything that is needed to serve it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Deployed {
@@ -30,8 +53,8 @@ pub struct Deployed {
     pub name: String,
     /// The current version, from 1 on.
     pub version: u32,
-    /// The manifest as it was given.
-    pub manifest: String,
+    /// The manifest, or why it cannot be opened.
+    pub manifest: Result<Manifest, seal::Error>,
     /// Its web endpoints, by function.
     pub endpoints: Vec<Endpoint>,
     /// When the app got its id, seconds since the epoch.
@@ -67,12 +90,18 @@ impl Store {
     /// it was stopped. All or nothing: on an error the version before is still the current one.
     ///
     /// Each endpoint's port must be the one that was claimed for its function, or one that nobody has.
-    pub fn deploy(&self, name: &str, manifest: &str, endpoints: &[Endpoint]) -> Result<(AppId, u32), Error> {
-        let (name, manifest, endpoints) = (name.to_owned(), manifest.to_owned(), endpoints.to_vec());
+    pub fn deploy(
+        &self,
+        name: &str,
+        manifest: impl Into<Manifest>,
+        endpoints: &[Endpoint],
+    ) -> Result<(AppId, u32), Error> {
+        let (name, manifest, endpoints) = (name.to_owned(), manifest.into(), endpoints.to_vec());
+        let sealer = self.sealer();
         self.call(move |connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let id = ensure_app(&transaction, &name)?;
-            let version = add_version(&transaction, &id, &manifest)?;
+            let version = add_version(&transaction, &id, &manifest, &sealer)?;
             replace_endpoints(&transaction, &id, &name, &endpoints)?;
             transaction.execute("UPDATE apps SET state = 'deployed' WHERE id = ?1", [id.as_str()])?;
             transaction.commit()?;
@@ -100,12 +129,32 @@ impl Store {
     /// The deployed app of this name; `None` if there is none or it was stopped.
     pub fn current(&self, name: &str) -> Result<Option<Deployed>, Error> {
         let name = name.to_owned();
-        self.call(move |connection| Ok(read_deployed(connection, Some(&name))?.pop()))
+        let sealer = self.sealer();
+        self.call(move |connection| Ok(read_deployed(connection, Some(&name), &sealer)?.pop()))
     }
 
     /// Every deployed app, by name: what a server serves after its start.
     pub fn deployed(&self) -> Result<Vec<Deployed>, Error> {
-        self.call(|connection| read_deployed(connection, None))
+        let sealer = self.sealer();
+        self.call(move |connection| read_deployed(connection, None, &sealer))
+    }
+
+    /// Seals what a pilotlight that knew no sealing left in the clear: each version of which `holds_secrets` says that
+    /// it does. Does nothing when that was done before. Nothing of the clear text stays in the file.
+    pub fn seal_old(&self, holds_secrets: impl Fn(&str) -> bool + Send + 'static) -> Result<(), Error> {
+        let sealer = self.sealer();
+        self.call(move |connection| {
+            let due = "SELECT EXISTS (SELECT 1 FROM chores WHERE name = 'seal')";
+            if !connection.query_row(due, [], |row| row.get(0))? {
+                return Ok(());
+            }
+            seal_clear(connection, &sealer, holds_secrets)?;
+            // Pages that became free keep their bytes, and the log holds the pages as they were.
+            connection.execute_batch("VACUUM")?;
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            connection.execute("DELETE FROM chores WHERE name = 'seal'", [])?;
+            Ok(())
+        })
     }
 
     /// Every app, those that were stopped included, by name.
@@ -166,23 +215,58 @@ fn ensure_app(transaction: &Transaction<'_>, name: &str) -> Result<AppId, Error>
     Ok(id)
 }
 
-fn add_version(transaction: &Transaction<'_>, id: &AppId, manifest: &str) -> Result<u32, Error> {
+fn add_version(
+    transaction: &Transaction<'_>,
+    id: &AppId,
+    manifest: &Manifest,
+    sealer: &Sealer,
+) -> Result<u32, Error> {
     transaction.execute(
         "UPDATE versions SET state = 'past' WHERE app_id = ?1 AND state = 'current'",
         [id.as_str()],
     )?;
-    let number = transaction.query_row(
-        "INSERT INTO versions (app_id, number, manifest, state, created_at)
-         SELECT ?1, 1 + coalesce(max(number), 0), ?2, 'current', ?3 FROM versions WHERE app_id = ?1
-         RETURNING number",
-        params![id.as_str(), manifest, now()],
+    let number: u32 = transaction.query_row(
+        "SELECT 1 + coalesce(max(number), 0) FROM versions WHERE app_id = ?1",
+        [id.as_str()],
         |row| row.get(0),
+    )?;
+    let owner = Owner { app: id.as_str(), version: number };
+    let sealed = manifest.secret.then(|| sealer.seal(owner, &manifest.text)).transpose()?;
+    let clear = if manifest.secret { "" } else { &manifest.text };
+    transaction.execute(
+        "INSERT INTO versions (app_id, number, manifest, sealed, state, created_at)
+         VALUES (?1, ?2, ?3, ?4, 'current', ?5)",
+        params![id.as_str(), number, clear, sealed, now()],
     )?;
     transaction.execute(
         "DELETE FROM versions WHERE app_id = ?1 AND number <= ?2 - ?3",
         params![id.as_str(), number, VERSIONS_MAX],
     )?;
     Ok(number)
+}
+
+/// Seals the versions that hold secrets, all or none.
+fn seal_clear(
+    connection: &mut Connection,
+    sealer: &Sealer,
+    holds_secrets: impl Fn(&str) -> bool,
+) -> Result<(), Error> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut statement =
+        transaction.prepare("SELECT app_id, number, manifest FROM versions WHERE sealed IS NULL")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    for row in rows.collect::<Result<Vec<(String, u32, String)>, _>>()? {
+        let (app, version, manifest) = row;
+        if holds_secrets(&manifest) {
+            let sealed = sealer.seal(Owner { app: &app, version }, &manifest)?;
+            transaction.execute(
+                "UPDATE versions SET manifest = '', sealed = ?3 WHERE app_id = ?1 AND number = ?2",
+                params![app, version, sealed],
+            )?;
+        }
+    }
+    drop(statement);
+    Ok(transaction.commit()?)
 }
 
 fn replace_endpoints(
@@ -218,20 +302,31 @@ fn replace_endpoints(
     Ok(())
 }
 
-fn read_deployed(connection: &Connection, name: Option<&str>) -> Result<Vec<Deployed>, Error> {
+fn read_deployed(
+    connection: &Connection,
+    name: Option<&str>,
+    sealer: &Sealer,
+) -> Result<Vec<Deployed>, Error> {
     // One transaction, so that versions and endpoints belong together even if another process writes.
     let transaction = connection.unchecked_transaction()?;
     let mut statement = transaction.prepare_cached(
-        "SELECT id, name, number, manifest, apps.created_at
+        "SELECT id, name, number, manifest, apps.created_at, sealed
          FROM apps JOIN versions ON app_id = id AND versions.state = 'current'
          WHERE apps.state = 'deployed' AND (?1 IS NULL OR name = ?1) ORDER BY name",
     )?;
     let rows = statement.query_map([name], |row| {
+        let (id, version) = (read_id(row, 0)?, row.get(2)?);
+        let owner = Owner { app: id.as_str(), version };
+        let sealed: Option<Vec<u8>> = row.get(5)?;
+        let manifest = match &sealed {
+            None => Ok(row.get(3)?),
+            Some(sealed) => sealer.open(owner, sealed),
+        };
         Ok(Deployed {
-            id: read_id(row, 0)?,
+            manifest: manifest.map(|text| Manifest { text, secret: sealed.is_some() }),
+            id,
             name: row.get(1)?,
-            version: row.get(2)?,
-            manifest: row.get(3)?,
+            version,
             endpoints: Vec::new(),
             created_at: row.get(4)?,
         })

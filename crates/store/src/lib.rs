@@ -8,7 +8,8 @@ mod db;
 pub mod logs;
 mod migrate;
 mod ports;
+pub mod seal;
 mod store;
 
-pub use apps::{App, Deployed, Endpoint, State};
+pub use apps::{App, Deployed, Endpoint, Manifest, State};
 pub use store::{Error, Store};

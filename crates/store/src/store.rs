@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use crate::db;
+use crate::seal::{self, Sealer};
 
 /// Pieces of work that wait for the thread; more callers wait at the door.
 const QUEUE_MAX: usize = 64;
@@ -56,6 +57,9 @@ pub enum Error {
     /// The thread is gone or has too much to do.
     #[error("the database does not answer")]
     NoAnswer,
+    /// A manifest with secrets cannot be sealed or opened.
+    #[error(transparent)]
+    Seal(#[from] seal::Error),
     /// No app has this name.
     #[error("there is no deployed app `{name}`")]
     NotDeployed {
@@ -96,12 +100,14 @@ type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 #[derive(Clone, Debug)]
 pub struct Store {
     work: SyncSender<Work>,
+    sealer: Sealer,
 }
 
 impl Store {
     /// Opens the database at `path`, makes it if there is none (mode 0600), checks it, and brings it to the newest
-    /// format. The directory must exist.
+    /// format. The directory must exist; `secrets.key` in it is the key of what is sealed.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        let sealer = Sealer::new(path.with_file_name("secrets.key"));
         let mut connection = db::open(path)?;
         let (work, queue) = sync_channel::<Work>(QUEUE_MAX);
         std::thread::Builder::new()
@@ -112,7 +118,12 @@ impl Store {
                 }
             })
             .map_err(|source| Error::Open { path: path.to_owned(), source })?;
-        Ok(Self { work })
+        Ok(Self { work, sealer })
+    }
+
+    /// What seals the manifests that hold secrets.
+    pub(crate) fn sealer(&self) -> Sealer {
+        self.sealer.clone()
     }
 
     /// Runs `work` on the thread that owns the connection and waits for its result.

@@ -129,9 +129,15 @@ async fn open_shared_port(apps: &Apps, port: u16, warnings: &mut Vec<String>) ->
 /// Serves again what was deployed. An app that cannot be is named and left as it is in the store.
 async fn restore(apps: &Apps, warnings: &mut Vec<String>) -> anyhow::Result<()> {
     let Some(store) = apps.shared().store.clone() else { return Ok(()) };
+    let old = store.clone();
+    // One that does not read as a manifest may hold anything.
+    let secret = |text: &str| serde_json::from_str(text).map_or(true, |read: Manifest| read.holds_secrets());
+    if let Err(error) = blocking(move || old.seal_old(secret)).await {
+        warnings.push(format!("secrets of older deployments are still in the clear: {error}"));
+    }
     for deployed in blocking(move || store.deployed()).await? {
         let restored = async {
-            let manifest: Manifest = serde_json::from_str(&deployed.manifest)?;
+            let manifest: Manifest = serde_json::from_str(&deployed.manifest?.text)?;
             let app = apps.enter(deployed.id, deployed.name.clone(), Mode::Deploy);
             let (progress, mut ignored) = tokio::sync::mpsc::channel(64);
             let drain = tasks::spawn(Task::Logs, async move { while ignored.recv().await.is_some() {} });

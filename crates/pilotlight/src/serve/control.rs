@@ -265,9 +265,12 @@ async fn deploy_version(
         apps.enter(id, name.clone(), Mode::Deploy)
     };
     let trial = if request.verify { Trial::Once } else { Trial::None };
-    let manifest = serde_json::to_string(&request.manifest).map_err(|error| ApiError::internal(&error))?;
+    let manifest = pilotlight_store::Manifest {
+        text: serde_json::to_string(&request.manifest).map_err(|error| ApiError::internal(&error))?,
+        secret: request.manifest.holds_secrets(),
+    };
     let remember = |endpoints: Vec<pilotlight_store::Endpoint>| {
-        blocking(move || store.deploy(&name, &manifest, &endpoints).map(|(_, version)| version))
+        blocking(move || store.deploy(&name, manifest, &endpoints).map(|(_, version)| version))
     };
     match apps.apply(&app, &request.manifest, trial, sender, remember).await {
         Ok(()) => Ok(app),

@@ -18,7 +18,7 @@ fn what_is_deployed_is_there_after_reopening() {
     let store = Store::open(&directory.path().join("pilotlight.db")).unwrap();
     assert_eq!(store.deployed().unwrap(), before);
     let app = store.current("hello").unwrap().unwrap();
-    assert_eq!((app.id, app.version, app.manifest.as_str()), (id, 1, r#"{"manifest":1}"#));
+    assert_eq!((app.id, app.version, app.manifest.unwrap().text.as_str()), (id, 1, r#"{"manifest":1}"#));
     assert_eq!(app.endpoints, endpoints);
 }
 
@@ -29,7 +29,7 @@ fn deploying_again_counts_versions_and_keeps_the_id() {
     let (second, version) = store.deploy("hello", "two", &[endpoint("f", "other", 8002)]).unwrap();
     assert_eq!((first, version), (second, 2));
     let app = store.current("hello").unwrap().unwrap();
-    assert_eq!((app.version, app.manifest.as_str()), (2, "two"));
+    assert_eq!((app.version, app.manifest.unwrap().text.as_str()), (2, "two"));
     assert_eq!(app.endpoints, [endpoint("f", "other", 8002)]);
 }
 
@@ -73,7 +73,7 @@ fn a_label_belongs_to_one_app_until_it_stops() {
         "the label `shared` is used by the app `a`: choose another label, or stop that app"
     );
     let app = store.current("b").unwrap().unwrap();
-    assert_eq!((app.version, app.manifest.as_str()), (1, "good"), "the version before stays");
+    assert_eq!((app.version, app.manifest.unwrap().text.as_str()), (1, "good"), "the version before stays");
     assert_eq!(app.endpoints, [endpoint("f", "b-f", 8003)]);
     store.stop("a").unwrap();
     assert_eq!(store.deploy("b", "better", &[endpoint("f", "shared", 8003)]).unwrap().1, 2);

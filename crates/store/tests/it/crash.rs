@@ -24,12 +24,12 @@ fn every_finished_deploy_survives_at_every_point() {
     let (directory, store) = store();
     for version in 1..=40 {
         let manifest = format!("{version} {}", "x".repeat(20_000));
-        store.deploy("hello", &manifest, &[endpoint("f", "hello-f", 8002)]).unwrap();
+        store.deploy("hello", manifest.as_str(), &[endpoint("f", "hello-f", 8002)]).unwrap();
         let crashed = tempfile::tempdir().unwrap();
         image(directory.path(), crashed.path());
         let reopened = Store::open(&crashed.path().join("pilotlight.db")).unwrap();
         let app = reopened.current("hello").unwrap().unwrap();
-        assert_eq!((app.version, &app.manifest), (version, &manifest));
+        assert_eq!((app.version, &app.manifest.unwrap().text), (version, &manifest));
         assert_eq!(app.endpoints, [endpoint("f", "hello-f", 8002)]);
     }
 }
@@ -40,7 +40,7 @@ fn a_deploy_cut_off_in_the_middle_leaves_the_one_before() {
     store.deploy("hello", "one", &[endpoint("f", "hello-f", 8002)]).unwrap();
     let log = directory.path().join("pilotlight.db-wal");
     let first = fs::metadata(&log).unwrap().len();
-    store.deploy("hello", &"two ".repeat(10_000), &[endpoint("f", "hello-f", 8002)]).unwrap();
+    store.deploy("hello", "two ".repeat(10_000).as_str(), &[endpoint("f", "hello-f", 8002)]).unwrap();
     let second = fs::metadata(&log).unwrap().len();
     assert!(second > first);
     // The log grows by frames; cut within each of them and on their edges.
@@ -51,7 +51,7 @@ fn a_deploy_cut_off_in_the_middle_leaves_the_one_before() {
         fs::OpenOptions::new().write(true).open(cut).unwrap().set_len(length).unwrap();
         let reopened = Store::open(&crashed.path().join("pilotlight.db")).unwrap();
         let app = reopened.current("hello").unwrap().unwrap();
-        assert_eq!((app.version, app.manifest.as_str()), (1, "one"), "cut at {length}");
+        assert_eq!((app.version, app.manifest.unwrap().text.as_str()), (1, "one"), "cut at {length}");
         assert_eq!(reopened.deploy("hello", "three", &app.endpoints).unwrap().1, 2);
     }
 }
@@ -61,7 +61,7 @@ fn a_damaged_file_is_named() {
     let (directory, store) = store();
     let path = directory.path().join("pilotlight.db");
     for number in 0..50 {
-        store.deploy(&format!("app{number}"), &"x".repeat(5_000), &[]).unwrap();
+        store.deploy(&format!("app{number}"), "x".repeat(5_000).as_str(), &[]).unwrap();
     }
     drop(store);
     // Closing happens on the store's thread; opening and reading waits for it.

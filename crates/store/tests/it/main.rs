@@ -6,6 +6,7 @@ mod apps;
 mod crash;
 mod logs;
 mod ports;
+mod secrets;
 
 use pilotlight_store::{Endpoint, Store};
 
