@@ -19,7 +19,8 @@ fn holds(text: &str) -> bool {
 /// The files of the folder that contain the secret.
 fn leaks(folder: &Path) -> Vec<String> {
     let found = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-    let leaks = found.filter(|path| fs::read(path).unwrap().windows(4).any(|bytes| bytes == b"hush"));
+    // A store that is closing on its own thread removes its log meanwhile.
+    let leaks = found.filter(|path| fs::read(path).is_ok_and(|read| read.windows(4).any(|it| it == b"hush")));
     leaks.map(|path| path.display().to_string()).collect()
 }
 
