@@ -159,6 +159,8 @@ impl Sandboxed {
             limits: Limits::default(),
             command: Command { argv: request.argv, env: request.env, cwd: request.cwd },
             keep_upper: Some(request.upper),
+            zygote: false,
+            from: None,
         }
     }
 }

@@ -6,11 +6,12 @@ use std::error::Error;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use pilotlight_sandbox::{
-    Bind, Command, Event, Fds, Helper, Limits, Network, Options, Phases, Spec, Started, helper_main,
+    Bind, Command, Event, Fds, Helper, Limits, Network, Options, Phases, Signal, Spec, Started, helper_main,
 };
 
 fn main() -> ExitCode {
@@ -51,11 +52,61 @@ fn measure(count: usize) -> Result<(), Box<dyn Error>> {
         }
         report(network, &rounds)?;
     }
+    forks(&helper, &events, &state, count)?;
     at_once(&helper, &state, count)?;
     helper.shutdown(Duration::from_secs(10));
     fs::remove_dir_all(&state)?;
     fs::remove_dir_all(&run_dir)?;
     Ok(())
+}
+
+/// A zygote in the host's Python; its forks end at once.
+const ZYGOTE: &str = "
+import os, socket, sys
+sys.path.insert(0, '/opt')
+from zygote import Zygote
+Zygote(socket.socket(fileno=5)).serve()
+os._exit(0)
+";
+
+/// As the rounds of `measure`, but each container is a fork of a zygote.
+fn forks(
+    helper: &Helper,
+    events: &Receiver<Event>,
+    state: &Path,
+    count: usize,
+) -> Result<(), Box<dyn Error>> {
+    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../python/_pilotlight_runner/zygote.py");
+    let mut zygote = spec(state, "zygote", Network::None);
+    zygote.binds.push(Bind {
+        source: fs::canonicalize(module)?,
+        target: "/opt/zygote.py".into(),
+        writable: false,
+    });
+    zygote.zygote = true;
+    zygote.limits.pids = 4096;
+    let command = ["/usr/bin/python3", "-B", "-c", ZYGOTE].map(str::to_owned);
+    zygote.command.argv = command.to_vec();
+    helper.start(&zygote, null()?)?;
+    for (network, ahead) in [(Network::None, false), (Network::Outbound, false), (Network::Outbound, true)] {
+        let mut rounds = Vec::new();
+        for number in 0..count {
+            let mut spec = spec(state, &format!("fork-{network:?}-{ahead}-{number}"), network);
+            spec.from = Some(zygote.id.clone());
+            if ahead {
+                helper.prepare(&spec)?;
+            }
+            let begin = Instant::now();
+            let started = helper.start(&spec, null()?)?;
+            let call = begin.elapsed();
+            let Event::Exited { .. } = events.recv()? else { return Err("the helper died".into()) };
+            rounds.push((call, started, begin.elapsed()));
+        }
+        let shell = if ahead { "a shell made ahead" } else { "a fresh shell" };
+        writeln!(std::io::stdout(), "forked from a zygote into {shell}:")?;
+        report(network, &rounds)?;
+    }
+    Ok(helper.signal(&zygote.id, Signal::Kill)?)
 }
 
 /// A thread per start, all at the same time.
@@ -97,6 +148,8 @@ fn spec(state: &Path, name: &str, network: Network) -> Spec {
         limits: Limits { memory_mib: Some(256), cpu_millis: Some(1000), pids: 64 },
         command: Command { argv: vec!["/bin/true".into()], env: vec![], cwd: "/".into() },
         keep_upper: None,
+        zygote: false,
+        from: None,
     }
 }
 

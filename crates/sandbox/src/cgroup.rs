@@ -35,6 +35,8 @@ pub(crate) trait Backend {
     fn create(&self, group: &str, limits: &Limits) -> io::Result<()>;
     /// Opens what a new process needs to be inside.
     fn entry(&self, group: &str) -> io::Result<Entry>;
+    /// Opens the files through which a process that exists already moves itself inside, by writing "0" to each.
+    fn doors(&self, group: &str) -> io::Result<Vec<OwnedFd>>;
     /// Whether the kernel killed a process of the group for its memory limit.
     fn oom_killed(&self, group: &str) -> bool;
 }

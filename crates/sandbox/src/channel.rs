@@ -8,6 +8,7 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
+use rustix::process::Pid;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -16,6 +17,9 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 192 * 1024;
 
 /// The most descriptors with one message. The kernel's own limit is 253 (SCM_MAX_FD).
 const FDS_MAX: usize = 253;
+
+/// A message, what came with it, and who sent it where that was asked for.
+type Received<T> = (T, Vec<OwnedFd>, Option<Pid>);
 
 /// One end of a channel.
 #[derive(Debug)]
@@ -49,7 +53,12 @@ impl Channel {
 
     /// Sends one message without descriptors, or fails with an error of kind `WouldBlock` where `send` blocks.
     pub(crate) fn try_send<T: Serialize>(&self, message: &T) -> io::Result<()> {
-        self.send_flags(&encode(message), &[], SendFlags::DONTWAIT)
+        self.try_send_with(message, &[])
+    }
+
+    /// As `try_send`, with descriptors.
+    pub(crate) fn try_send_with<T: Serialize>(&self, message: &T, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.send_flags(&encode(message), fds, SendFlags::DONTWAIT)
     }
 
     /// Sends one message that is encoded already.
@@ -80,9 +89,23 @@ impl Channel {
         self.receive_flags(RecvFlags::DONTWAIT)
     }
 
+    /// From now on messages that arrive here tell who sent them.
+    pub(crate) fn ask_for_senders(&self) -> io::Result<()> {
+        Ok(rustix::net::sockopt::set_socket_passcred(&self.fd, true)?)
+    }
+
+    /// As `try_receive`, with the sender's process id as this process sees it instead of descriptors.
+    pub(crate) fn try_receive_from<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Option<Pid>)>> {
+        Ok(self.receive_all(RecvFlags::DONTWAIT)?.map(|(message, _, sender)| (message, sender)))
+    }
+
     fn receive_flags<T: DeserializeOwned>(&self, flags: RecvFlags) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+        Ok(self.receive_all(flags)?.map(|(message, fds, _)| (message, fds)))
+    }
+
+    fn receive_all<T: DeserializeOwned>(&self, flags: RecvFlags) -> io::Result<Option<Received<T>>> {
         let mut bytes = vec![0; MESSAGE_BYTES_MAX];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX), ScmCredentials(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let flags = flags | RecvFlags::CMSG_CLOEXEC;
         let received = rustix::io::retry_on_intr(|| {
@@ -101,13 +124,16 @@ impl Channel {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a message was cut short"));
         }
         let mut fds = Vec::new();
+        let mut sender = None;
         for message in ancillary.drain() {
-            if let RecvAncillaryMessage::ScmRights(rights) = message {
-                fds.extend(rights);
+            match message {
+                RecvAncillaryMessage::ScmRights(rights) => fds.extend(rights),
+                RecvAncillaryMessage::ScmCredentials(credentials) => sender = Some(credentials.pid),
+                _ => {}
             }
         }
         let message = serde_json::from_slice(bytes.get(..received.bytes).unwrap_or_default())?;
-        Ok(Some((message, fds)))
+        Ok(Some((message, fds, sender)))
     }
 
     /// Tells the other end that nothing more comes. Messages from there still arrive.

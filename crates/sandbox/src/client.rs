@@ -144,16 +144,31 @@ impl Helper {
     /// Blocks for milliseconds; call it from any thread.
     pub fn start(&self, spec: &Spec, fds: Fds) -> Result<Started, Error> {
         spec.check()?;
-        let given = Given { control: fds.control.is_some(), listener: fds.listener.is_some() };
+        let given = Given { control: fds.control.is_some(), listener: fds.listener.is_some(), orders: false };
         let files = [Some(fds.stdout), Some(fds.stderr), fds.control, fds.listener];
         let files: Vec<OwnedFd> = files.into_iter().flatten().collect();
         let borrowed: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
         let request = |number| Request::Start { number, spec: Box::new(spec.clone()), given };
         match self.ask(&spec.id, request, &borrowed, START_WITHIN) {
             Ok(Answer::Started { pid, setup, phases, notes }) => Ok(Started { pid, setup, phases, notes }),
-            Ok(Answer::Signalled) => Err(Error::HelperDied),
+            Ok(Answer::Signalled | Answer::Prepared) => Err(Error::HelperDied),
             Err(error @ Error::Deadline { .. }) => {
                 // It may still come up, and nobody would know of it. Requests are served in order.
+                let _ = self.signal(&spec.id, Signal::Kill);
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes everything of a container but its command, so that `start` with the same specification is quicker. Kill it
+    /// when it is not needed: until its start nothing is told of it.
+    pub fn prepare(&self, spec: &Spec) -> Result<(), Error> {
+        spec.check()?;
+        let request = |number| Request::Prepare { number, spec: Box::new(spec.clone()) };
+        match self.ask(&spec.id, request, &[], START_WITHIN) {
+            Ok(_) => Ok(()),
+            Err(error @ Error::Deadline { .. }) => {
                 let _ = self.signal(&spec.id, Signal::Kill);
                 Err(error)
             }

@@ -4,9 +4,11 @@
 //! Being single threaded is what lets it fork pid 1s that go on running ordinary Rust (see `init`), and what makes its
 //! mount namespace its own. When the server is gone, for whatever reason, every container goes, then the helper.
 
+mod birth;
 mod container;
 mod finish;
 mod janitor;
+mod start;
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -20,13 +22,14 @@ use rustix::process::{Resource, Rlimit};
 
 use crate::channel::Channel;
 use crate::error::Doing;
-use crate::message::{Answer, FromInit, Given, Reply, Request, ToInit};
+use crate::message::{Answer, FromInit, Reply, Request};
 use crate::net::{nat, netlink};
 use crate::shell::{self, Workshop};
-use crate::{Failure, Signal, Spec, cgroup, slots, sys, title};
+use crate::{Failure, Signal, cgroup, slots, sys, title};
 
-use container::{Container, Phase};
+use container::Container;
 use janitor::{Janitor, Tell};
+use start::Start;
 
 /// How long a container may take from its start until its command runs.
 const START_WITHIN: Duration = Duration::from_secs(20);
@@ -61,6 +64,8 @@ fn serve() -> std::io::Result<()> {
     sys::signal::ignore(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGPIPE]);
     // No terminal to be had through /dev/tty, neither here nor inside.
     let _ = rustix::process::setsid();
+    // The midwives that clone containers below a zygote end at once; their children are then this process's.
+    sys::process::adopt_orphans()?;
     let area = title::Area::find();
     title::set(area, "pl-helper", "pilotlight: helper");
 
@@ -125,6 +130,7 @@ struct Leaving {
 enum Ready {
     Server,
     Report(String),
+    Joining(String),
     Exit(String),
     Left(String),
 }
@@ -136,10 +142,11 @@ impl Helper {
             for ready in self.wait()? {
                 match ready {
                     Ready::Server => match self.server.receive()? {
-                        Some((request, fds)) => self.serve(request, &fds)?,
+                        Some((request, fds)) => self.serve(request, fds)?,
                         None => return Ok(()),
                     },
                     Ready::Report(id) => self.hear(&id)?,
+                    Ready::Joining(id) => self.meet(&id)?,
                     Ready::Exit(id) => self.bury(&id)?,
                     Ready::Left(id) => self.left(&id)?,
                 }
@@ -157,6 +164,10 @@ impl Helper {
             if container.listening {
                 fds.push(PollFd::new(&container.shell.channel, PollFlags::IN));
                 meanings.push(Ready::Report(id.clone()));
+            }
+            if let Some(joining) = &container.joining {
+                fds.push(PollFd::new(joining, PollFlags::IN));
+                meanings.push(Ready::Joining(id.clone()));
             }
             fds.push(PollFd::new(&container.shell.pidfd, PollFlags::IN));
             meanings.push(Ready::Exit(id.clone()));
@@ -186,10 +197,10 @@ impl Helper {
         Some(Timespec { tv_sec: next.as_secs().cast_signed(), tv_nsec: next.subsec_nanos().into() })
     }
 
-    fn serve(&mut self, request: Request, fds: &[OwnedFd]) -> std::io::Result<()> {
+    fn serve(&mut self, request: Request, fds: Vec<OwnedFd>) -> std::io::Result<()> {
         match request {
-            // Answered when pid 1 reports that the command runs, or when everything of a failure is cleared up.
-            Request::Start { number, spec, given } => self.start(number, &spec, given, fds),
+            Request::Start { number, spec, given } => self.start(&spec, Start { number, given, fds }),
+            Request::Prepare { number, spec } => self.prepare(number, &spec),
             Request::Signal { number, id, signal } => {
                 let result = self.signal(&id, signal).map(|()| Answer::Signalled);
                 self.answer(number, result)
@@ -198,38 +209,11 @@ impl Helper {
         }
     }
 
-    fn start(&mut self, number: u64, spec: &Spec, given: Given, fds: &[OwnedFd]) -> std::io::Result<()> {
-        let since = Instant::now();
-        if let Err(failure) = spec.check() {
-            return self.answer(number, Err(failure));
-        }
-        if self.containers.contains_key(&spec.id) || self.leaving.contains_key(&spec.id) {
-            return self.answer(number, Err(Failure::Exists { id: spec.id.clone() }));
-        }
-        let mut notes = Vec::new();
-        let made = shell::make(&mut self.workshop, spec, &mut notes);
-        let made = made.and_then(|made| shell::run(&made, &spec.command, given, fds).map(|()| made));
-        match made {
-            Ok(shell) => {
-                let phase = Phase::Starting { number, since, ordered: Instant::now(), notes };
-                let mut container = Container::new(shell, spec, phase);
-                if spec.keep_upper.is_some() {
-                    container.stderr = fds.get(1).and_then(|fd| fd.try_clone().ok());
-                }
-                self.containers.insert(spec.id.clone(), container);
-                Ok(())
-            }
-            Err(failure) => self.leave(&spec.id, &spec.scratch, None, Tell::Failed { number, failure }),
-        }
-    }
-
     fn signal(&mut self, id: &str, signal: Signal) -> Result<(), Failure> {
         let container = self.containers.get(id).ok_or_else(|| Failure::Unknown { id: id.into() })?;
         match signal {
             Signal::Kill => container.kill().doing("kill the container"),
-            Signal::Terminate => {
-                container.shell.channel.send(&ToInit::Terminate, &[]).doing("signal the container")
-            }
+            Signal::Terminate => container.terminate().doing("signal the container"),
         }
     }
 
@@ -245,9 +229,24 @@ impl Helper {
                 return Ok(());
             }
         };
-        match container.hear(report) {
-            Some((number, answer)) => self.answer(number, Ok(answer)),
-            None => Ok(()),
+        match report {
+            FromInit::Made { .. } => {
+                container.hear(report);
+                self.furnished(id)
+            }
+            FromInit::Reaped { pid, status } => {
+                self.reaped(id, pid, status);
+                Ok(())
+            }
+            FromInit::Ended(_) => {
+                container.hear(report);
+                self.release(id);
+                Ok(())
+            }
+            report => match container.hear(report) {
+                Some((number, answer)) => self.answer(number, Ok(answer)),
+                None => Ok(()),
+            },
         }
     }
 

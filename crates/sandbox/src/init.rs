@@ -16,7 +16,7 @@ use rustix::process::{Signal, WaitOptions};
 
 use crate::channel::Channel;
 use crate::error::Doing;
-use crate::message::{FromInit, Make, ToInit};
+use crate::message::{FromInit, Make, Role, ToInit};
 use crate::{ExitStatus, Failure, cgroup, sys, title};
 
 /// The exit code of pid 1 when it, not the command, failed.
@@ -44,10 +44,16 @@ fn live(channel: &Channel, entry: &cgroup::Entry, area: Option<title::Area>) -> 
     say(channel, &FromInit::Made { took: clock.elapsed() })?;
 
     let events = sys::signal::child_events().doing("watch for ended processes")?;
-    let Some((ToInit::Run { command, given }, fds)) = receive(channel)? else { return Ok(0) };
-    let child = command::spawn(&command, given, fds)?;
-    say(channel, &FromInit::Running)?;
-    attend(channel, &events, child)
+    let child = match receive(channel)? {
+        Some((ToInit::Run { command, given }, fds)) => {
+            let child = command::spawn(&command, given, fds)?;
+            say(channel, &FromInit::Running)?;
+            Some(child)
+        }
+        Some((ToInit::Host, _)) => None,
+        _ => return Ok(0),
+    };
+    attend(channel, &events, Init { child, lingers: order.role == Role::Zygote })
 }
 
 /// Furnishes the container and locks this process down. Idle afterwards.
@@ -63,11 +69,20 @@ fn make(
     furnish::furnish(order, &fds)?;
     drop(fds);
     sys::fd::close_all_but(&[channel.as_fd().as_raw_fd()]).doing("close the helper's files")?;
-    lockdown::give_up_rights(order.build)
+    lockdown::give_up_rights(order.role)
+}
+
+/// Whose init this is.
+struct Init {
+    /// The command's process.
+    child: Option<i32>,
+    /// Whether it goes on when the command has ended: a zygote's pid 1 has the namespaces of others below its own, who
+    /// would end with it.
+    lingers: bool,
 }
 
 /// The loop of an init: passes signals on, buries the dead, and ends with the command or with the helper.
-fn attend(channel: &Channel, events: &OwnedFd, child: i32) -> Result<i32, Failure> {
+fn attend(channel: &Channel, events: &OwnedFd, mut init: Init) -> Result<i32, Failure> {
     loop {
         let mut fds = [PollFd::new(channel, PollFlags::IN), PollFd::new(events, PollFlags::IN)];
         match poll(&mut fds, None) {
@@ -78,9 +93,13 @@ fn attend(channel: &Channel, events: &OwnedFd, child: i32) -> Result<i32, Failur
         if deaths {
             // One read takes all pending instances of the signal.
             let _ = rustix::io::read(events, &mut [0_u8; 128][..]);
-            if let Some(status) = bury(child)? {
+            if let Some(status) = bury(channel, &init)? {
                 // Before exiting, so that the helper has it when it learns of the exit.
                 say(channel, &FromInit::Ended(status))?;
+                init.child = None;
+                if init.lingers {
+                    continue;
+                }
                 return Ok(match status {
                     ExitStatus::Code(code) => code,
                     ExitStatus::Signal(signal) => 128 + signal,
@@ -89,7 +108,7 @@ fn attend(channel: &Channel, events: &OwnedFd, child: i32) -> Result<i32, Failur
         }
         if orders {
             match receive(channel)? {
-                Some((ToInit::Terminate, _)) => terminate(child),
+                Some((ToInit::Terminate, _)) => terminate(init.child),
                 Some(_) => {}
                 None => return Ok(FAILED),
             }
@@ -97,24 +116,30 @@ fn attend(channel: &Channel, events: &OwnedFd, child: i32) -> Result<i32, Failur
     }
 }
 
-/// Reaps whatever has ended; the status of the command, if it is among them.
-fn bury(child: i32) -> Result<Option<ExitStatus>, Failure> {
+/// Reaps whatever has ended; the status of the command, if it is among them. A zygote's pid 1 tells of the others: one
+/// that was forked from it and joined another container is still its child.
+fn bury(channel: &Channel, init: &Init) -> Result<Option<ExitStatus>, Failure> {
     let mut ended = None;
     loop {
         match rustix::process::wait(WaitOptions::NOHANG) {
-            Ok(Some((pid, status))) if pid.as_raw_nonzero().get() == child => {
+            Ok(Some((pid, status))) => {
                 let signal = status.terminating_signal().map(ExitStatus::Signal);
-                ended = signal.or(status.exit_status().map(ExitStatus::Code));
+                let status = signal.or(status.exit_status().map(ExitStatus::Code));
+                let pid = pid.as_raw_nonzero().get();
+                if Some(pid) == init.child {
+                    ended = status;
+                } else if let (true, Some(status)) = (init.lingers, status) {
+                    say(channel, &FromInit::Reaped { pid, status })?;
+                }
             }
-            Ok(Some(_)) => {}
             Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(ended),
             Err(error) => return Err(error).doing("reap processes"),
         }
     }
 }
 
-fn terminate(child: i32) {
-    if let Some(child) = rustix::process::Pid::from_raw(child) {
+fn terminate(child: Option<i32>) {
+    if let Some(child) = child.and_then(rustix::process::Pid::from_raw) {
         // It can only have ended already, which the loop is about to notice.
         let _ = rustix::process::kill_process(child, Signal::TERM);
     }

@@ -12,8 +12,11 @@
 //!
 //! What a command finds: uid and gid 0 of a user namespace whose 65536 ids are no other container's; no capability and
 //! no way to get one; a system call filter; its own process, network, mount, IPC, host name and cgroup namespaces;
-//! descriptors 0 to 4 and no other. Build steps ([`Spec::keep_upper`]) keep, inside their user namespace, the
+//! descriptors 0 to 4 and no other (a zygote: 5). Build steps ([`Spec::keep_upper`]) keep, inside their user namespace, the
 //! capabilities that package managers need: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setfcap.
+//!
+//! A container may be a *zygote* ([`Spec::zygote`]): one whose process forks others into shells that the helper made below
+//! its namespaces ([`Spec::from`]). `docs/design/0004-the-pilot-light.md` tells how, and what that trusts.
 //!
 //! The crate is synchronous and knows nothing of apps, images or pools.
 

@@ -22,6 +22,11 @@ pub(crate) enum Request {
         spec: Box<Spec>,
         given: Given,
     },
+    /// Makes the shell of a container whose start comes later, with the same specification.
+    Prepare {
+        number: u64,
+        spec: Box<Spec>,
+    },
     Signal {
         number: u64,
         id: String,
@@ -34,6 +39,7 @@ pub(crate) enum Request {
 pub(crate) struct Given {
     pub(crate) control: bool,
     pub(crate) listener: bool,
+    pub(crate) orders: bool,
 }
 
 /// Helper to server.
@@ -56,6 +62,7 @@ pub(crate) enum Reply {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Answer {
     Started { pid: i32, setup: Duration, phases: Phases, notes: Vec<String> },
+    Prepared,
     Signalled,
 }
 
@@ -66,6 +73,8 @@ pub(crate) enum ToInit {
     Make(Make),
     /// Runs the command, with stdout, stderr, control, listener as descriptors.
     Run { command: Command, given: Given },
+    /// Stays an idle init, for a process that a zygote puts beside it.
+    Host,
     /// SIGTERM for the command.
     Terminate,
 }
@@ -77,7 +86,18 @@ pub(crate) struct Make {
     pub(crate) hostname: String,
     pub(crate) binds: Vec<Target>,
     pub(crate) address: Option<Address>,
-    pub(crate) build: bool,
+    pub(crate) role: Role,
+}
+
+/// What a container may do beyond the usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Role {
+    /// Nothing.
+    Plain,
+    /// What package managers need.
+    Build,
+    /// Join the namespaces of those that are forked from it.
+    Zygote,
 }
 
 /// Where a bind goes.
@@ -98,8 +118,15 @@ pub(crate) struct Address {
 /// Pid 1 to helper, in this order, `Failed` instead of any.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromInit {
-    Made { took: Duration },
+    Made {
+        took: Duration,
+    },
     Running,
     Ended(ExitStatus),
+    /// A process that was not the command's ended: of a zygote's pid 1, one of those forked from it.
+    Reaped {
+        pid: i32,
+        status: ExitStatus,
+    },
     Failed(Failure),
 }

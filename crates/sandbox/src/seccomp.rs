@@ -74,7 +74,6 @@ const RULES: &[Rule] = &[
     refuse(libc::SYS_mount_setattr),
     // Namespaces: a user namespace gives capabilities over new ones, the root of many kernel exploits.
     refuse(libc::SYS_unshare),
-    refuse(libc::SYS_setns),
     Rule { call: libc::SYS_clone, when: When::AnyBit { argument: 0, bits: NAMESPACES }, errno: libc::EPERM },
     // Its flags are in memory, where no filter can look. ENOSYS makes C libraries fall back to clone.
     Rule { call: libc::SYS_clone3, when: When::Always, errno: libc::ENOSYS },
@@ -142,6 +141,10 @@ const RULES: &[Rule] = &[
     },
 ];
 
+/// Refused to all but zygotes, which have no capability either: what they can join are the namespaces of containers that
+/// were made below their own user namespace, and nothing else.
+const JOINING: Rule = refuse(libc::SYS_setns);
+
 /// Calls of the x32 ABI have this bit; they would pass every rule by number.
 #[cfg(target_arch = "x86_64")]
 const X32: u32 = 0x4000_0000;
@@ -164,11 +167,11 @@ const IF_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
 const IF_ANY_BIT: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
 
-/// The filter of every container.
+/// The filter of every container, or of a zygote.
 ///
 /// The kernel runs it once per call number when it is installed, and lets a number that is allowed whatever its
 /// arguments are pass without running it again: its length costs ordinary calls nothing (5.11).
-pub(crate) fn filter() -> Vec<Instruction> {
+pub(crate) fn filter(zygote: bool) -> Vec<Instruction> {
     let mut program = vec![
         step(LOAD, 0, 0, ARCHITECTURE_AT),
         step(IF_EQUAL, 1, 0, ARCHITECTURE),
@@ -178,7 +181,7 @@ pub(crate) fn filter() -> Vec<Instruction> {
     ];
     #[cfg(target_arch = "x86_64")]
     program.extend([step(IF_ANY_BIT, 0, 1, X32), step(RETURN, 0, 0, errno(libc::ENOSYS))]);
-    for rule in RULES {
+    for rule in RULES.iter().chain((!zygote).then_some(&JOINING)) {
         let body = body(rule);
         let length = u8::try_from(body.len()).expect("the bodies below have at most five steps");
         program.push(step(IF_EQUAL, 0, length, u32::try_from(rule.call).expect("call numbers are small")));

@@ -2,6 +2,7 @@
 //!
 //! The two are apart so that shells can be made ahead of the requests that need them.
 
+pub(crate) mod nested;
 pub(crate) mod stage;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,7 +13,7 @@ use fs_err as fs;
 
 use crate::channel::Channel;
 use crate::error::Doing;
-use crate::message::{Given, Make, Target, ToInit};
+use crate::message::{Given, Make, Role, Target, ToInit};
 use crate::net::{self, netlink};
 use crate::slots::{self, Slot};
 use crate::sys::process::Forked;
@@ -38,6 +39,8 @@ pub(crate) struct Shell {
     pub(crate) pidfd: OwnedFd,
     pub(crate) channel: Channel,
     pub(crate) slot: Slot,
+    /// The slots of the zygotes around it.
+    pub(crate) outer: Vec<u32>,
     pub(crate) phases: Phases,
 }
 
@@ -57,8 +60,13 @@ pub(crate) fn scratch_record(run_dir: &Path, id: &str) -> PathBuf {
 }
 
 /// Builds a shell and orders its pid 1 to furnish itself; `FromInit::Made` says when it has. On failure everything
-/// made so far is left for the caller to clear up.
-pub(crate) fn make(workshop: &mut Workshop, spec: &Spec, notes: &mut Vec<String>) -> Result<Shell, Failure> {
+/// made so far is left for the caller to clear up. With a `zygote`, its children can join the container.
+pub(crate) fn make(
+    workshop: &mut Workshop,
+    spec: &Spec,
+    zygote: Option<&Shell>,
+    notes: &mut Vec<String>,
+) -> Result<Shell, Failure> {
     let mut phases = Phases::default();
     let mut clock = Instant::now();
     let mut lap = |field: &mut std::time::Duration| {
@@ -74,15 +82,22 @@ pub(crate) fn make(workshop: &mut Workshop, spec: &Spec, notes: &mut Vec<String>
     lap(&mut phases.limits);
 
     let (channel, theirs) = Channel::pair().doing("make a channel for pid 1")?;
-    let cloned = sys::process::clone_into_namespaces(entry.directory());
-    let (pid, pidfd) = match cloned.doing("clone pid 1 into its namespaces")? {
-        Forked::Child => init::run(&theirs, &entry, workshop.title),
-        Forked::Parent { pid, pidfd } => (pid, pidfd),
+    let outer: Vec<u32> =
+        zygote.iter().flat_map(|it| it.outer.iter().copied().chain([it.slot.number])).collect();
+    let map = slots::map(slot.number, spec.zygote, &outer);
+    let life = || init::run(&theirs, &entry, workshop.title);
+    let (pid, pidfd) = match zygote {
+        Some(zygote) => nested::clone_below(zygote, &entry, &map, life)?,
+        None => clone(&entry, life)?,
     };
     drop((theirs, entry));
     // From here on the owner of the returned shell kills what was cloned; until it is returned this guard does.
     let guard = KillOnDrop(&pidfd);
-    map_ids(pid, slot.first_id())?;
+    if zygote.is_none() {
+        write_maps(pid, &map)?;
+    }
+    // Under memory pressure of the whole machine containers go before the server does. Only advice to the kernel.
+    let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), "300");
     lap(&mut phases.process);
 
     make_scratch(&workshop.run_dir, spec, slot.first_id())?;
@@ -106,7 +121,7 @@ pub(crate) fn make(workshop: &mut Workshop, spec: &Spec, notes: &mut Vec<String>
         hostname: spec.hostname.clone(),
         binds: targets(spec, &mounts),
         address,
-        build: spec.keep_upper.is_some(),
+        role: role(spec),
     };
     let fds: Vec<BorrowedFd<'_>> = [&mounts.overlay, &mounts.dev]
         .into_iter()
@@ -115,7 +130,7 @@ pub(crate) fn make(workshop: &mut Workshop, spec: &Spec, notes: &mut Vec<String>
         .collect();
     channel.send(&ToInit::Make(order), &fds).doing("give pid 1 its orders")?;
     std::mem::forget(guard);
-    Ok(Shell { pid, pidfd, channel, slot, phases })
+    Ok(Shell { pid, pidfd, channel, slot, outer, phases })
 }
 
 /// Orders a shell to run a command with stdout, stderr, control and listener, as `given`.
@@ -130,15 +145,29 @@ fn targets(spec: &Spec, mounts: &stage::Mounts) -> Vec<Target> {
     pairs.map(|(bind, made)| Target { path: bind.target.clone(), directory: made.directory }).collect()
 }
 
-/// Writes both maps: the container's ids 0 to 65535 are the slot's range. user_namespaces(7)
-fn map_ids(pid: i32, first: u32) -> Result<(), Failure> {
-    let map = format!("0 {first} {}", slots::IDS);
+/// Clones a pid 1 whose life is `life`; its number and handle.
+fn clone(entry: &cgroup::Entry, life: impl FnOnce() -> i32) -> Result<(i32, OwnedFd), Failure> {
+    let cloned = sys::process::clone_into_namespaces(entry.directory());
+    match cloned.doing("clone pid 1 into its namespaces")? {
+        Forked::Child => sys::process::exit_now(life()),
+        Forked::Parent { pid, pidfd } => Ok((pid, pidfd)),
+    }
+}
+
+fn role(spec: &Spec) -> Role {
+    match spec {
+        Spec { zygote: true, .. } => Role::Zygote,
+        Spec { keep_upper: Some(_), .. } => Role::Build,
+        Spec { .. } => Role::Plain,
+    }
+}
+
+/// Writes both maps of a process in a new user namespace. user_namespaces(7)
+fn write_maps(pid: i32, map: &str) -> Result<(), Failure> {
     for file in ["uid_map", "gid_map"] {
         let path = PathBuf::from(format!("/proc/{pid}/{file}"));
-        fs::write(&path, &map).doing_at("map the container's ids", &path)?;
+        fs::write(&path, map).doing_at("map the container's ids", &path)?;
     }
-    // Under memory pressure of the whole machine containers go before the server does. Only advice to the kernel.
-    let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), "300");
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 //! A slot is held by an exclusive flock on `/run/pilotlight/slots/<n>`, so that it falls free with its holder, however
 //! that ends.
 
+use std::fmt::Write as _;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -35,6 +36,28 @@ impl Slot {
     pub(crate) fn first_id(&self) -> u32 {
         FIRST_ID + self.number * IDS
     }
+}
+
+/// The id maps of a container: its own range as 0 to 65535. A zygote's has all other slots besides, under their own
+/// numbers, so that maps of the containers below it can be written in terms of it. `outer` are the slots that the
+/// containers around it have, whose ranges are not there to be mapped. user_namespaces(7)
+pub(crate) fn map(own: u32, zygote: bool, outer: &[u32]) -> String {
+    let first = |slot: u32| FIRST_ID + slot * IDS;
+    let mut map = format!("0 {} {IDS}\n", first(own));
+    if !zygote {
+        return map;
+    }
+    let mut taken: Vec<u32> = outer.iter().copied().chain([own]).collect();
+    taken.sort_unstable();
+    let mut from = 0;
+    for slot in taken.into_iter().chain([COUNT]) {
+        if slot > from {
+            // Writing to a string cannot fail.
+            let _ = writeln!(map, "{0} {0} {1}", first(from), (slot - from) * IDS);
+        }
+        from = slot + 1;
+    }
+    map
 }
 
 /// Takes the first free slot from `from` on, around the end. Start elsewhere each time: the kernel takes the link of a
@@ -73,6 +96,24 @@ mod tests {
         drop(one);
         assert!(!taken(directory.path(), 7));
         assert_eq!(take(directory.path(), 7).unwrap().number, 7);
+    }
+
+    #[test]
+    fn a_plain_container_has_its_own_ids_and_no_other() {
+        assert_eq!(map(2, false, &[]), "0 1879179264 65536\n");
+    }
+
+    #[test]
+    fn a_zygote_has_every_id_but_those_of_the_containers_around_it() {
+        let lines: Vec<Vec<u32>> = map(0, true, &[3])
+            .lines()
+            .map(|line| line.split(' ').map(|number| number.parse().unwrap()).collect())
+            .collect();
+        let first = |slot| FIRST_ID + slot * IDS;
+        let rest = (COUNT - 4) * IDS;
+        let expected =
+            [vec![0, first(0), IDS], vec![first(1), first(1), 2 * IDS], vec![first(4), first(4), rest]];
+        assert_eq!(lines, expected);
     }
 
     #[test]

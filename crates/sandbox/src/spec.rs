@@ -29,6 +29,13 @@ pub struct Spec {
     /// For build steps: on exit code 0 the upper directory, owners shifted back to the image's ids, is moved here.
     /// Such a container also keeps the capabilities that package managers need (see [`crate`]).
     pub keep_upper: Option<PathBuf>,
+    /// Whether others may be forked from its command, which gets descriptor 5 for their orders (see [`Helper::start`]
+    /// with `from`) and may join the namespaces of those, and of nobody else.
+    ///
+    /// [`Helper::start`]: crate::Helper::start
+    pub zygote: bool,
+    /// The zygote whose process this one is forked from, in place of executing a program.
+    pub from: Option<String>,
 }
 
 /// One path of the host shown inside a container, always without set-uid bits and devices.
@@ -140,6 +147,9 @@ impl Spec {
         if self.limits.memory_mib.is_some_and(|mib| mib < 4) || self.limits.pids < 2 {
             return invalid("a limit below 4 MiB or 2 processes");
         }
+        if self.keep_upper.is_some() && (self.zygote || self.from.is_some()) {
+            return invalid("a build step is no zygote's business");
+        }
         if self.command.argv.is_empty() {
             return invalid("the command is empty");
         }
@@ -178,6 +188,8 @@ mod tests {
             limits: Limits::default(),
             command: Command { argv: vec!["true".into()], env: vec![], cwd: "/".into() },
             keep_upper: None,
+            zygote: false,
+            from: None,
         }
     }
 

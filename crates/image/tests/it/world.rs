@@ -124,6 +124,8 @@ impl World {
             limits: Limits::default(),
             command: Command { argv, env, cwd },
             keep_upper: None,
+            zygote: false,
+            from: None,
         };
         let (sender, ended) = channel();
         self.waiting.lock().unwrap().insert(id, sender);

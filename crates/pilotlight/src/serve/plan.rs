@@ -111,6 +111,8 @@ pub(crate) fn template(
             },
             command: Command { argv: argv.to_vec(), env, cwd: cwd.into() },
             keep_upper: None,
+            zygote: false,
+            from: None,
         },
         configure: Configure {
             app: app.to_owned(),

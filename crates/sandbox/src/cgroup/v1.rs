@@ -80,11 +80,15 @@ impl Backend for Legacy {
     }
 
     fn entry(&self, group: &str) -> io::Result<Entry> {
+        self.doors(group).map(Entry::Tasks)
+    }
+
+    fn doors(&self, group: &str) -> io::Result<Vec<OwnedFd>> {
         let open = |root: &Path| {
             let path = Self::group(root, group).join("tasks");
             Ok(OwnedFd::from(fs::OpenOptions::new().write(true).open(path)?.into_file()))
         };
-        self.roots().into_iter().map(open).collect::<io::Result<_>>().map(Entry::Tasks)
+        self.roots().into_iter().map(open).collect()
     }
 
     fn oom_killed(&self, group: &str) -> bool {

@@ -1,6 +1,7 @@
 //! Version 2: one tree, whose controllers each parent must hand down.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -106,6 +107,11 @@ impl Backend for Unified {
     fn entry(&self, group: &str) -> io::Result<Entry> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Entry::Directory(rustix::fs::open(self.group(group), flags, Mode::empty())?))
+    }
+
+    fn doors(&self, group: &str) -> io::Result<Vec<OwnedFd>> {
+        let path = self.group(group).join("cgroup.procs");
+        Ok(vec![fs::OpenOptions::new().write(true).open(path)?.into_file().into()])
     }
 
     fn oom_killed(&self, group: &str) -> bool {

@@ -5,8 +5,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Instant;
 
+use rustix::process::Signal;
+
 use super::START_WITHIN;
-use crate::message::{Answer, FromInit};
+use super::birth::{Birth, Joined};
+use crate::channel::Channel;
+use crate::message::{Answer, FromInit, ToInit};
 use crate::shell::Shell;
 use crate::{ExitStatus, Failure, Spec};
 
@@ -18,12 +22,28 @@ pub(super) struct Container {
     /// Of a build step: where to tell that its files could not be kept.
     pub(super) stderr: Option<OwnedFd>,
     pub(super) phase: Phase,
+    /// Of a zygote: where it is told to fork.
+    pub(super) orders: Option<Channel>,
+    /// The zygote it is forked from.
+    pub(super) from: Option<String>,
+    /// What to order from that zygote once the shell is furnished.
+    pub(super) birth: Option<Birth>,
+    /// Where the fork says that it is inside.
+    pub(super) joining: Option<Channel>,
+    /// The fork, once it is inside.
+    pub(super) joined: Option<Joined>,
+    /// Whether pid 1 has furnished it.
+    pub(super) furnished: bool,
     /// Whether its channel may still bring something.
     pub(super) listening: bool,
 }
 
 /// How far it is.
 pub(super) enum Phase {
+    /// It is made ahead of its start; request `number` asked for it.
+    Making { number: u64, since: Instant, notes: Vec<String> },
+    /// Made ahead, it waits for its start.
+    Parked { notes: Vec<String> },
     /// The server waits for the answer to request `number`.
     Starting { number: u64, since: Instant, ordered: Instant, notes: Vec<String> },
     /// The command runs; the server will hear of its end.
@@ -37,13 +57,26 @@ pub(super) enum Phase {
 impl Container {
     pub(super) fn new(shell: Shell, spec: &Spec, phase: Phase) -> Container {
         let (scratch, keep_upper) = (spec.scratch.clone(), spec.keep_upper.clone());
-        Container { shell, scratch, keep_upper, stderr: None, phase, listening: true }
+        Container {
+            shell,
+            scratch,
+            keep_upper,
+            stderr: None,
+            phase,
+            orders: None,
+            from: spec.from.clone(),
+            birth: None,
+            joining: None,
+            joined: None,
+            furnished: false,
+            listening: true,
+        }
     }
 
     /// When the start is given up.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Starting { since, .. } => Some(since + START_WITHIN),
+            Phase::Making { since, .. } | Phase::Starting { since, .. } => Some(since + START_WITHIN),
             _ => None,
         }
     }
@@ -55,16 +88,9 @@ impl Container {
                 self.shell.phases.shell = took;
                 None
             }
-            FromInit::Running => {
-                let Phase::Starting { number, since, ordered, notes } =
-                    std::mem::replace(&mut self.phase, Phase::Running)
-                else {
-                    return None;
-                };
-                self.shell.phases.run = ordered.elapsed().saturating_sub(self.shell.phases.shell);
-                let (pid, phases, setup) = (self.shell.pid, self.shell.phases, since.elapsed());
-                Some((number, Answer::Started { pid, setup, phases, notes }))
-            }
+            FromInit::Running => self.runs(),
+            // The helper's own business, with the containers that are forked from this one.
+            FromInit::Reaped { .. } => None,
             FromInit::Ended(status) => {
                 self.phase = Phase::Ended(status);
                 None
@@ -76,9 +102,42 @@ impl Container {
         }
     }
 
+    /// The command runs. What to answer to which request.
+    pub(super) fn runs(&mut self) -> Option<(u64, Answer)> {
+        let Phase::Starting { number, since, ordered, notes } =
+            std::mem::replace(&mut self.phase, Phase::Running)
+        else {
+            return None;
+        };
+        self.shell.phases.run = ordered.elapsed().saturating_sub(self.shell.phases.shell);
+        let (pid, phases, setup) = (self.shell.pid, self.shell.phases, since.elapsed());
+        Some((number, Answer::Started { pid, setup, phases, notes }))
+    }
+
+    /// The process that was forked into it has ended, so its pid 1 has nothing to do any more.
+    pub(super) fn ended_with(&mut self, status: ExitStatus) {
+        if let Phase::Running = self.phase {
+            self.phase = Phase::Ended(status);
+            if let Err(error) = self.kill() {
+                tracing::warn!("cannot end the shell of a process that ended: {error}");
+            }
+        }
+    }
+
+    /// SIGTERM for the command.
+    pub(super) fn terminate(&self) -> io::Result<()> {
+        match &self.joined {
+            Some(joined) => match rustix::process::pidfd_send_signal(&joined.pidfd, Signal::TERM) {
+                Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+                Err(error) => Err(error.into()),
+            },
+            None => self.shell.channel.send(&ToInit::Terminate, &[]),
+        }
+    }
+
     /// Ends a start that failed.
     pub(super) fn give_up(&mut self, failure: Failure) {
-        if let Phase::Starting { number, .. } = self.phase {
+        if let Phase::Making { number, .. } | Phase::Starting { number, .. } = self.phase {
             self.phase = Phase::Failed { number, failure };
         } else {
             tracing::warn!("pid 1 failed after its start: {failure}");

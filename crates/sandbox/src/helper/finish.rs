@@ -32,13 +32,21 @@ impl Helper {
             Phase::Running => Tell::Exited { status: reaped, oom },
             Phase::Ended(status) => Tell::Exited { status: *status, oom },
             Phase::Failed { number, failure } => Tell::Failed { number: *number, failure: failure.clone() },
-            Phase::Starting { number, .. } => Tell::Failed { number: *number, failure: Failure::Died },
+            Phase::Making { number, .. } | Phase::Starting { number, .. } => {
+                Tell::Failed { number: *number, failure: Failure::Died }
+            }
+            Phase::Parked { .. } => Tell::Nobody,
         };
         let keep = match tell {
             Tell::Exited { status: ExitStatus::Code(0), .. } => to_keep(&mut container),
             _ => None,
         };
-        self.leave(id, &container.scratch, keep, tell)
+        let from = container.from.take();
+        self.leave(id, &container.scratch, keep, tell)?;
+        if let Some(zygote) = from {
+            self.release(&zygote);
+        }
+        Ok(())
     }
 
     /// Removes what a container leaves on the host, then tells the server. The link goes with its namespace.
@@ -79,6 +87,7 @@ impl Helper {
                 self.server.send(&Reply::Exited { id: id.into(), status, oom }, &[])
             }
             Tell::Failed { number, failure } => self.answer(number, Err(failure)),
+            Tell::Nobody => Ok(()),
         }
     }
 

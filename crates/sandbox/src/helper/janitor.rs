@@ -29,8 +29,16 @@ pub(super) struct Keep {
 /// What to tell the server when it is done.
 #[derive(Clone)]
 pub(super) enum Tell {
-    Exited { status: ExitStatus, oom: bool },
-    Failed { number: u64, failure: Failure },
+    Exited {
+        status: ExitStatus,
+        oom: bool,
+    },
+    Failed {
+        number: u64,
+        failure: Failure,
+    },
+    /// A shell that was never used.
+    Nobody,
 }
 
 /// A janitor at work.

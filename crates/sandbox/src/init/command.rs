@@ -1,4 +1,4 @@
-//! Starting the command: a fork of pid 1 with the given files at 1 to 4, then an exec.
+//! Starting the command: a fork of pid 1 with the given files at 1 to 5, then an exec.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
@@ -55,7 +55,7 @@ fn arrange(given: Given, fds: &[OwnedFd]) -> io::Result<Vec<(RawFd, Option<Owned
     let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let mut files = vec![(0, Some(up(null.as_fd())?)), (1, next()?), (2, next()?)];
     // In the order in which they were sent: a missing one takes no place.
-    for (number, wanted) in [(3, given.control), (4, given.listener)] {
+    for (number, wanted) in [(3, given.control), (4, given.listener), (5, given.orders)] {
         files.push((number, if wanted { next()? } else { None }));
     }
     Ok(files)
@@ -74,7 +74,7 @@ fn become_command(command: &Command, files: &[(RawFd, Option<OwnedFd>)]) -> io::
         sys::fd::close(*number);
         Ok(())
     });
-    let prepared = prepared.and_then(|()| sys::fd::close_on_exec_from(5));
+    let prepared = prepared.and_then(|()| sys::fd::close_on_exec_from(6));
     if let Err(error) = prepared {
         return error;
     }

@@ -4,6 +4,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets, Gid, Uid};
 
 use crate::error::Doing;
+use crate::message::Role;
 use crate::{Failure, seccomp, sys};
 
 /// What build steps keep, all of it inside their user namespace only: apt, dpkg and pip change owners and modes, read
@@ -32,7 +33,8 @@ pub(super) fn become_root() -> Result<(), Failure> {
 }
 
 /// Drops every capability (but those of build steps), forbids new ones, and installs the system call filter.
-pub(super) fn give_up_rights(build: bool) -> Result<(), Failure> {
+pub(super) fn give_up_rights(role: Role) -> Result<(), Failure> {
+    let build = role == Role::Build;
     let keep = if build { BUILD } else { CapabilitySet::empty() };
     limit_resources()?;
     for capability in all_capabilities().difference(keep).iter() {
@@ -60,7 +62,7 @@ pub(super) fn give_up_rights(build: bool) -> Result<(), Failure> {
         .doing("hide the memory of pid 1")?;
     // Set now since every change of ids clears it. A helper that died before is noticed at the next read.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).doing("tie pid 1 to the helper")?;
-    sys::seccomp::install(&seccomp::filter()).doing("install the system call filter")
+    sys::seccomp::install(&seccomp::filter(role == Role::Zygote)).doing("install the system call filter")
 }
 
 fn limit_resources() -> Result<(), Failure> {

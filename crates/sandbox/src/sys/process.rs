@@ -28,6 +28,21 @@ pub(crate) fn clone_into_namespaces(cgroup: Option<BorrowedFd<'_>>) -> io::Resul
     clone3(NAMESPACES.cast_unsigned().into(), cgroup)
 }
 
+/// Forks this process; with `cgroup`, directly into that v2 cgroup.
+pub(crate) fn fork_into(cgroup: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
+    clone3(0, cgroup)
+}
+
+/// Moves this single-threaded process into a namespace; into a pid namespace only what it forks later.
+pub(crate) fn enter(namespace: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::thread::move_into_link_name_space(namespace, None)?)
+}
+
+/// Makes this process the parent of what its ended children leave behind.
+pub(crate) fn adopt_orphans() -> io::Result<()> {
+    Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
+}
+
 /// Forks this process.
 pub(crate) fn fork() -> io::Result<Forked> {
     // clone(2) by the C library rather than clone3, which the containers' own filter answers with ENOSYS.

@@ -9,3 +9,4 @@ mod life;
 mod limits;
 mod network;
 mod world;
+mod zygote;

@@ -90,6 +90,8 @@ impl World {
                 cwd: "/root".into(),
             },
             keep_upper: None,
+            zygote: false,
+            from: None,
         }
     }
 

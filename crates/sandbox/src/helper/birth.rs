@@ -1,0 +1,190 @@
+//! Containers that are forked from a zygote: the order to it, and the look at who came.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use fs_err as fs;
+use rustix::process::{Pid, PidfdFlags};
+use serde::{Deserialize, Serialize};
+
+use super::Helper;
+use super::container::{Container, Phase};
+use crate::channel::Channel;
+use crate::error::Doing;
+use crate::message::{Given, ToInit};
+use crate::shell::nested::namespace;
+use crate::{Command, Failure, seccomp, shell};
+
+/// What is to be forked into a shell once that is furnished.
+pub(super) struct Birth {
+    pub(super) zygote: String,
+    pub(super) command: Command,
+    pub(super) given: Given,
+    pub(super) fds: Vec<OwnedFd>,
+}
+
+/// The process that a zygote put into a container.
+pub(super) struct Joined {
+    pub(super) pidfd: OwnedFd,
+    /// Its number in the zygote's pid namespace, by which the zygote's pid 1 tells of its end.
+    pub(super) inner: i32,
+}
+
+/// The order on descriptor 5. The runner's `zygote.py` is the other side.
+#[derive(Serialize)]
+struct Order<'order> {
+    id: &'order str,
+    /// What each of the descriptors is, in their order.
+    fds: Vec<&'static str>,
+    env: &'order [(String, String)],
+    cwd: &'order Path,
+    /// The filter to add to the zygote's own, as the bytes of the kernel's instructions in hexadecimal. None for what
+    /// is a zygote again.
+    filter: Option<String>,
+}
+
+/// What the fork says when it is inside, or why it is not.
+#[derive(Deserialize)]
+struct Word {
+    error: Option<String>,
+}
+
+/// The namespaces that a fork joins, in the order in which it must.
+const NAMESPACES: [&str; 7] = ["user", "pid", "net", "ipc", "uts", "cgroup", "mnt"];
+
+impl Helper {
+    /// Orders the zygote to fork into a shell that has just been furnished.
+    pub(super) fn conceive(&mut self, id: &str) -> Result<(), Failure> {
+        let Some(container) = self.containers.get_mut(id) else { return Ok(()) };
+        let Some(birth) = container.birth.take() else { return Ok(()) };
+        let (pid, again) = (container.shell.pid, container.orders.is_some());
+        container.shell.channel.send(&ToInit::Host, &[]).doing("give pid 1 its orders")?;
+        let (here, there) = Channel::pair().doing("make a channel for the fork")?;
+        here.ask_for_senders().doing("ask who joins")?;
+        container.joining = Some(here);
+
+        let mut names = Vec::from(NAMESPACES);
+        let mut fds = NAMESPACES.iter().map(|kind| namespace(pid, kind)).collect::<Result<Vec<_>, _>>()?;
+        names.push("joined");
+        fds.push(there.into_fd());
+        let doors = self.workshop.cgroups.doors(&shell::group(&self.workshop.run_dir, id));
+        for door in doors.doing("open the container's cgroup")? {
+            names.push("cgroup.procs");
+            fds.push(door);
+        }
+        names.extend(["stdout", "stderr"]);
+        let optional =
+            [("control", birth.given.control), ("listener", birth.given.listener), ("orders", again)];
+        names.extend(optional.into_iter().filter_map(|(name, given)| given.then_some(name)));
+        fds.extend(birth.fds);
+        let order = Order {
+            id,
+            fds: names,
+            env: &birth.command.env,
+            cwd: &birth.command.cwd,
+            filter: (!again).then(|| hexadecimal(&seccomp::filter(false))),
+        };
+        let zygote = self.containers.get(&birth.zygote).and_then(|zygote| zygote.orders.as_ref());
+        let zygote = zygote.ok_or_else(|| Failure::Unknown { id: birth.zygote.clone() })?;
+        let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
+        // Never waits: a zygote that does not read its orders must not hold up everybody else.
+        zygote.try_send_with(&order, &fds).doing("order the zygote to fork")
+    }
+
+    /// Reads the word of a fork.
+    pub(super) fn meet(&mut self, id: &str) -> io::Result<()> {
+        let Some(container) = self.containers.get_mut(id) else { return Ok(()) };
+        let Some(joining) = container.joining.take() else { return Ok(()) };
+        let depth = 1 + container.shell.outer.len();
+        let met = match joining.try_receive_from::<Word>() {
+            Ok(Some((Word { error: None }, Some(pid)))) => inspect(container, pid, depth),
+            Ok(Some((Word { error: Some(error) }, _))) => Err(io::Error::other(error)),
+            Ok(_) => Err(io::Error::other("it ended instead")),
+            Err(error) => Err(error),
+        };
+        let met = met.and_then(|joined| joining.send(&"go", &[]).map(|()| joined));
+        match met.doing("fork from the zygote") {
+            Ok(joined) => {
+                container.joined = Some(joined);
+                match container.runs() {
+                    Some((number, answer)) => self.answer(number, Ok(answer)),
+                    None => Ok(()),
+                }
+            }
+            Err(failure) => {
+                container.give_up(failure);
+                Ok(())
+            }
+        }
+    }
+
+    /// A zygote's pid 1 has buried a child that was not the zygote's command.
+    pub(super) fn reaped(&mut self, zygote: &str, inner: i32, status: crate::ExitStatus) {
+        let theirs = |container: &&mut Container| {
+            container.from.as_deref() == Some(zygote)
+                && container.joined.as_ref().is_some_and(|joined| joined.inner == inner)
+        };
+        if let Some(container) = self.containers.values_mut().find(theirs) {
+            container.ended_with(status);
+        }
+    }
+
+    /// Ends a zygote's shell whose command has ended, when nothing is below it any more.
+    pub(super) fn release(&mut self, zygote: &str) {
+        let below = |container: &Container| container.from.as_deref() == Some(zygote);
+        if self.containers.values().any(below) {
+            return;
+        }
+        if let Some(container) = self.containers.get(zygote)
+            && matches!(container.phase, Phase::Ended(_))
+            && let Err(error) = container.kill()
+        {
+            tracing::warn!("cannot end a zygote's shell: {error}");
+        }
+    }
+}
+
+/// Believes nothing that a zygote's fork says: looks whether it is where it must be, and can do no more than it may.
+/// None of it can be undone by the fork later, and until it is told to go on it only waits.
+fn inspect(container: &Container, pid: Pid, depth: usize) -> io::Result<Joined> {
+    let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+    let (theirs, init) =
+        (format!("/proc/{}", pid.as_raw_nonzero()), format!("/proc/{}", container.shell.pid));
+    for kind in NAMESPACES {
+        let [joined, own] = [&theirs, &init].map(|process| fs::read_link(format!("{process}/ns/{kind}")));
+        if joined? != own? {
+            return Err(io::Error::other(format!("it did not join the {kind} namespace")));
+        }
+    }
+    let status = fs::read_to_string(format!("{theirs}/status"))?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.map(str::trim).unwrap_or_default()
+    };
+    for name in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        if field(name).bytes().any(|digit| digit != b'0') {
+            return Err(io::Error::other("it kept capabilities"));
+        }
+    }
+    let filters: usize = field("Seccomp_filters").parse().unwrap_or(0);
+    let least = if container.orders.is_some() { 1 } else { 2 };
+    if field("NoNewPrivs") != "1" || filters < least {
+        return Err(io::Error::other("it did not install the system call filter"));
+    }
+    // From the helper's own namespace inwards; the zygote's is the last but one.
+    let inner = field("NSpid").split_whitespace().nth(depth - 1).and_then(|number| number.parse().ok());
+    let inner = inner.ok_or_else(|| io::Error::other("its number is not to be read"))?;
+    Ok(Joined { pidfd, inner })
+}
+
+fn hexadecimal(program: &[crate::sys::seccomp::Instruction]) -> String {
+    use std::fmt::Write as _;
+    program.iter().fold(String::new(), |mut text, step| {
+        let [code, k] = [step.code.to_ne_bytes().to_vec(), step.k.to_ne_bytes().to_vec()];
+        for byte in code.into_iter().chain([step.jt, step.jf]).chain(k) {
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
+    })
+}

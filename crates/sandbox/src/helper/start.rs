@@ -1,0 +1,128 @@
+//! Starts: making a shell, at once or ahead, and giving it something to run.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use super::Helper;
+use super::birth::Birth;
+use super::container::{Container, Phase};
+use super::janitor::Tell;
+use crate::channel::Channel;
+use crate::error::Doing;
+use crate::message::{Answer, Given};
+use crate::{Failure, Spec, shell};
+
+/// What a start brings along.
+pub(super) struct Start {
+    pub(super) number: u64,
+    pub(super) given: Given,
+    /// Stdout, stderr, then those `given`.
+    pub(super) fds: Vec<OwnedFd>,
+}
+
+impl Helper {
+    /// Makes a shell ahead. Answered when pid 1 reports that it is furnished.
+    pub(super) fn prepare(&mut self, number: u64, spec: &Spec) -> io::Result<()> {
+        match self.refused(spec) {
+            Some(failure) => self.answer(number, Err(failure)),
+            None => self.make(spec, number, |since, notes| Phase::Making { number, since, notes }),
+        }
+    }
+
+    /// Runs a command in the shell that was made ahead for it, or else in a fresh one. Answered when pid 1 reports that
+    /// the command runs, or when everything of a failure is cleared up.
+    pub(super) fn start(&mut self, spec: &Spec, start: Start) -> io::Result<()> {
+        let number = start.number;
+        let phase = |since, notes| Phase::Starting { number, since, ordered: Instant::now(), notes };
+        if let Some(container) = self.containers.get_mut(&spec.id)
+            && let Phase::Parked { notes } = &mut container.phase
+        {
+            container.phase = phase(Instant::now(), std::mem::take(notes));
+        } else {
+            if let Some(failure) = self.refused(spec) {
+                return self.answer(number, Err(failure));
+            }
+            self.make(spec, number, phase)?;
+        }
+        if let Err(failure) = self.order(spec, start)
+            && let Some(container) = self.containers.get_mut(&spec.id)
+        {
+            container.give_up(failure);
+        }
+        Ok(())
+    }
+
+    fn refused(&self, spec: &Spec) -> Option<Failure> {
+        let id = spec.id.clone();
+        if let Err(failure) = spec.check() {
+            return Some(failure);
+        }
+        if self.containers.contains_key(&id) || self.leaving.contains_key(&id) {
+            return Some(Failure::Exists { id });
+        }
+        let zygote = spec.from.as_ref()?;
+        let lit = self.containers.get(zygote).is_some_and(|zygote| zygote.orders.is_some());
+        (!lit).then(|| Failure::Unknown { id: zygote.clone() })
+    }
+
+    /// Makes a shell and enters the container, in this phase; a failure is answered once it is cleared up.
+    fn make(
+        &mut self,
+        spec: &Spec,
+        number: u64,
+        phase: impl FnOnce(Instant, Vec<String>) -> Phase,
+    ) -> io::Result<()> {
+        let since = Instant::now();
+        let mut notes = Vec::new();
+        let zygote = spec.from.as_ref().and_then(|zygote| self.containers.get(zygote));
+        match shell::make(&mut self.workshop, spec, zygote.map(|zygote| &zygote.shell), &mut notes) {
+            Ok(shell) => {
+                let container = Container::new(shell, spec, phase(since, notes));
+                self.containers.insert(spec.id.clone(), container);
+                Ok(())
+            }
+            Err(failure) => self.leave(&spec.id, &spec.scratch, None, Tell::Failed { number, failure }),
+        }
+    }
+
+    /// Tells pid 1 what to run, or notes what to order from the zygote.
+    fn order(&mut self, spec: &Spec, start: Start) -> Result<(), Failure> {
+        let Some(container) = self.containers.get_mut(&spec.id) else { return Ok(()) };
+        let Start { mut given, mut fds, .. } = start;
+        if spec.keep_upper.is_some() {
+            container.stderr = fds.get(1).and_then(|fd| fd.try_clone().ok());
+        }
+        if spec.zygote {
+            let (here, there) = Channel::pair().doing("make a channel for the zygote's orders")?;
+            container.orders = Some(here);
+            given.orders = true;
+            fds.push(there.into_fd());
+        }
+        match &spec.from {
+            None => shell::run(&container.shell, &spec.command, given, &fds),
+            Some(zygote) => {
+                let (zygote, command) = (zygote.clone(), spec.command.clone());
+                container.birth = Some(Birth { zygote, command, given, fds });
+                if container.furnished { self.conceive(&spec.id) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Pid 1 has furnished its container.
+    pub(super) fn furnished(&mut self, id: &str) -> io::Result<()> {
+        let Some(container) = self.containers.get_mut(id) else { return Ok(()) };
+        container.furnished = true;
+        if let Phase::Making { number, notes, .. } = &mut container.phase {
+            let number = *number;
+            container.phase = Phase::Parked { notes: std::mem::take(notes) };
+            return self.answer(number, Ok(Answer::Prepared));
+        }
+        if let Err(failure) = self.conceive(id)
+            && let Some(container) = self.containers.get_mut(id)
+        {
+            container.give_up(failure);
+        }
+        Ok(())
+    }
+}
