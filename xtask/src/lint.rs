@@ -4,6 +4,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use crate::generate;
 use crate::run::{check, command, say, status};
 use crate::tidy;
 use crate::tree::Tree;
@@ -43,6 +44,7 @@ pub(crate) fn run(tree: &Tree) -> Result<()> {
             step("ruff check", passes(ruff(tree, &venv).arg("check").args(PYTHON)));
             step("ruff format", passes(ruff(tree, &venv).args(["format", "--check"]).args(PYTHON)));
             step("pyright", passes(&mut pyright(tree, &venv)));
+            step("generate --check", generate::compatibility(tree, &venv, true));
         }
         Err(error) => step("python tools", Err(error)),
     }

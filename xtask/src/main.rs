@@ -1,10 +1,11 @@
-//! The project's one door: `cargo xtask test | lint | fmt | tidy | bench`.
+//! The project's one door: `cargo xtask test | lint | fmt | tidy | generate | bench`.
 
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
 mod bench;
+mod generate;
 mod lint;
 mod packages;
 mod run;
@@ -20,11 +21,13 @@ const USAGE: &str = "\
 Usage: cargo xtask <COMMAND>
 
 Commands:
-  test [--only rust|sdk|runner|e2e]... [-- PYTEST ARGS]
+  test [--only rust|sdk|compat|runner|e2e]... [-- PYTEST ARGS]
          Install what the tests need, build, run every suite
   lint   Formatting, clippy, tidy, ruff and pyright; changes nothing
   fmt    Format Rust and Python in place
   tidy   The layout rules alone
+  generate [--check]
+         Write the generated pages, or fail when one of them is out of date
   bench [BENCH ARGS]
          Build for release and measure; `cargo xtask bench --help` lists the rows
 ";
@@ -52,6 +55,11 @@ fn dispatch(arguments: &[String]) -> Result<()> {
     match command.as_str() {
         "test" => test::run(&tree, &test::Options::parse(rest)?),
         "bench" => bench::run(&tree, rest),
+        "generate" => match rest {
+            [] => generate::run(&tree, false),
+            [check] if check == "--check" => generate::run(&tree, true),
+            _ => bail!("`generate` takes `--check` or nothing\n\n{USAGE}"),
+        },
         "lint" | "fmt" | "tidy" if !rest.is_empty() => bail!("`{command}` takes no arguments\n\n{USAGE}"),
         "lint" => lint::run(&tree),
         "fmt" => lint::format(&tree),

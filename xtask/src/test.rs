@@ -23,6 +23,8 @@ pub(crate) enum Suite {
     Rust,
     /// The SDK, in this machine's Python.
     Sdk,
+    /// The table of compatibility, against the SDK and the built binary's words.
+    Compat,
     /// The runner, without a container.
     Runner,
     /// The built binary, in real containers: what must work and what must not be possible.
@@ -30,22 +32,27 @@ pub(crate) enum Suite {
 }
 
 impl Suite {
-    const ALL: [Self; 4] = [Self::Rust, Self::Sdk, Self::Runner, Self::E2e];
+    const ALL: [Self; 5] = [Self::Rust, Self::Sdk, Self::Compat, Self::Runner, Self::E2e];
 
     fn name(self) -> &'static str {
         match self {
             Self::Rust => "rust",
             Self::Sdk => "sdk",
+            Self::Compat => "compat",
             Self::Runner => "runner",
             Self::E2e => "e2e",
         }
+    }
+
+    fn needs_binary(self) -> bool {
+        matches!(self, Self::Compat | Self::E2e)
     }
 
     fn parse(name: &str) -> Result<Self> {
         Self::ALL
             .into_iter()
             .find(|suite| suite.name() == name)
-            .with_context(|| format!("no suite `{name}`: there are rust, sdk, runner and e2e"))
+            .with_context(|| format!("no suite `{name}`: there are rust, sdk, compat, runner and e2e"))
     }
 }
 
@@ -84,7 +91,8 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<()> {
     if options.suites.contains(&Suite::E2e) {
         packages::install()?;
     }
-    if options.suites.contains(&Suite::E2e) || options.suites != [Suite::Rust] && venv::needs_binary() {
+    let binary_is_tested = options.suites.iter().any(|suite| suite.needs_binary());
+    if binary_is_tested || options.suites != [Suite::Rust] && venv::needs_binary() {
         check(cargo(tree).args(["build", "--package", "pilotlight", "--locked"]))?;
     }
     let binary = tree.binary("debug");
@@ -155,9 +163,10 @@ fn python(tree: &Tree, venv: &Venv, suite: Suite, options: &Options, watch: &Wat
     pytest.env("PATH", venv.path()?).env("PYTHONDONTWRITEBYTECODE", "1");
     // Some tests install packages themselves.
     pytest.env("UV", &venv.uv).envs(index_settings());
-    if suite == Suite::E2e {
+    if suite.needs_binary() {
         pytest.env("PILOTLIGHT_BINARY", tree.binary("debug"));
-    } else {
+    }
+    if suite != Suite::E2e {
         pytest.env("PYTHONPATH", tree.root.join("python"));
     }
     watch.mark(&mut pytest);
@@ -172,6 +181,7 @@ fn places(tree: &Tree, suite: Suite) -> Vec<&'static str> {
     let folders: &[&str] = match suite {
         Suite::Rust => &[],
         Suite::Sdk => &["python/tests/sdk"],
+        Suite::Compat => &["python/tests/compat"],
         Suite::Runner => &["python/tests/runner"],
         Suite::E2e => &["tests/e2e", "tests/security"],
     };
