@@ -14,7 +14,7 @@ import signal  # noqa: E402
 import socket  # noqa: E402
 import time  # noqa: E402
 import traceback  # noqa: E402
-from typing import Any  # noqa: E402
+from typing import Any, Callable  # noqa: E402
 
 from . import apps, deps, errors, load, places  # noqa: E402
 from .control import Control  # noqa: E402
@@ -52,13 +52,15 @@ def _serve(control: Control, function: dict[str, Any]) -> None:
     places.enter_user_world(START_PATH)
 
     began = time.perf_counter()
-    raw = load.load(function["module"], function["qualname"])
+    target = load.load(function, deps.unpickle)
     control.imported((time.perf_counter() - began) * 1000)
 
+    def build(raw: Callable[..., Any]) -> Any:
+        return apps.build(raw, function["name"], function["web"], server.libraries)
+
     began = time.perf_counter()
-    app = apps.build(raw, function["name"], function["web"], server.libraries)
     server.run(
-        Serving(app, function["name"], function["max_inputs"], began),
+        Serving(target, build, function["name"], function["max_inputs"], began),
         socket.socket(fileno=LISTENER_FD),
         control,
     )

@@ -19,7 +19,7 @@ def build(function: Callable[..., Any], name: str, web: dict[str, Any], librarie
     kind = web.get("kind")
     try:
         if kind == "endpoint":
-            return _endpoint(function, web)
+            return _endpoint(function, name, web)
         if kind == "asgi":
             return _asgi(_called(function, name, "ASGI"), name)
         if kind == "wsgi":
@@ -31,8 +31,11 @@ def build(function: Callable[..., Any], name: str, web: dict[str, Any], librarie
     raise StartError.said("app", f"`{name}` is a web function of an unknown kind: {kind!r}")
 
 
-def _endpoint(function: Callable[..., Any], web: dict[str, Any]) -> Any:
+def _endpoint(function: Callable[..., Any], name: str, web: dict[str, Any]) -> Any:
     """A FastAPI app of the image's own FastAPI, with the function as its only route."""
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        sentence = f"`{name}` is a generator, and a web endpoint cannot be one; return a StreamingResponse"
+        raise StartError.said("app", f"{sentence} of fastapi.responses to stream")
     try:
         from fastapi import FastAPI
         from fastapi.middleware.cors import CORSMiddleware
@@ -83,6 +86,14 @@ def _called(function: Callable[..., Any], name: str, standard: str) -> Any:
     )
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise StartError.said("app", asynchronous)
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        sentence = f"`{name}` is called without arguments to get its {standard} app: {error}"
+        raise StartError.said("app", f"{sentence}; give its parameters defaults, or drop them") from None
+    except ValueError:
+        # A callable without a signature of its own: the call itself will tell.
+        pass
     app = function()
     if inspect.iscoroutine(app):
         app.close()

@@ -15,6 +15,8 @@ from . import places
 
 Made = TypeVar("Made")
 
+_PICKLERS = frozenset({"cloudpickle"})
+
 
 @dataclass(frozen=True)
 class Libraries:
@@ -49,6 +51,25 @@ def prepare(make: Callable[[Libraries], Made]) -> Made:
     finally:
         sys.path[:] = path
         for name in _loaded(names):
+            del sys.modules[name]
+        sys.modules.update(aside)
+
+
+def unpickle(data: bytes) -> Any:
+    """The object in a pickle of cloudpickle's, which names that package's functions.
+
+    Ours is there while the object is made and hidden afterwards; the rest is imported as user code does it.
+    """
+    path = sys.path[:]
+    aside = {name: sys.modules.pop(name) for name in _loaded(_PICKLERS)}
+    try:
+        sys.path[:] = places.isolated_path()
+        cloudpickle = importlib.import_module("cloudpickle")
+        sys.path[:] = path
+        return cloudpickle.loads(data)
+    finally:
+        sys.path[:] = path
+        for name in _loaded(_PICKLERS):
             del sys.modules[name]
         sys.modules.update(aside)
 

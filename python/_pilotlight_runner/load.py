@@ -1,21 +1,41 @@
-"""The user's function: its module imported by name, the raw function taken from the SDK's handle."""
+"""What the container serves: a function or a class, imported by name or read from a pickle."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
+import platform
 import sys
-from typing import Any
+from typing import Any, Callable
 
 from . import places
+from .classes import Instance, Plain
 from .errors import StartError
 
+#: Gives the object in a pickle of cloudpickle's.
+Unpickle = Callable[[bytes], Any]
 
-def load(module: str, qualname: str) -> Any:
-    """Import `module` and return what `qualname` names in it, unwrapped.
+
+def load(function: dict[str, Any], unpickle: Unpickle) -> Plain | Instance:
+    """Find what the host describes in `function`.
 
     Whatever ends the import, `sys.exit` included, becomes a `StartError`: the reason must reach the host.
     """
+    module, qualname, cls = function["module"], function["qualname"], function.get("cls")
+    pickled = function.get("pickled")
+    found = _unpickled(function, unpickle) if pickled else _imported(module, cls or qualname)
+    if not cls:
+        return Plain(found)
+    method = qualname.rpartition(".")[2]
+    if not inspect.isclass(found):
+        raise StartError.said("import", f"{cls!r} in the module {module!r} is no class inside the container")
+    if inspect.getattr_static(found, method, None) is None:
+        raise StartError.said("import", _missing(module, qualname))
+    return Instance(found, method, function["name"])
+
+
+def _imported(module: str, qualname: str) -> Any:
     try:
         found = importlib.import_module(module)
     except BaseException as error:
@@ -28,6 +48,31 @@ def load(module: str, qualname: str) -> Any:
         except BaseException as error:
             raise StartError.of("import", error) from None
     return getattr(found, "_pilotlight_raw", found)
+
+
+def _unpickled(function: dict[str, Any], unpickle: Unpickle) -> Any:
+    """The object of the function's pickle, which only the Python that made it can read: it holds bytecode."""
+    name, made_by = function["name"], function.get("python") or ""
+    here = platform.python_version()
+    if made_by and _minor(made_by) != _minor(here):
+        local, image = _minor(made_by), _minor(here)
+        raise StartError.said(
+            "import",
+            f"`{name}` was serialized by Python {local}, and its image has Python {image}: with "
+            f'`serialized=True` they must be the same; use an image with python_version="{local}", or run '
+            f"pilotlight with Python {image}",
+        )
+    try:
+        with open(function["pickled"], "rb") as file:
+            data = file.read()
+        found = unpickle(data)
+    except BaseException as error:
+        raise StartError.of("import", error) from None
+    return getattr(found, "_pilotlight_raw", found)
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
 
 
 def _missing(module: str, qualname: str) -> str:

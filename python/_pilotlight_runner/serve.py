@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import signal
 import socket
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Callable
 
 from . import errors
+from .classes import Instance, Plain
 from .control import Control
 from .deps import Libraries
 from .guard import Guard
@@ -33,14 +35,16 @@ THREADS_DEFAULT = 40
 
 @dataclass(frozen=True)
 class Serving:
-    """What a server serves: the app of one function."""
+    """What a server serves: one function, and how it becomes an app."""
 
-    app: Any
+    target: Plain | Instance
+    #: Makes the app out of the target's function.
+    build: Callable[[Callable[..., Any]], Any]
     #: The function's name, for the log.
     name: str
     #: How many requests the host may send at once.
     max_inputs: int
-    #: When the making of the app began, on the clock of `time.perf_counter`.
+    #: When the target was about to be entered, on the clock of `time.perf_counter`.
     began: float
 
 
@@ -75,15 +79,19 @@ class Server:
 
     def run(self, serving: Serving, listener: socket.socket, control: Control) -> None:
         """Serve until drained. Raises `errors.StartError` if the app does not start."""
-        self._guard.protect(serving.app, serving.name)
-        _run(self.libraries.new_event_loop(), self._serve(serving, listener, control))
+        with _closing(self.libraries.new_event_loop()) as loop:
+            # Outside the running loop: sync code of the user's may run one of its own.
+            app = serving.build(serving.target.enter(loop))
+            self._guard.protect(app, serving.name)
+            loop.run_until_complete(self._serve(app, serving, listener, control))
+            serving.target.exit(loop)
 
-    async def _serve(self, serving: Serving, listener: socket.socket, control: Control) -> None:
+    async def _serve(self, app: Any, serving: Serving, listener: socket.socket, control: Control) -> None:
         loop = asyncio.get_running_loop()
         drain = asyncio.Event()
         control.drain = lambda: loop.call_soon_threadsafe(drain.set)
         loop.add_signal_handler(signal.SIGTERM, drain.set)
-        lifespan = self._server.lifespan = Lifespan(serving.app, serving.name)
+        lifespan = self._server.lifespan = Lifespan(app, serving.name)
         await lifespan.startup()
         if drain.is_set():
             await lifespan.shutdown()
@@ -101,10 +109,11 @@ class Server:
         await self._server.shutdown(sockets=[listener])
 
 
-def _run(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, None]) -> None:
-    """`asyncio.run` with a loop of our choice, whatever policy the user set. Python before 3.12 lacks it."""
+@contextlib.contextmanager
+def _closing(loop: asyncio.AbstractEventLoop) -> Iterator[asyncio.AbstractEventLoop]:
+    """What `asyncio.run` does at its end, for a loop of our choice: Python before 3.12 lacks it."""
     try:
-        loop.run_until_complete(main)
+        yield loop
     finally:
         tasks = asyncio.all_tasks(loop)
         for task in tasks:

@@ -98,7 +98,7 @@ mod tests {
     fn every_supported_version_has_a_locked_list_with_the_server() {
         for minor in PythonVersion::OLDEST.minor..=PythonVersion::NEWEST.minor {
             let list = lock(PythonVersion::new(3, minor)).unwrap();
-            for name in ["uvicorn", "h11", "a2wsgi", "click", "httptools", "uvloop"] {
+            for name in ["uvicorn", "h11", "a2wsgi", "click", "httptools", "uvloop", "cloudpickle"] {
                 assert!(
                     list.lines().any(|line| line.starts_with(&format!("{name}=="))),
                     "{name} for 3.{minor}"

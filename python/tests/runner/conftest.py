@@ -42,10 +42,11 @@ def run(tmp_path: Path, deps: Path) -> Iterator[Callable[..., Runner]]:
     def start(source: str, qualname: str = "f", web: dict = GET, **options: object) -> Runner:
         module = options.pop("module", "main")
         max_inputs = options.pop("max_inputs", 1)
+        described = options.pop("function", {})
         files = {f"{module}.py": source, **options.pop("files", {})}
         runner = Runner(tmp_path / str(next(numbers)), deps, files, **options)
         started.append(runner)
-        runner.configure(module, qualname, web, max_inputs)
+        runner.configure(module, qualname, web, max_inputs, **described)
         return runner
 
     yield start

@@ -27,12 +27,13 @@ class Runner:
     """One runner process. `files` are what it finds in its /root."""
 
     def __init__(
-        self, directory: Path, deps: Path, files: dict[str, str], env: dict[str, str] | None = None
+        self, directory: Path, deps: Path, files: dict[str, str | bytes], env: dict[str, str] | None = None
     ) -> None:
         self.root = directory / "root"
         self.root.mkdir(parents=True)
-        for name, text in files.items():
-            (self.root / name).write_text(text)
+        for name, content in files.items():
+            place = self.root / name
+            place.write_bytes(content) if isinstance(content, bytes) else place.write_text(content)
         self.log_path = directory / "log"
         # A Unix socket's path is at most 108 bytes long, which the directories of tests exceed.
         self._short = tempfile.TemporaryDirectory(prefix="plr-")
@@ -71,13 +72,16 @@ class Runner:
         base = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
         return {**base, **places, **env, "PYTHONPATH": path}
 
-    def configure(self, module: str, qualname: str, web: dict, max_inputs: int = 1) -> None:
+    def configure(
+        self, module: str, qualname: str, web: dict, max_inputs: int = 1, **described: object
+    ) -> None:
         function = {
             "name": qualname,
             "module": module,
             "qualname": qualname,
             "web": web,
             "max_inputs": max_inputs,
+            **described,
         }
         self.tell(
             {"type": "configure", "app": "test", "era": "stub", "function": function, "container": "co-test"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .harness import ASGI, POST, WSGI
+from .harness import ASGI, GET, POST, WSGI
 
 FASTAPI = """
 from fastapi import FastAPI, Request
@@ -150,12 +150,26 @@ def test_what_is_not_an_app_is_explained(run):
         ("f = lambda: 3\n", WSGI, "`f` returned an object of type int, not a WSGI app"),
         (FLASK, ASGI, "`f` returned a WSGI app; decorate it as WSGI, not as ASGI"),
         (FASTAPI, WSGI, "`f` returned an ASGI app; decorate it as ASGI, not as WSGI"),
+        (
+            "def f(x): pass\n",
+            ASGI,
+            "`f` is called without arguments to get its ASGI app: missing a required argument: 'x'; give its",
+        ),
+        ("def f():\n    yield 1\n", GET, "`f` is a generator, and a web endpoint cannot be one; return a"),
+        ("async def f():\n    yield 1\n", GET, "`f` is a generator, and a web endpoint cannot be one"),
     ]
     for source, web, sentence in cases:
         failure = run(source, web=web).failed()
         assert failure["stage"] == "app"
         assert failure["summary"].startswith(sentence)
         assert "Traceback" not in failure["traceback"]
+
+
+def test_parameters_of_a_factory_have_their_defaults(run):
+    source = FASTAPI.replace("def f():", "def f(app=web_app, *more, **others):").replace(
+        "return web_app", "return app"
+    )
+    assert run(source, web=ASGI).ready().get("/bar").json == "Hello Fast World!"
 
 
 def test_fastapi_missing_from_the_image_is_explained(run):
