@@ -34,6 +34,9 @@ use start::Start;
 /// How long a container may take from its start until its command runs.
 const START_WITHIN: Duration = Duration::from_secs(20);
 
+/// How long a fork may take. A zygote that takes longer hangs, and another way is to be tried soon.
+const FORK_WITHIN: Duration = Duration::from_secs(5);
+
 /// How soon to try again to remove a cgroup whose processes the kernel is still taking down.
 const RETRY: Duration = Duration::from_millis(10);
 
@@ -254,7 +257,8 @@ impl Helper {
         let now = Instant::now();
         for container in self.containers.values_mut() {
             if container.deadline().is_some_and(|at| at <= now) {
-                container.give_up(Failure::Slow { seconds: START_WITHIN.as_secs() });
+                let seconds = container.patience().as_secs();
+                container.give_up(Failure::Slow { seconds });
             }
         }
     }

@@ -3,12 +3,12 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::START_WITHIN;
 use super::birth::{Birth, Joined};
+use super::{FORK_WITHIN, START_WITHIN};
 use crate::channel::Channel;
 use crate::message::{Answer, FromInit, ToInit};
 use crate::shell::Shell;
@@ -76,9 +76,14 @@ impl Container {
     /// When the start is given up.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Making { since, .. } | Phase::Starting { since, .. } => Some(since + START_WITHIN),
+            Phase::Making { since, .. } | Phase::Starting { since, .. } => Some(since + self.patience()),
             _ => None,
         }
+    }
+
+    /// How long its start may take.
+    pub(super) fn patience(&self) -> Duration {
+        if self.from.is_some() { FORK_WITHIN } else { START_WITHIN }
     }
 
     /// Moves on by a report of pid 1. What to answer to which request, if something.

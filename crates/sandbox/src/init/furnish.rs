@@ -17,7 +17,7 @@ use rustix::mount::{
 
 use crate::Failure;
 use crate::error::Doing;
-use crate::message::{Make, Target};
+use crate::message::{Make, Role, Target};
 use crate::net::{link, netlink};
 use crate::sys::mount::{Attributes, set_attributes};
 
@@ -29,6 +29,10 @@ const MASKED: [&str; 5] = ["kcore", "keys", "timer_list", "sysrq-trigger", "late
 /// ports and ping, is harmless in a network that is the container's alone.
 const SETTINGS: &[(&str, &str)] =
     &[("sys/net/ipv4/ip_unprivileged_port_start", "0"), ("sys/net/ipv4/ping_group_range", "0 65535")];
+
+/// Where a zygote's pid namespace counts on from: programs that know a fork by its process id find another in each
+/// container than was in the zygote. proc_sys_kernel(5), `ns_last_pid`
+const ZYGOTE_PIDS: (&str, &str) = ("sys/kernel/ns_last_pid", "1000");
 
 /// How often to try to open a path while others mount and rename. Each try takes microseconds.
 const RESOLVE_TRIES: u32 = 1000;
@@ -46,7 +50,7 @@ pub(super) fn furnish(order: &Make, fds: &[OwnedFd]) -> Result<(), Failure> {
     }
     root.dev(dev).doing("furnish /dev")?;
     // Before the pivot: the kernel lets a user namespace mount proc only where a whole one is in sight already.
-    root.proc().doing("furnish /proc")?;
+    root.proc(order.role).doing("furnish /proc")?;
     root.tmp().doing("make /tmp")?;
     pivot(overlay).doing("change the root")?;
     rustix::system::sethostname(order.hostname.as_bytes()).doing("set the host name")?;
@@ -77,14 +81,15 @@ impl Root<'_> {
         Ok(attach(&pts, self.open("dev/pts")?, "")?)
     }
 
-    fn proc(&self) -> io::Result<()> {
+    fn proc(&self, role: Role) -> io::Result<()> {
         let at = self.directory(Path::new("/proc"), 0o555)?;
         let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
             | MountAttrFlags::MOUNT_ATTR_NODEV
             | MountAttrFlags::MOUNT_ATTR_NOEXEC;
         let proc = new_mount("proc", &[], attributes)?;
         attach(&proc, &at, "")?;
-        for (name, value) in SETTINGS {
+        let pids = (role == Role::Zygote).then_some(&ZYGOTE_PIDS);
+        for (name, value) in SETTINGS.iter().chain(pids) {
             // What the kernel does not have stays as it is.
             if let Ok(file) =
                 rustix::fs::openat(&proc, *name, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())

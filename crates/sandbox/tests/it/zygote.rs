@@ -183,6 +183,14 @@ fn a_zygote_can_be_forked_from_a_zygote() {
 }
 
 #[test]
+fn the_process_id_tells_a_fork_from_its_zygote() {
+    let mut world = World::new();
+    let (zygote, _pipes) = light_with(&world, "own = os.getpid()");
+    let spec = fork(&world, &zygote, "print(own != os.getpid())");
+    assert_eq!(world.run(&spec).stdout, "True\n");
+}
+
+#[test]
 fn a_shell_made_ahead_is_taken_by_its_start_or_leaves_nothing() {
     let mut world = World::new();
     let (zygote, _pipes) = light(&world);
