@@ -1,7 +1,7 @@
 """`python -m pilotlight._discover`: imports a user's program as a container will, and writes its manifest.
 
     python -m pilotlight._discover --output FILE (PROGRAM[::NAME] | -m MODULE) [--name NAME]
-    python -m pilotlight._discover --era PROGRAM
+    python -m pilotlight._discover --era (PROGRAM | -m MODULE)
 
 The manifest, or on a user's mistake `{"error": …}` with exit code 1, goes to FILE and nowhere else; what the
 program prints goes where it prints it. `--era` prints `stub` or `app` without importing anything.
@@ -58,7 +58,7 @@ def _run(arguments: list[str]) -> int:
     if (given.program is None) == (given.module is None):
         parser.error("give either a file or -m MODULE")
     if given.era:
-        return _print_era(given.program)
+        return _print_era(given.program, given.module)
     if given.output is None:
         parser.error("--output is missing")
     try:
@@ -107,11 +107,14 @@ def discover(program: str | None, module: str | None = None, name: str | None = 
         raise failure from None
 
 
-def _print_era(path: str) -> int:
+def _print_era(program: str | None, module: str | None) -> int:
     try:
+        if module is not None:
+            sys.path.insert(0, os.getcwd())
+        path = _import.locate_module(module.partition("::")[0]).path if module else str(program)
         with open(path.partition("::")[0], "rb") as file:
             print(_scan.era(file.read()))
-    except OSError:
+    except (OSError, Failure):
         print("app")
     return 0
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::env;
+use crate::reference::Reference;
 
 /// Web endpoints from plain Python files, in containers on your own machine.
 #[derive(Debug, Parser)]
@@ -47,11 +48,22 @@ pub(crate) enum Command {
 pub(crate) struct Source {
     /// The Python file, optionally with the name of its app: FILE or FILE::NAME
     #[arg(value_name = "FILE")]
-    pub(crate) file: String,
+    file: String,
+
+    /// Take FILE as the dotted name of a module: -m PACKAGE.MODULE
+    #[arg(short, long)]
+    module: bool,
 
     /// The Python that imports the file [default: the active virtual environment's, else python3]
-    #[arg(long, env = env::PYTHON, value_name = "PYTHON")]
+    #[arg(long, env = env::PYTHON, value_name = "PYTHON", hide_env_values = true)]
     pub(crate) python: Option<PathBuf>,
+}
+
+impl Source {
+    /// What FILE names.
+    pub(crate) fn reference(&self) -> Reference {
+        Reference::parse(&self.file, self.module)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -60,7 +72,7 @@ pub(crate) struct ServeArgs {
     pub(crate) source: Source,
 
     /// Stop by itself after this many seconds
-    #[arg(long, env = env::SERVE_TIMEOUT, value_name = "SECONDS")]
+    #[arg(long, env = env::SERVE_TIMEOUT, value_name = "SECONDS", hide_env_values = true)]
     pub(crate) timeout: Option<f64>,
 }
 

@@ -1,36 +1,45 @@
-//! Reads the user's file: runs the SDK's discovery in the local interpreter and takes its manifest.
+//! Reads the user's program: runs the SDK's discovery in the local interpreter and takes its manifest.
 
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
-use fs_err as fs;
 use pilotlight_api::manifest::Manifest;
 use pilotlight_core::image::Era;
 use pilotlight_image::step::{self, Request, Steps};
 use pilotlight_image::{Builder, HostPython};
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe;
+use tokio::process::{Child, Command};
 
 use crate::cli::Source;
 use crate::config::Config;
 use crate::embedded;
 use crate::exit::UserError;
+use crate::reference::Reference;
 
-/// Runs the SDK's discovery without the working directory on `sys.path`: a user's `pilotlight/` must not shadow ours.
-const ENTRY: &str =
-    "import sys; sys.path[:1] = []; from pilotlight._discover import main; sys.exit(main(sys.argv[1:]))";
+mod loaded;
+mod python;
+
+pub(crate) use loaded::{Loaded, sha256};
 
 /// How long importing the user's file may take before it counts as hanging.
-const IMPORT_LIMIT: std::time::Duration = std::time::Duration::from_mins(5);
+const IMPORT_LIMIT: Duration = Duration::from_mins(5);
+
+/// The longest manifest, bytes: pickled functions are in it.
+const MANIFEST_MAX: u64 = 512 * 1024 * 1024;
+
+/// How long the pipe may stay open after the interpreter has ended: a process that the program forked may hold it.
+const PIPE_LIMIT: Duration = Duration::from_secs(1);
 
 /// The local interpreter with everything that a discovery needs, made once per command.
 pub(crate) struct Discovery {
     python: PathBuf,
     sdk: PathBuf,
-    file: String,
+    reference: Reference,
     environment: PathBuf,
     front: bool,
 }
@@ -66,84 +75,87 @@ impl Discovery {
         progress: &dyn pilotlight_image::Progress,
         cancel: &AtomicBool,
     ) -> anyhow::Result<Self> {
-        let file = source.file.split("::").next().unwrap_or(&source.file);
-        if !Path::new(file).is_file() {
-            let here = std::env::current_dir().unwrap_or_default();
-            return Err(UserError::new(
-                format!("there is no file `{file}`"),
-                format!("check the path; it is taken from {}", here.display()),
-            )
-            .into());
+        let reference = source.reference();
+        if let Some(file) = reference.file()
+            && !file.is_file()
+        {
+            return Err(no_file(&file.display().to_string()).into());
         }
-        let python = local_python(source.python.as_deref())?;
-        let host = HostPython::probe(&python).map_err(|error| {
-            UserError::new(
-                format!("cannot use the Python interpreter `{}`: {error}", python.display()),
-                "install Python 3.9 or newer, or name one with `--python`",
-            )
-        })?;
+        let python = python::find(source.python.as_deref())?;
+        let host = HostPython::probe(&python).map_err(|error| python::cannot_run(&python, &error))?;
         let sdk = embedded::unpack_sdk(&config.state_dir)?;
-        let era = sniff_era(&python, &sdk, &source.file);
+        let era = python::era(&python, &sdk, &reference);
         let options = pilotlight_image::Options::new(config.state_dir.clone(), host, Vec::new())
             .map_err(|error| image_error(&error))?;
         let environment = Builder::with_steps(options, Arc::new(NoSteps))
             .and_then(|builder| builder.discovery(era, progress, cancel))
             .map_err(|error| image_error(&error))?;
-        Ok(Self { python, sdk, file: source.file.clone(), environment, front: era == Era::Stub })
+        Ok(Self { python, sdk, reference, environment, front: era == Era::Stub })
     }
 
-    /// Imports the file and returns its manifest, each file with its digest.
-    pub(crate) async fn run(&self) -> anyhow::Result<Result<Manifest, Failure>> {
-        let scratch = tempfile::tempdir()?;
-        let output = scratch.path().join("manifest.json");
-        let mut command = tokio::process::Command::new(&self.python);
-        command.args(["-c", ENTRY, "--output"]).arg(&output).arg(&self.file).stdin(Stdio::null());
-        command.env("PYTHONPATH", python_path(&self.sdk)).env("PILOTLIGHT_DISCOVERY_PATH", &self.environment);
-        command.kill_on_drop(true);
+    /// Imports the program and returns what it declares, each file with its digest.
+    pub(crate) async fn run(&self) -> anyhow::Result<Result<Loaded, Failure>> {
+        let (sender, receiver) = pipe::pipe()?;
+        let mut command = Command::new(&self.python);
+        command.args(["-c", python::ENTRY]).args(self.reference.arguments());
+        command.env("PYTHONPATH", python::path(&self.sdk));
+        command.env("PILOTLIGHT_DISCOVERY_PATH", &self.environment);
         if self.front {
             command.env("PILOTLIGHT_DISCOVERY_FRONT", "1");
         }
-        let mut child = command.spawn().map_err(|error| cannot_run(&self.python, &error))?;
-        let Ok(status) = tokio::time::timeout(IMPORT_LIMIT, child.wait()).await else {
+        command.stdin(Stdio::from(sender.into_blocking_fd()?)).kill_on_drop(true);
+        let child = command.spawn().map_err(|error| python::cannot_run(&self.python, &error))?;
+        // It holds the pipe's other end, which only the child may have: else the pipe would never end.
+        drop(command);
+        let Ok(outcome) = tokio::time::timeout(IMPORT_LIMIT, outcome(child, receiver)).await else {
             return Ok(Err(self.failure(
-                format!("importing `{}` took more than {} s", self.file, IMPORT_LIMIT.as_secs()),
+                format!("importing `{}` took more than {} s", self.reference, IMPORT_LIMIT.as_secs()),
                 "move work that waits or loops forever out of the module's top level",
             )));
         };
-        let status = status?;
-        let Ok(text) = fs::read_to_string(&output) else {
-            return Ok(Err(self.failure(
-                format!("importing `{}` ended the interpreter ({status})", self.file),
-                "something at the top level of the file calls `os._exit` or crashes; the lines above may tell more",
-            )));
-        };
+        let (status, text) = outcome?;
         if !status.success()
-            && let Ok(Refusal { error }) = serde_json::from_str::<Refusal>(&text)
+            && let Ok(Refusal { error }) = serde_json::from_slice::<Refusal>(&text)
         {
             let told = UserError { message: error.message, hint: error.hint, detail: error.traceback };
             return Ok(Err(Failure { error: told, files: error.files }));
         }
-        let mut manifest: Manifest = serde_json::from_str(&text)?;
-        for file in &mut manifest.files {
-            let content = match fs::read(&file.local) {
-                Ok(content) => content,
-                Err(error) => {
-                    let hint = "make it readable, or do not import it";
-                    let error = UserError::new(format!("cannot read a file of the app: {error}"), hint);
-                    return Ok(Err(Failure { error, files: vec![file.local.clone()] }));
-                }
-            };
-            file.size = Some(content.len() as u64);
-            file.digest = Some(sha256(&content));
+        if !status.success() || text.is_empty() {
+            return Ok(Err(self.failure(
+                format!("importing `{}` ended the interpreter ({status})", self.reference),
+                "something at the top level of the file calls `os._exit` or crashes; the lines above may tell more",
+            )));
         }
-        Ok(Ok(manifest))
+        let manifest: Manifest = serde_json::from_slice(&text)?;
+        Ok(Loaded::new(manifest))
     }
 
     fn failure(&self, message: String, hint: &str) -> Failure {
-        let file = self.file.split("::").next().unwrap_or(&self.file);
-        let files = std::path::absolute(file).into_iter().collect();
-        Failure { error: UserError::new(message, hint), files }
+        let files = self.reference.file().and_then(|file| std::path::absolute(file).ok());
+        Failure { error: UserError::new(message, hint), files: files.into_iter().collect() }
     }
+}
+
+/// The interpreter's end, and what it wrote into the pipe until then. Reads while it runs: a pipe holds 64 KiB.
+async fn outcome(mut child: Child, pipe: pipe::Receiver) -> std::io::Result<(ExitStatus, Vec<u8>)> {
+    let mut text = Vec::new();
+    let mut pipe = pipe.take(MANIFEST_MAX);
+    let mut open = true;
+    let status = loop {
+        tokio::select! {
+            read = pipe.read_buf(&mut text), if open => open = read? > 0,
+            status = child.wait() => break status?,
+        }
+    };
+    let rest = async {
+        while open {
+            open = pipe.read_buf(&mut text).await? > 0;
+        }
+        std::io::Result::Ok(())
+    };
+    // Too long: what the interpreter itself had to write is here, for it ended after it had written it.
+    tokio::time::timeout(PIPE_LIMIT, rest).await.unwrap_or(Ok(()))?;
+    Ok((status, text))
 }
 
 /// A discovery environment is made on the host: there are no build steps, and no helper to run them.
@@ -155,12 +167,12 @@ impl Steps for NoSteps {
     }
 }
 
-/// SHA-256 of `content` in lower-case hex: how files are named between command and server.
-pub(crate) fn sha256(content: &[u8]) -> String {
-    Sha256::digest(content).iter().fold(String::with_capacity(64), |mut text, byte| {
-        _ = write!(text, "{byte:02x}");
-        text
-    })
+fn no_file(path: &str) -> UserError {
+    let here = std::env::current_dir().unwrap_or_default();
+    UserError::new(
+        format!("there is no file `{path}`"),
+        format!("check the path; it is taken from {}", here.display()),
+    )
 }
 
 /// An image error on this side of the API. The lines that tell why were told with the step that failed.
@@ -168,62 +180,4 @@ fn image_error(error: &pilotlight_image::Error) -> UserError {
     let told = pilotlight_api::error::ApiError::internal(error);
     let hint = (!error.tail().is_empty()).then(|| "the lines above say why".to_owned());
     UserError { message: told.message, hint, detail: None }
-}
-
-/// The interpreter to import the file with: as asked, else the active environment's, else `python3` on PATH.
-fn local_python(asked: Option<&Path>) -> anyhow::Result<PathBuf> {
-    if let Some(python) = asked {
-        if python.components().count() > 1 && !python.exists() {
-            return Err(UserError::new(
-                format!("there is no Python at `{}`", python.display()),
-                "give the path of an interpreter, or leave `--python` out",
-            )
-            .into());
-        }
-        return Ok(python.to_owned());
-    }
-    if let Some(environment) = std::env::var_os("VIRTUAL_ENV") {
-        let python = Path::new(&environment).join("bin/python");
-        if python.exists() {
-            return Ok(python);
-        }
-    }
-    // Installed by pip, the command stands beside the interpreter that it belongs to.
-    if let Some(python) = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("python")))
-        && python.exists()
-    {
-        return Ok(python);
-    }
-    Ok(PathBuf::from("python3"))
-}
-
-fn sniff_era(python: &Path, sdk: &Path, file: &str) -> Era {
-    let file = file.split("::").next().unwrap_or(file);
-    let output = std::process::Command::new(python)
-        .args(["-c", ENTRY, "--era", file])
-        .env("PYTHONPATH", python_path(sdk))
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output();
-    match output {
-        Ok(output) if output.stdout.starts_with(b"stub") => Era::Stub,
-        _ => Era::App,
-    }
-}
-
-/// The SDK before whatever the user has on PYTHONPATH.
-fn python_path(sdk: &Path) -> std::ffi::OsString {
-    let mut path = sdk.as_os_str().to_owned();
-    if let Some(own) = std::env::var_os("PYTHONPATH").filter(|own| !own.is_empty()) {
-        path.push(":");
-        path.push(own);
-    }
-    path
-}
-
-fn cannot_run(python: &Path, error: &std::io::Error) -> UserError {
-    UserError::new(
-        format!("cannot run the Python interpreter `{}`: {error}", python.display()),
-        "install Python 3.9 or newer, or name one with `--python`",
-    )
 }

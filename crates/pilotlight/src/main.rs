@@ -7,6 +7,7 @@ mod discover;
 mod embedded;
 mod exit;
 mod printer;
+mod reference;
 mod serve;
 mod watch;
 

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
-use pilotlight_api::manifest::Manifest;
 use pilotlight_core::reload::{Content, Debounce, Decision, Event, Watched};
 use tokio::sync::mpsc;
+
+use crate::discover::Loaded;
 
 /// Events that may wait. When more come at once, those that are dropped are of a file that others name already, or of
 /// one that the next save names.
@@ -65,11 +66,11 @@ impl Watch {
     }
 
     /// Watches the files of an app that loaded, against the content that was loaded: a save in between is seen.
-    pub(crate) fn loaded(&mut self, manifest: &Manifest) {
-        let shipped = manifest.files.iter().map(|file| (PathBuf::from(&file.local), file.digest.clone()));
-        let known: BTreeSet<PathBuf> = manifest.files.iter().map(|file| PathBuf::from(&file.local)).collect();
-        let others = manifest.watch.iter().map(PathBuf::from).filter(|path| !known.contains(path));
-        let others: BTreeSet<PathBuf> = others.collect();
+    pub(crate) fn loaded(&mut self, loaded: &Loaded) {
+        let shipped = loaded.local_files().map(|file| (file.local.clone(), file.digest.clone()));
+        let known: BTreeSet<PathBuf> = loaded.local_files().map(|file| file.local.clone()).collect();
+        let others = loaded.manifest.watch.iter().filter(|path| !known.contains(*path));
+        let others: BTreeSet<PathBuf> = others.cloned().collect();
         self.files = known.union(&others).cloned().collect();
         self.watched =
             Watched::new(shipped.chain(others.into_iter().map(|path| (path.clone(), content(&path)))));

@@ -24,23 +24,23 @@ pub(crate) async fn run(config: &Config, args: DeployArgs, printer: &Printer) ->
         move |progress| Discovery::prepare(&config, &source, progress, &AtomicBool::new(false))
     })
     .await?;
-    let manifest = discovery.run().await?.map_err(|failure| failure.error)?;
-    super::notices(printer, &manifest);
-    let Some(name) = args.name.or_else(|| manifest.app.name.clone()) else {
+    let loaded = discovery.run().await?.map_err(|failure| failure.error)?;
+    super::notices(printer, &loaded.manifest);
+    let Some(name) = args.name.or_else(|| loaded.manifest.app.name.clone()) else {
         return Err(UserError::new(
             "a deployment needs a name",
             format!(
                 "give one with `pilotlight deploy {} --name my-app`, or in the file: `pilotlight.App(\"my-app\")`",
-                args.source.file
+                args.source.reference()
             ),
         )
         .into());
     };
     pilotlight_core::name::check_app(&name)
         .map_err(|error| UserError::new(error.to_string(), "choose another name with `--name`"))?;
-    link::upload(&client, &manifest, printer).await?;
+    link::upload(&client, &loaded, printer).await?;
     let request = CreateApp {
-        manifest,
+        manifest: loaded.manifest,
         mode: Mode::Deploy,
         name: Some(name),
         verify: !args.no_verify,

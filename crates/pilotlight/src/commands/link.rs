@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use pilotlight_api::client::Client;
-use pilotlight_api::manifest::Manifest;
 
 use crate::config::{self, Config};
+use crate::discover::Loaded;
 use crate::printer::Printer;
 use crate::serve::boot::{self, Server};
 
@@ -57,20 +57,17 @@ pub(crate) fn daemon(config: &Config) -> Client {
     Client::new(config::control_socket(&config.daemon_run_dir()))
 }
 
-/// Uploads the files of `manifest` that the server does not have yet.
-pub(crate) async fn upload(client: &Client, manifest: &Manifest, printer: &Printer) -> anyhow::Result<()> {
+/// Uploads the files of `loaded` that the server does not have yet.
+pub(crate) async fn upload(client: &Client, loaded: &Loaded, printer: &Printer) -> anyhow::Result<()> {
     let began = Instant::now();
-    let digests: Vec<String> = manifest.files.iter().filter_map(|file| file.digest.clone()).collect();
+    let files = loaded.manifest.files.iter();
+    let digests: Vec<String> = files.filter_map(|file| file.digest.clone()).collect();
     let missing = client.missing_blobs(digests).await?;
     let (files, mut bytes) = (missing.len(), 0);
     for digest in missing {
-        let file = manifest.files.iter().find(|file| file.digest.as_ref() == Some(&digest));
-        let Some(file) = file else { continue };
-        let content = fs_err::read(&file.local)?;
-        bytes += content.len();
-        // Saved again since it was read: the server would refuse it, and the next reload brings the new content.
-        if crate::discover::sha256(&content) == digest {
-            client.put_blob(&digest, content.into()).await?;
+        if let Some(content) = loaded.content(&digest)? {
+            bytes += content.len();
+            client.put_blob(&digest, content).await?;
         }
     }
     if files > 0 {

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use pilotlight_api::client::{Client, ClientError, Lines};
 use pilotlight_api::error::Code;
-use pilotlight_api::manifest::Manifest;
 use pilotlight_api::progress::Progress;
 use pilotlight_api::wire::{CreateApp, Mode};
 
@@ -16,7 +15,7 @@ use super::link::{self, Link};
 use super::steps;
 use crate::cli::ServeArgs;
 use crate::config::{Config, env};
-use crate::discover::{Discovery, Failure};
+use crate::discover::{Discovery, Failure, Loaded};
 use crate::exit::{Status, UserError};
 use crate::printer::Printer;
 use crate::watch::Watch;
@@ -48,9 +47,9 @@ pub(crate) async fn run(config: &Config, args: ServeArgs, printer: &Printer) -> 
             return Ok(Status::Success);
         }
     };
-    let (discovery, manifest) = prepared;
+    let (discovery, loaded) = prepared;
     let link = Link::open(config).await?;
-    let outcome = session(&link.client, &discovery, manifest, printer, &mut stop).await;
+    let outcome = session(&link.client, &discovery, loaded, printer, &mut stop).await;
     link.close().await;
     outcome
 }
@@ -60,32 +59,31 @@ async fn prepare(
     args: &ServeArgs,
     printer: &Printer,
     cancel: &Arc<AtomicBool>,
-) -> anyhow::Result<(Discovery, Manifest)> {
+) -> anyhow::Result<(Discovery, Loaded)> {
     let discovery = steps::blocking(printer, {
         let (config, source, cancel) = (config.clone(), args.source.clone(), Arc::clone(cancel));
         move |progress| Discovery::prepare(&config, &source, progress, &cancel)
     })
     .await?;
-    let manifest = discovery.run().await?.map_err(|failure| failure.error)?;
-    super::notices(printer, &manifest);
-    Ok((discovery, manifest))
+    let loaded = discovery.run().await?.map_err(|failure| failure.error)?;
+    super::notices(printer, &loaded.manifest);
+    Ok((discovery, loaded))
 }
 
 /// The app from its creation to its end.
 async fn session(
     client: &Client,
     discovery: &Discovery,
-    manifest: Manifest,
+    loaded: Loaded,
     printer: &Printer,
     stop: &mut Stop,
 ) -> anyhow::Result<Status> {
     let mut watch = Watch::new()?;
-    watch.loaded(&manifest);
-    let watching =
-        summary(&manifest.files.iter().map(|file| shown(Path::new(&file.local))).collect::<Vec<_>>());
-    link::upload(client, &manifest, printer).await?;
+    watch.loaded(&loaded);
+    let watching = summary(&loaded.local_files().map(|file| shown(&file.local)).collect::<Vec<_>>());
+    link::upload(client, &loaded, printer).await?;
     let request = CreateApp {
-        manifest,
+        manifest: loaded.manifest,
         mode: Mode::Ephemeral,
         name: None,
         verify: false,
@@ -157,8 +155,8 @@ async fn reload(
     printer: &Printer,
 ) -> anyhow::Result<()> {
     let began = Instant::now();
-    let manifest = match discovery.run().await? {
-        Ok(manifest) => manifest,
+    let loaded = match discovery.run().await? {
+        Ok(loaded) => loaded,
         Err(Failure { error, files }) => {
             printer.error(&error.message, error.hint.as_deref(), error.detail.as_deref());
             printer.note("The last good version goes on serving");
@@ -166,13 +164,13 @@ async fn reload(
             return Ok(());
         }
     };
-    watch.loaded(&manifest);
+    watch.loaded(&loaded);
     // A file that was saved again since it was read, or is gone for an instant: its own event brings it.
-    if let Err(error) = link::upload(client, &manifest, printer).await {
+    if let Err(error) = link::upload(client, &loaded, printer).await {
         tracing::debug!(%error, "an upload was overtaken by a save");
         return Ok(());
     }
-    let mut stream = match client.update_app(app, manifest).await {
+    let mut stream = match client.update_app(app, loaded.manifest).await {
         Err(ClientError::Api(error)) if error.code == Code::MissingBlobs => return Ok(()),
         stream => stream?,
     };

@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 use insta::assert_snapshot;
 
+mod reference;
+
 /// Runs the command with an empty home and a state directory of its own; gives exit code, stdout and stderr.
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> String {
     let home = tempfile::tempdir().unwrap();
@@ -27,77 +29,6 @@ fn run(arguments: &[&str], environment: &[(&str, &str)]) -> String {
         String::from_utf8(output.stdout).unwrap(),
         String::from_utf8(output.stderr).unwrap(),
     )
-}
-
-#[test]
-fn help_names_every_command() {
-    assert_snapshot!(run(&["--help"], &[]), @r#"
-    exit code: 0
-    ----- stdout -----
-    Web endpoints from plain Python files, in containers on your own machine
-
-    Usage: pilotlight [OPTIONS] <COMMAND>
-
-    Commands:
-      serve   Serve a file's endpoints at temporary URLs until Ctrl-C, updated at every save
-      deploy  Deploy a file's endpoints at persistent URLs
-      app     List, read and stop apps
-      server  Run the server in the foreground, or manage it as a daemon
-
-    Options:
-          --state-dir <DIR>  Where images, deployed apps and logs are kept [default: /var/lib/pilotlight] [env: PILOTLIGHT_STATE_DIR]
-      -q, --quiet            Print results and errors only
-      -h, --help             Print help
-      -V, --version          Print version
-
-    Exit codes: 0 done, 1 your program or request has a mistake, 2 wrong usage, 3 pilotlight or its server failed
-    ----- stderr -----
-    "#);
-}
-
-#[test]
-fn help_of_serve() {
-    assert_snapshot!(run(&["serve", "--help"], &[]), @r#"
-    exit code: 0
-    ----- stdout -----
-    Serve a file's endpoints at temporary URLs until Ctrl-C, updated at every save
-
-    Usage: pilotlight serve [OPTIONS] <FILE>
-
-    Arguments:
-      <FILE>  The Python file, optionally with the name of its app: FILE or FILE::NAME
-
-    Options:
-          --python <PYTHON>    The Python that imports the file [default: the active virtual environment's, else python3] [env: PILOTLIGHT_PYTHON=]
-          --state-dir <DIR>    Where images, deployed apps and logs are kept [default: /var/lib/pilotlight] [env: PILOTLIGHT_STATE_DIR]
-      -q, --quiet              Print results and errors only
-          --timeout <SECONDS>  Stop by itself after this many seconds [env: MODAL_SERVE_TIMEOUT=]
-      -h, --help               Print help
-    ----- stderr -----
-    "#);
-}
-
-#[test]
-fn help_of_deploy() {
-    assert_snapshot!(run(&["deploy", "--help"], &[]), @r#"
-    exit code: 0
-    ----- stdout -----
-    Deploy a file's endpoints at persistent URLs
-
-    Usage: pilotlight deploy [OPTIONS] <FILE>
-
-    Arguments:
-      <FILE>  The Python file, optionally with the name of its app: FILE or FILE::NAME
-
-    Options:
-          --python <PYTHON>  The Python that imports the file [default: the active virtual environment's, else python3] [env: PILOTLIGHT_PYTHON=]
-          --state-dir <DIR>  Where images, deployed apps and logs are kept [default: /var/lib/pilotlight] [env: PILOTLIGHT_STATE_DIR]
-          --name <NAME>      The app's name, which is part of its URLs [default: the name given in the file]
-      -q, --quiet            Print results and errors only
-          --no-verify        Do not start each endpoint once to prove that it loads
-      -h, --help             Print help
-    ----- stderr -----
-    "#);
 }
 
 #[test]
