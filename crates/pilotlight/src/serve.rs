@@ -9,6 +9,7 @@ pub(crate) mod launcher;
 pub(crate) mod logs;
 pub(crate) mod plan;
 pub(crate) mod progress;
+pub(crate) mod stored;
 pub(crate) mod tasks;
 
 /// Randomness for an id, from the system.

@@ -354,17 +354,3 @@ impl Live {
         }
     }
 }
-
-/// Runs a call of the store on a blocking thread.
-pub(crate) async fn blocking<T, E>(
-    work: impl FnOnce() -> Result<T, E> + Send + 'static,
-) -> Result<T, ApiError>
-where
-    T: Send + 'static,
-    E: std::error::Error + Send + 'static,
-{
-    match tokio::task::spawn_blocking(work).await {
-        Ok(outcome) => outcome.map_err(|error| ApiError::internal(&error)),
-        Err(panic) => Err(ApiError::internal(&panic)),
-    }
-}

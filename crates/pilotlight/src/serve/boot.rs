@@ -15,10 +15,11 @@ use rustix::process::Resource;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use super::apps::{Apps, Shared, Trial, blocking};
+use super::apps::{Apps, Shared, Trial};
 use super::builders::{Builders, Builds};
 use super::containers::Containers;
 use super::control::Controller;
+use super::stored::stored;
 use super::tasks::{self, Kind as Task};
 use crate::config::{self, Config};
 use crate::exit::UserError;
@@ -132,10 +133,10 @@ async fn restore(apps: &Apps, warnings: &mut Vec<String>) -> anyhow::Result<()> 
     let old = store.clone();
     // One that does not read as a manifest may hold anything.
     let secret = |text: &str| serde_json::from_str(text).map_or(true, |read: Manifest| read.holds_secrets());
-    if let Err(error) = blocking(move || old.seal_old(secret)).await {
+    if let Err(error) = stored(move || old.seal_old(secret)).await {
         warnings.push(format!("secrets of older deployments are still in the clear: {error}"));
     }
-    for deployed in blocking(move || store.deployed()).await? {
+    for deployed in stored(move || store.deployed()).await? {
         let restored = async {
             let manifest: Manifest = serde_json::from_str(&deployed.manifest?.text)?;
             let app = apps.enter(deployed.id, deployed.name.clone(), Mode::Deploy);

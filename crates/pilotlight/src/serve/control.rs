@@ -13,8 +13,9 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::{Notify, broadcast};
 
-use super::apps::{App, Apps, Trial, blocking};
+use super::apps::{App, Apps, Trial};
 use super::logs::AppLog;
+use super::stored::stored;
 use super::tasks::{self, Kind};
 use super::{entropy, logs};
 
@@ -44,21 +45,26 @@ impl Controller {
         let (Some(store), Some(logs)) = (shared.store.clone(), shared.logs.clone()) else {
             return Err(ApiError::no_app(app));
         };
-        let stored = blocking(move || store.list()).await?;
-        let found = stored.into_iter().find(|stored| stored.name == app || stored.id.as_str() == app);
+        let known = stored(move || store.list()).await?;
+        let found = known.into_iter().find(|known| known.name == app || known.id.as_str() == app);
         let found = found.ok_or_else(|| ApiError::no_app(app))?;
         Ok(AppLog::new(found.id, Some(logs)))
     }
 
     /// Files that the manifest names must be there before anything begins.
-    fn check_blobs(&self, manifest: &Manifest) -> Result<(), ApiError> {
-        let missing = manifest.files.iter().find(|file| {
-            file.digest.as_ref().is_none_or(|digest| !self.apps.shared().blobs.join(digest).is_file())
+    async fn check_blobs(&self, manifest: &Manifest) -> Result<(), ApiError> {
+        let blobs = self.apps.shared().blobs.clone();
+        let files: Vec<_> =
+            manifest.files.iter().map(|file| (file.remote.clone(), file.digest.clone())).collect();
+        let missing = on_disk(move || {
+            let missing =
+                |digest: &Option<String>| digest.as_ref().is_none_or(|digest| !blobs.join(digest).is_file());
+            files.into_iter().find(|(_, digest)| missing(digest))
         });
-        match missing {
+        match missing.await? {
             None => Ok(()),
-            Some(file) => {
-                Err(ApiError::new(Code::MissingBlobs, format!("the file `{}` was not uploaded", file.remote)))
+            Some((remote, _)) => {
+                Err(ApiError::new(Code::MissingBlobs, format!("the file `{remote}` was not uploaded")))
             }
         }
     }
@@ -80,9 +86,9 @@ impl Control for Controller {
 
     fn missing_blobs(&self, digests: Vec<String>) -> Answer<'_, Vec<String>> {
         let blobs = self.apps.shared().blobs.clone();
-        Box::pin(
-            async move { Ok(digests.into_iter().filter(|digest| !blobs.join(digest).is_file()).collect()) },
-        )
+        Box::pin(on_disk(move || {
+            digests.into_iter().filter(|digest| !blobs.join(digest).is_file()).collect()
+        }))
     }
 
     fn put_blob(&self, digest: String, content: Bytes) -> Answer<'_, ()> {
@@ -98,13 +104,13 @@ impl Control for Controller {
                 partial.persist(blobs.join(&digest)).map_err(|error| ApiError::internal(&error))?;
                 Ok(())
             };
-            tokio::task::spawn_blocking(write).await.unwrap_or_else(|panic| Err(ApiError::internal(&panic)))
+            on_disk(write).await?
         })
     }
 
     fn create_app(&self, request: CreateApp) -> Answer<'_, Receiver<Progress>> {
         Box::pin(async move {
-            self.check_blobs(&request.manifest)?;
+            self.check_blobs(&request.manifest).await?;
             let (sender, receiver) = mpsc::channel(STREAM_MAX);
             let apps = self.apps.clone();
             match request.mode {
@@ -122,7 +128,7 @@ impl Control for Controller {
                 return Err(ApiError::new(Code::Conflict, format!("`{}` is deployed", app.name))
                     .hint("deploy it again with `pilotlight deploy`"));
             }
-            self.check_blobs(&manifest)?;
+            self.check_blobs(&manifest).await?;
             let (sender, receiver) = mpsc::channel(STREAM_MAX);
             let apps = self.apps.clone();
             tasks::spawn(Kind::Apply, async move {
@@ -140,10 +146,10 @@ impl Control for Controller {
         Box::pin(async {
             let mut apps = self.apps.list();
             if let Some(store) = self.apps.shared().store.clone() {
-                let stored = blocking(move || store.list()).await?;
+                let known = stored(move || store.list()).await?;
                 let live: Vec<String> = apps.iter().map(|app| app.id.clone()).collect();
                 // One that is deployed but does not live could not be served again: it has no URL, and can be stopped.
-                let others = stored.into_iter().filter(|app| !live.iter().any(|id| id == app.id.as_str()));
+                let others = known.into_iter().filter(|app| !live.iter().any(|id| id == app.id.as_str()));
                 apps.extend(others.map(|app| AppSummary {
                     id: app.id.to_string(),
                     name: app.name,
@@ -167,7 +173,7 @@ impl Control for Controller {
                 None => self.log_of_stopped(&app).await?,
             };
             let (sender, receiver) = mpsc::channel(STREAM_MAX);
-            let (past, lines) = log.follow(query.tail as usize);
+            let (past, lines) = on_disk(move || log.follow(query.tail as usize)).await?;
             tasks::spawn(Kind::Logs, async move {
                 for line in past {
                     if sender.send(line).await.is_err() {
@@ -189,16 +195,13 @@ impl Control for Controller {
                 // Deployed, but it could not be served again when the server started.
                 let Some(store) = store else { return Err(ApiError::no_app(&app)) };
                 let name = app.clone();
-                return match blocking(move || store.stop(&name)).await {
-                    Ok(_) => Ok(()),
-                    Err(_) => Err(ApiError::no_app(&app)),
-                };
+                return stored(move || store.stop(&name)).await.map(drop);
             };
             let forget = async {
                 match store {
                     Some(store) if found.mode == Mode::Deploy && found.version() > 0 => {
                         let name = found.name.clone();
-                        blocking(move || store.stop(&name)).await.map(|_| ())
+                        stored(move || store.stop(&name)).await.map(drop)
                     }
                     _ => Ok(()),
                 }
@@ -213,6 +216,11 @@ impl Control for Controller {
             Ok(())
         })
     }
+}
+
+/// Runs what waits for the disk on a blocking thread.
+async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(|panic| ApiError::internal(&panic))
 }
 
 /// An app that lives for as long as its maker listens.
@@ -261,7 +269,7 @@ async fn deploy_version(
         app
     } else {
         let (store, wanted) = (store.clone(), name.clone());
-        let (id, _) = blocking(move || store.identity(&wanted)).await?;
+        let (id, _) = stored(move || store.identity(&wanted)).await?;
         apps.enter(id, name.clone(), Mode::Deploy)
     };
     let trial = if request.verify { Trial::Once } else { Trial::None };
@@ -270,7 +278,7 @@ async fn deploy_version(
         secret: request.manifest.holds_secrets(),
     };
     let remember = |endpoints: Vec<pilotlight_store::Endpoint>| {
-        blocking(move || store.deploy(&name, manifest, &endpoints).map(|(_, version)| version))
+        stored(move || store.deploy(&name, manifest, &endpoints).map(|(_, version)| version))
     };
     match apps.apply(&app, &request.manifest, trial, sender, remember).await {
         Ok(()) => Ok(app),

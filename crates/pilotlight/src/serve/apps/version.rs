@@ -22,9 +22,10 @@ use pilotlight_pool::{Launcher, Pool, Settings};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{App, Apps, Live, blocking};
+use super::{App, Apps, Live};
 use crate::serve::launcher::{FunctionLauncher, Template};
 use crate::serve::progress::Steps;
+use crate::serve::stored::stored;
 use crate::serve::tasks::{self, Kind};
 use crate::serve::{entropy, plan};
 
@@ -192,7 +193,7 @@ impl Apps {
         if let (Mode::Deploy, Some(store)) = (app.mode, self.0.store.clone()) {
             let (name, function) = (app.name.clone(), function.to_owned());
             let candidates = self.0.ports.of(Lifetime::Deployed).clone().filter(|port| is_free(*port));
-            let port = blocking(move || store.claim_port(&name, &function, candidates)).await?;
+            let port = stored(move || store.claim_port(&name, &function, candidates)).await?;
             return self.0.gateway.listen(port, Reach::Loopback).await.map_err(|error| {
                 ApiError::new(Code::Conflict, format!("`{}` cannot have its port back: {error}", app.name))
                     .hint(format!(
