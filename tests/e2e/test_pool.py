@@ -95,3 +95,50 @@ def test_a_killed_container_costs_only_its_own_request(program, serve) -> None:
     assert died.json()["error"]["code"] == "container_died"
     command.wait_for("killed by signal 9")
     assert request(command.url()).json() == "alive"
+
+
+def test_a_start_that_takes_too_long_is_told_in_the_log(program, serve) -> None:
+    text = """
+        import threading
+
+        import modal
+
+        app = modal.App()
+
+        @app.function(startup_timeout=2, timeout=300)
+        @modal.asgi_app()
+        def f():
+            print("begun")
+            threading.Event().wait()
+    """
+    command = serve(program(text))
+    answer = request(command.url())
+    assert answer.status == 500 and "not ready within 2s" in answer.text, answer.text
+    command.wait_for("begun")
+    command.wait_for("the container is ended: it was still making its app after 2 s; `startup_timeout` gives")
+
+
+def test_what_an_app_prints_at_its_end_is_shown(program, serve) -> None:
+    text = """
+        from contextlib import asynccontextmanager
+
+        import modal
+
+        app = modal.App()
+
+        @app.function(image=modal.Image.debian_slim().pip_install("starlette"))
+        @modal.asgi_app()
+        def f():
+            from starlette.applications import Starlette
+
+            @asynccontextmanager
+            async def lifespan(app):
+                yield
+                print("last words")
+
+            return Starlette(lifespan=lifespan)
+    """
+    command = serve(program(text))
+    assert request(command.url()).status == 404
+    assert command.interrupt() == 0
+    assert "last words" in command.output

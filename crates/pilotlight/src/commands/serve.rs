@@ -23,6 +23,9 @@ use crate::watch::Watch;
 /// How long cancelled preparations may take to clean up.
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long what containers print at their end is waited for. Longer than the server lets them take.
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(10);
+
 /// Serves the file until Ctrl-C, SIGTERM or the timeout.
 pub(crate) async fn run(config: &Config, args: ServeArgs, printer: &Printer) -> anyhow::Result<Status> {
     let deadline = args.timeout.map(Duration::try_from_secs_f64).transpose().map_err(|_| {
@@ -115,19 +118,33 @@ async fn session(
                 printer.note(&format!("↻ {}{more} changed", shown(&changed)));
                 tokio::select! {
                     reloaded = reload(client, &app, discovery, &mut watch, printer) => reloaded?,
-                    () = stop.wait() => return end(client, &app, printer).await,
+                    () = stop.wait() => return end(client, &app, &mut stream, printer).await,
                 }
             }
-            () = stop.wait() => return end(client, &app, printer).await,
+            () = stop.wait() => return end(client, &app, &mut stream, printer).await,
         }
     }
 }
 
 /// Stops the app. The stream's end would do it too; this way it is over when the command returns.
-async fn end(client: &Client, app: &str, printer: &Printer) -> anyhow::Result<Status> {
+async fn end(
+    client: &Client,
+    app: &str,
+    stream: &mut Lines<Progress>,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
     printer.clear_steps();
     printer.note("Stopping…");
-    client.stop(app).await?;
+    let last_words = async {
+        while let Ok(Some(progress)) = stream.next().await {
+            if matches!(progress, Progress::Stopped { .. }) {
+                break;
+            }
+            steps::show(printer, "Created", &progress);
+        }
+    };
+    let (stopped, _) = tokio::join!(client.stop(app), tokio::time::timeout(LAST_WORDS_LIMIT, last_words));
+    stopped?;
     printer.note("✓ App stopped");
     Ok(Status::Success)
 }

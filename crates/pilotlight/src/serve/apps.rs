@@ -28,6 +28,9 @@ pub(crate) use version::Trial;
 /// How long requests of a version that was replaced or stopped may go on.
 const FINISH_LIMIT: Duration = Duration::from_mins(5);
 
+/// How long the idle containers of an app that ends with its command may take to shut down, exit hooks included.
+const LEAVE_LIMIT: Duration = Duration::from_secs(5);
+
 /// All apps of a server. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Apps(Arc<Shared>);
@@ -196,13 +199,20 @@ impl Apps {
     ) -> Result<(), ApiError> {
         let _commit = app.commit.lock().await;
         forget.await?;
+        let mut leaving = Vec::new();
         for live in self.end(app) {
             match app.mode {
-                // Who serves a file wants it gone at Ctrl-C.
-                Mode::Ephemeral => live.endpoint.pool.kill(),
+                // Who serves a file wants it gone at Ctrl-C, whoever is being answered.
+                Mode::Ephemeral if live.endpoint.pool.stats().busy > 0 => live.endpoint.pool.kill(),
+                Mode::Ephemeral => leaving.push(tasks::spawn(Kind::Ending, live.finish(LEAVE_LIMIT))),
                 Mode::Deploy => _ = tasks::spawn(Kind::Ending, live.finish(FINISH_LIMIT)),
             }
         }
+        for live in leaving {
+            _ = live.await;
+        }
+        // Last, so that who follows the app hears what its containers say at their end.
+        app.ended.notify_one();
         Ok(())
     }
 
@@ -216,8 +226,8 @@ impl Apps {
 
     /// Ends every app within about `limit`: requests under way are answered, containers shut down.
     pub(crate) async fn finish_all(&self, limit: Duration) {
-        let ending: Vec<_> = self
-            .all()
+        let apps = self.all();
+        let ending: Vec<_> = apps
             .iter()
             .flat_map(|app| self.end(app))
             .map(|live| tasks::spawn(Kind::Ending, live.finish(limit / 2)))
@@ -228,12 +238,14 @@ impl Apps {
             }
         };
         _ = tokio::time::timeout(limit, all).await;
+        for app in apps {
+            app.ended.notify_one();
+        }
     }
 
     /// Takes an app out of the routes; what served it is the caller's to end.
     fn end(&self, app: &App) -> Vec<Live> {
         self.live().remove(&app.id);
-        app.ended.notify_one();
         let functions = {
             let mut current = app.current();
             current.stopped = true;

@@ -14,6 +14,7 @@ use pilotlight_sandbox::{ExitStatus, Fds, Signal, Spec};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 use super::containers::{Containers, Ended};
 use super::logs::AppLog;
@@ -24,6 +25,12 @@ const EXIT_LIMIT: Duration = Duration::from_secs(10);
 
 /// The longest message a runner may send, bytes: a traceback fits, a flood does not.
 const MESSAGE_MAX: u64 = 1024 * 1024;
+
+/// How long the log may take to be read to its end after its container's. Its writers are all gone by then.
+const LOG_LIMIT: Duration = Duration::from_secs(1);
+
+/// How much later than the pool's clock ours may begin when a container is launched.
+const LAUNCH_DELAY_MAX: Duration = Duration::from_millis(100);
 
 /// Starts containers of one function of one version.
 pub(crate) struct FunctionLauncher {
@@ -50,6 +57,8 @@ pub(crate) struct Template {
     pub(crate) spec: Spec,
     /// What the runner is told to load.
     pub(crate) configure: Configure,
+    /// How long a container may take to become ready. The pool ends one that takes longer; its log says so.
+    pub(crate) start_timeout: Duration,
 }
 
 /// What the runner is told, without the container's id.
@@ -74,6 +83,7 @@ impl Launcher for FunctionLauncher {
             log: self.log.clone(),
             socket: self.sockets.join(container.as_str().trim_start_matches(ContainerId::PREFIX)),
             scratch: self.scratch.join(container.as_str()),
+            launched: Instant::now(),
             events,
         };
         let running = Arc::clone(&self.running);
@@ -100,6 +110,7 @@ struct Life {
     log: AppLog,
     socket: PathBuf,
     scratch: PathBuf,
+    launched: Instant,
     events: Sender,
 }
 
@@ -108,6 +119,8 @@ struct Running {
     control: UnixStream,
     ended: oneshot::Receiver<Ended>,
     began: Instant,
+    /// Those who copy the container's output into the log.
+    copies: [JoinHandle<()>; 2],
 }
 
 impl Life {
@@ -142,18 +155,10 @@ impl Life {
             stdout: stdout.into(),
             stderr: stderr.into(),
         };
-        for (reader, stream) in
-            [(OwnedFd::from(stdout_reader), Stream::Stdout), (stderr_reader.into(), Stream::Stderr)]
-        {
-            let reader = tokio::net::unix::pipe::Receiver::from_owned_fd(reader)?;
-            let copy = self.log.clone().copy(
-                reader,
-                Arc::clone(&self.template.function),
-                self.container.clone(),
-                stream,
-            );
-            tasks::spawn(Kind::Logs, copy);
-        }
+        let copies = [
+            self.copy(stdout_reader.into(), Stream::Stdout)?,
+            self.copy(stderr_reader.into(), Stream::Stderr)?,
+        ];
         let (started, ended) = self.containers.run(spec, fds).await?;
         for note in started.notes {
             self.system(&note);
@@ -162,12 +167,20 @@ impl Life {
         let Configure { app, era, function } = self.template.configure.clone();
         let container = self.container.to_string();
         send(&mut control, &ToRunner::Configure { app, era, function, container }).await?;
-        Ok(Running { control, ended, began })
+        Ok(Running { control, ended, began, copies })
+    }
+
+    /// Copies one of the container's outputs into the log until its end.
+    fn copy(&self, output: OwnedFd, stream: Stream) -> std::io::Result<JoinHandle<()>> {
+        let output = tokio::net::unix::pipe::Receiver::from_owned_fd(output)?;
+        let function = Arc::clone(&self.template.function);
+        let copy = self.log.clone().copy(output, function, self.container.clone(), stream);
+        Ok(tasks::spawn(Kind::Logs, copy))
     }
 
     /// Follows the runner's messages and the orders to stop until the container has ended.
     async fn follow(&self, running: Running, mut stop: mpsc::Receiver<Stop>) {
-        let Running { control, mut ended, began } = running;
+        let Running { control, mut ended, began, copies } = running;
         let (reader, mut writer) = control.into_split();
         let mut messages = Messages::new(reader);
         let mut course = Course::new(began);
@@ -182,6 +195,13 @@ impl Life {
                             break;
                         }
                     }
+                    // What it printed comes before what is said about its end.
+                    let copied = async {
+                        for copy in copies {
+                            _ = copy.await;
+                        }
+                    };
+                    _ = tokio::time::timeout(LOG_LIMIT, copied).await;
                     return self.finish(end.ok(), &course);
                 }
                 message = messages.next(), if open => {
@@ -199,6 +219,7 @@ impl Life {
                 }
                 order = stop.recv() => {
                     course.ordered = course.ordered.or(order);
+                    self.tell_overdue(&course, order);
                     match order {
                         Some(Stop::Drain) if send(&mut writer, &ToRunner::Drain).await.is_ok() => {}
                         Some(_) | None => self.kill(),
@@ -255,6 +276,23 @@ impl Life {
                 }
                 self.fail(Stage::Exited, summary, None);
             }
+        }
+    }
+
+    /// A start that is ended for taking too long: the pool tells those who wait, and the log is for everybody else.
+    fn tell_overdue(&self, course: &Course, order: Option<Stop>) {
+        let limit = self.template.start_timeout;
+        let starting = matches!(course.sequence.phase(), Phase::Launched | Phase::Greeted | Phase::Imported);
+        if starting && order == Some(Stop::Kill) && self.launched.elapsed() + LAUNCH_DELAY_MAX >= limit {
+            let place = match course.sequence.phase() {
+                Phase::Imported => "making its app",
+                Phase::Greeted => "importing its module",
+                _ => "starting its interpreter",
+            };
+            self.system(&format!(
+                "the container is ended: it was still {place} after {} s; `startup_timeout` gives it more time",
+                limit.as_secs_f64()
+            ));
         }
     }
 

@@ -114,6 +114,7 @@ pub(crate) fn template(
             zygote: false,
             from: None,
         },
+        start_timeout: start_timeout(function),
         configure: Configure {
             app: app.to_owned(),
             era: era(manifest).as_str().to_owned(),

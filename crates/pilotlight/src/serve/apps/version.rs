@@ -32,6 +32,9 @@ use crate::serve::{entropy, plan};
 /// The domain under which every endpoint has a host of its own, beside its port.
 const DOMAIN: &str = "localhost";
 
+/// How much longer a request waits than its container may start: why there is none is told by the start that failed.
+const START_SLACK: Duration = Duration::from_secs(1);
+
 /// One web endpoint of a version that is being made: everything but its pool.
 struct Candidate {
     function: String,
@@ -250,7 +253,7 @@ impl Apps {
                 hosts: vec![candidate.host],
                 port: Some(port),
                 pool,
-                start_timeout: candidate.settings.startup_timeout,
+                start_timeout: candidate.settings.startup_timeout + START_SLACK,
                 timeout: candidate.timeout,
             }),
             url: format!("http://localhost:{port}"),
