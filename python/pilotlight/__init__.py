@@ -14,7 +14,8 @@
 
 from __future__ import annotations
 
-from . import config, exception, functions, gpu
+from . import _trace, config, exception, functions, gpu
+from ._context import container_app
 from ._later import (
     NAMES as _LATER_NAMES,
 )
@@ -32,9 +33,10 @@ from ._later import (
     not_built,
 )
 from .app import App, Stub
+from .cls import Cls, batched, build, enter, exit, method, parameter
 from .config import __version__, is_local
 from .exception import Error
-from .functions import Function
+from .functions import Function, FunctionCall
 from .image import Image
 from .mount import Mount, create_package_mounts
 from .secret import Secret
@@ -52,10 +54,12 @@ from .web import (
 
 __all__ = [
     "App",
+    "Cls",
     "Cron",
     "Dict",
     "Error",
     "Function",
+    "FunctionCall",
     "Image",
     "Mount",
     "NetworkFileSystem",
@@ -71,20 +75,30 @@ __all__ = [
     "__version__",
     "asgi",
     "asgi_app",
+    "batched",
+    "build",
     "concurrent",
     "config",
+    "container_app",
     "create_package_mounts",
+    "enter",
     "exception",
+    "exit",
     "fastapi_endpoint",
     "functions",
     "gpu",
     "is_local",
+    "method",
+    "parameter",
     "web_endpoint",
     "web_server",
     "webhook",
     "wsgi",
     "wsgi_app",
 ]
+
+
+_trace.install()
 
 
 def __getattr__(name: str) -> object:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from ._application import Application
 from ._failure import Failure
-from .app import Application
+from ._methods import Parameter
+from ._partial import PartialClass, PartialFunction
+from .cls import Cls
 from .functions import Function
-from .web import PartialFunction
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -47,16 +49,39 @@ def application(module: ModuleType, program: Program, name: str | None, referenc
 
 
 def undeclared(module: ModuleType, app: Application) -> list[str]:
-    """Notices about functions that have web decorators but no `@app.function()` above them."""
-    if app._functions and not any(isinstance(value, PartialFunction) for value in vars(module).values()):
-        return []
-    variable = "stub" if app._era == "stub" else "app"
-    return [
-        f"{name}: @modal.{value._web.decorator if value._web else 'concurrent'} alone declares no function: "
-        f"put @{variable}.function() above it"
-        for name, value in vars(module).items()
-        if isinstance(value, PartialFunction)
-    ]
+    """Notices about functions and classes with decorators but no `@app.function()` or `@app.cls()` above."""
+    variable = app._variable
+    found: list[str] = []
+    for name, value in vars(module).items():
+        if getattr(value, "__module__", module.__name__) != module.__name__:
+            continue
+        if isinstance(value, PartialFunction):
+            given = cast("PartialFunction[..., Any]", value)._decorators()
+            found.append(_alone(name, given, "function", f"@{variable}.function()"))
+        elif isinstance(value, PartialClass):
+            found.append(_alone(name, value._decorators(), "class", f"@{variable}.cls()"))
+        elif isinstance(value, type) and not _is_base(value, app):
+            given = _of_class(value)
+            found += [_alone(name, given, "class", f"@{variable}.cls()")] if given else []
+    return found
+
+
+def _alone(name: str, decorators: list[str], what: str, remedy: str) -> str:
+    return f"{name}: @modal.{decorators[0]} alone declares no {what}: put {remedy} above it"
+
+
+def _of_class(value: type) -> list[str]:
+    found: list[str] = []
+    for one in vars(value).values():
+        if isinstance(one, PartialFunction):
+            found += cast("PartialFunction[..., Any]", one)._decorators()
+        elif isinstance(one, Parameter):
+            found.append("parameter")
+    return found
+
+
+def _is_base(value: type, app: Application) -> bool:
+    return any(cls._raw is not None and issubclass(cls._raw, value) for cls in app._classes.values())
 
 
 def _only(found: dict[str, Application], reference: str, module: ModuleType) -> Application:
@@ -100,14 +125,18 @@ def _check_importable(app: Application) -> None:
     """A container imports a function by module and name; what that finds must be the declared function."""
     for function in app._functions.values():
         spec = function._spec
+        if spec.settings.serialized:
+            continue  # It is sent as it is.
         try:
             target: Any = importlib.import_module(spec.module)
             for part in spec.qualname.split("."):
-                target = getattr(target, part)
+                # A decorated class stands for itself, so that a method is found as it was written.
+                target = getattr(target._raw if isinstance(target, Cls) else target, part)
         except (ImportError, AttributeError):
             target = None
         raw: Any = getattr(target, "_pilotlight_raw", target)
-        if target is None or (isinstance(target, Function) and raw is not function._pilotlight_raw):
+        decorated = isinstance(target, (Function, PartialFunction))
+        if target is None or (decorated and raw is not function._pilotlight_raw):
             raise Failure(
                 "invalid",
                 f"{spec.name}: the name {spec.qualname} of {spec.module} is not this function any more, so "

@@ -84,10 +84,10 @@ class Volume(Later):
 
 #: Names that Modal's package has and this one will have; asking for one says so.
 NAMES = frozenset(
-    "Client CloudBucketMount Cls Cluster Environment FilePatternMatcher FunctionCall Probe Sandbox "
-    "SandboxSnapshot SchedulerPlacement Server Tunnel Workspace aio batched billing clustered container_app "
-    "current_function_call_id current_input_id enable_output enter exit experimental forward "
-    "interact lookup method parameter ref runner sessioned types web_server".split()
+    "Client CloudBucketMount Cluster Environment FilePatternMatcher Probe Sandbox "
+    "SandboxSnapshot SchedulerPlacement Server Tunnel Workspace aio billing clustered "
+    "current_function_call_id current_input_id enable_output experimental forward "
+    "interact lookup ref runner sessioned types".split()
 )
 
 

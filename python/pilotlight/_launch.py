@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import config
 from ._files import short
+from ._later import not_built
 from .exception import InvalidError, NotFoundError
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
     from types import FrameType
 
     from .app import Application
@@ -29,9 +32,20 @@ def serve(app: Application, timeout: float | None) -> None:
     _hand_over("serve", app, extra)
 
 
-def deploy(app: Application, name: str) -> None:
-    """Runs `pilotlight deploy` on the running script; returns when it ends well, else raises `SystemExit`."""
+def deploy(app: Application, name: str) -> dict[str, str]:
+    """Runs `pilotlight deploy` on the running script, and gives the URLs by function name.
+
+    Raises `SystemExit` when it does not end well.
+    """
     _hand_over("deploy", app, ["--name", name])
+    return {}
+
+
+def run(app: Application) -> AbstractContextManager[Mapping[str, Any]]:
+    """Serves the running script while a `with` block lasts, and gives what the command reports:
+    `{"app": {"id": …, "name": …, "version": …}, "urls": {function: url}}`.
+    """
+    raise not_built(f"{app._variable}.run")
 
 
 def find_binary() -> str:

@@ -12,7 +12,7 @@ import stat
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import config
+from . import _context, _pickle, config
 from ._files import File
 from .exception import InvalidError
 from .image import Image
@@ -20,7 +20,7 @@ from .image import Image
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .app import Application
+    from ._application import Application
     from .functions import Function
 
 MANIFEST_VERSION = 1
@@ -41,17 +41,22 @@ def build(program: Program) -> dict[str, Any]:
     Raises `NotBuiltError` and `InvalidError` for functions that ask for what cannot be given.
     """
     images = _Images()
-    files = {file.remote: file.local for file in program.files}
+    own = {} if _leaves_own_out(program.app) else {file.remote: file.local for file in program.files}
+    files = {remote: _file(local, remote) for remote, local in own.items()}
     watch = [file.local for file in program.files]
-    notices = [*program.notices, *program.app._notices]
+    notices = [*program.notices, *program.app._notices, *_source_notices(program.app)]
     described: list[dict[str, Any]] = []
-    for function in program.app.registered_functions.values():
-        image = function._spec.settings.image or program.app._settings.image or Image.debian_slim()
-        described.append(_function(program.app, function, images.key(function, image)))
+    pickles = _pickle.Pickles()
+    for function in program.app._functions.values():
+        home = function._home or program.app
+        image = function._spec.settings.image or home._settings.image or Image.debian_slim()
+        entry = _function(program.app, home, function, images.key(function, image), image)
+        entry["pickled"] = pickles.add(function, notices)
+        described.append(entry)
         notices += _notices(function, image)
-        mounts = (*image._mounts, *program.app._settings.mounts, *function._spec.settings.mounts)
+        mounts = (*image._mounts, *home._settings.mounts, *function._spec.settings.mounts)
         for file in (file for mount in mounts for file in mount._files()):
-            files[file.remote] = file.local
+            files[file.remote] = _file(file.local, file.remote)
             watch.append(file.local)
         watch += image._watch
     return {
@@ -61,7 +66,7 @@ def build(program: Program) -> dict[str, Any]:
         "python": python(),
         "app": {"name": program.app.name, "description": program.description},
         "images": images.described,
-        "files": [_file(local, remote) for remote, local in files.items()],
+        "files": [*files.values(), *pickles.files],
         "functions": described,
         "watch": _unique(watch),
         "notices": _unique(notices),
@@ -87,7 +92,7 @@ class _Images:
         self.described: dict[str, dict[str, Any]] = {}
         self._keys: dict[str, str] = {}
 
-    def key(self, function: Function, image: Image) -> str:
+    def key(self, function: Function[..., Any], image: Image) -> str:
         try:
             image._check_built()
         except InvalidError as error:
@@ -99,50 +104,82 @@ class _Images:
         return key
 
 
-def _function(app: Application, function: Function, image: str) -> dict[str, Any]:
+def _function(
+    app: Application, home: Application, function: Function[..., Any], key: str, image: Image
+) -> dict[str, Any]:
     spec, settings = function._spec, function._spec.settings
     env: dict[str, str] = {}
     try:
-        for secret in (*app._settings.secrets, *settings.secrets):
+        for secret in (*home._settings.secrets, *settings.secrets):
             env.update(secret._variables())
     except InvalidError as error:
         raise type(error)(f"{spec.name}: {error}") from None
+    web = spec.web
     return {
         "name": spec.name,
         "module": spec.module,
         "qualname": spec.qualname,
-        "image": image,
-        "web": _web(app, function),
-        "label": spec.web.label if spec.web else None,
+        "cls": spec.cls,
+        "image": key,
+        "web": _web(home, function),
+        "label": web.label if web else None,
+        "custom_domains": list(web.custom_domains) if web else [],
+        "context": _context.describe(app.name, spec.name, image),
         "min_containers": settings.min_containers,
         "max_containers": settings.max_containers,
         "scaledown_window": settings.scaledown_window,
         "timeout": settings.timeout,
         "startup_timeout": settings.startup_timeout,
         "max_inputs": settings.max_inputs,
+        "target_inputs": settings.target_inputs,
         "cpu": settings.cpu,
         "memory": settings.memory,
+        "block_network": settings.block_network,
         "env": env,
     }
 
 
-def _web(app: Application, function: Function) -> dict[str, Any] | None:
+def _web(home: Application, function: Function[..., Any]) -> dict[str, Any] | None:
     web = function._spec.web
-    if web is None:
+    if web is None or web.kind == "web_server":
         return None
     if web.kind != "endpoint":
         return {"kind": web.kind}
     # `/docs` was on for every webhook until June 2024, and is off today unless asked for (Modal A8, B6).
-    docs = app._era == "stub" if web.docs is None else web.docs
+    docs = home._era == "stub" if web.docs is None else web.docs
     return {"kind": "endpoint", "method": web.method, "docs": docs, "cors": True}
 
 
-def _notices(function: Function, image: Image) -> list[str]:
-    name = function._spec.name
-    if function._spec.web is None:
-        return [f"{name}: is not a web endpoint; calling functions is not built yet"]
-    ignored = [*function._spec.unbuilt, *image._ignored]
-    return [f"{name}: {what} is accepted but not built yet, and has no effect" for what in ignored]
+def _notices(function: Function[..., Any], image: Image) -> list[str]:
+    spec = function._spec
+    found = list(spec.notes)
+    if spec.web is None:
+        found.insert(0, "is not a web endpoint; calling functions is not built yet")
+    found += [f"{what} is accepted but not built yet, and has no effect" for what in image._ignored]
+    return [f"{spec.name}: {note}" for note in found]
+
+
+def _includes_source(app: Application, function: Function[..., Any]) -> bool:
+    wanted = function._spec.settings.include_source
+    if wanted is None:
+        wanted = (function._home or app)._settings.include_source
+    return wanted is not False
+
+
+def _leaves_own_out(app: Application) -> bool:
+    functions = app._functions.values()
+    return bool(functions) and not any(_includes_source(app, function) for function in functions)
+
+
+def _source_notices(app: Application) -> list[str]:
+    """The functions of an app share their files: one that wants its source gives it to all."""
+    if _leaves_own_out(app):
+        return []
+    return [
+        f"{name}: include_source=False has no effect while another function of the app includes the source"
+        for name, function in app._functions.items()
+        if not _includes_source(app, function)
+    ]
 
 
 def _file(local: str, remote: str) -> dict[str, Any]:

@@ -1,19 +1,61 @@
-"""Formats a user's exception without our frames and the import system's. Reads source lines only."""
+"""Shows a user's exception without our frames and the import system's. Reads source lines only."""
 
 from __future__ import annotations
 
 import os
-import traceback
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 from ._neighbours import PACKAGE_DIR
+from .exception import DeprecationError, Error
 
 if TYPE_CHECKING:
+    import traceback
     from types import TracebackType
+
+
+def install() -> None:
+    """Makes uncaught exceptions of `python FILE` show the user's lines only.
+
+    The hook that was there before still does the printing; a mistake of ours is left whole.
+    """
+    previous = sys.excepthook
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> Any:
+        trim(error)
+        return previous(kind, error, error.__traceback__ or trace)
+
+    sys.excepthook = show
+
+
+def trim(error: BaseException) -> None:
+    """Takes our frames out of the traceback of `error` and of its causes, when the mistake is a user's."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        if isinstance(current, (Error, DeprecationError, TypeError, KeyError)) or not is_ours(current):
+            current.__traceback__ = _without_ours(current.__traceback__)
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+
+
+def _without_ours(trace: TracebackType | None) -> TracebackType | None:
+    """`trace` with the links around our frames; as it is when there is no other frame."""
+    kept: list[TracebackType] = []
+    current = trace
+    while current is not None:
+        if not _of_ours(current.tb_frame.f_code.co_filename):
+            kept.append(current)
+        current = current.tb_next
+    for index, one in enumerate(kept):
+        one.tb_next = kept[index + 1] if index + 1 < len(kept) else None
+    return kept[0] if kept else trace
 
 
 def format_exception(error: BaseException) -> str:
     """The traceback as Python prints it, causes included, beginning at the user's first frame."""
+    import traceback
+
     formatted = traceback.TracebackException.from_exception(error)
     _trim(formatted, set())
     return "".join(formatted.format())
@@ -21,12 +63,16 @@ def format_exception(error: BaseException) -> str:
 
 def is_ours(error: BaseException) -> bool:
     """Whether this package raised the exception itself: the user's mistake, found by us."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and _of_ours(frames[-1].filename)
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and _of_ours(trace.tb_frame.f_code.co_filename)
 
 
 def last_user_place(error: BaseException) -> tuple[str, int] | None:
     """File and line of the innermost frame that is the user's, or None."""
+    import traceback
+
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if not _hidden(frame.filename) and os.path.isfile(frame.filename) and frame.lineno is not None:
             return frame.filename, frame.lineno
@@ -35,6 +81,8 @@ def last_user_place(error: BaseException) -> tuple[str, int] | None:
 
 def files(error: BaseException) -> list[str]:
     """The user's files that the traceback runs through."""
+    import traceback
+
     found: list[str] = []
     trace: TracebackType | None = error.__traceback__
     for frame in traceback.extract_tb(trace):
@@ -47,6 +95,8 @@ def _trim(formatted: traceback.TracebackException, seen: set[int]) -> None:
     if id(formatted) in seen:
         return
     seen.add(id(formatted))
+    import traceback
+
     formatted.stack = traceback.StackSummary.from_list(
         [frame for frame in formatted.stack if not _hidden(frame.filename)]
     )

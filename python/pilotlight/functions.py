@@ -4,19 +4,42 @@ from __future__ import annotations
 
 import functools
 import types
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 
-from . import _options, web
+from . import _context, _partial, config
 from ._later import not_built
-from .exception import InvalidError, LocalFunctionError
+from ._typing import Generic, P, R_co
+from .calls import FunctionCall, gather
+from .exception import DeprecationError, ExecutionError, InvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Protocol, overload
 
-# Flags of a code object, from CPython's `Include/cpython/code.h`; `inspect` is slow to import.
-_CO_COROUTINE = 0x80
-_CO_GENERATOR = 0x20
-_CO_ASYNC_GENERATOR = 0x200
+    from ._application import Application
+    from ._partial import PartialFunction, Web
+    from ._settings import Settings
+    from ._typing import P as P_
+    from ._typing import R
+
+    class FunctionDecorator(Protocol):
+        """`@app.function()`: keeps the signature of what it decorates."""
+
+        @overload
+        def __call__(self, target: PartialFunction[P_, R], /) -> Function[P_, R]: ...
+        @overload
+        def __call__(self, target: Callable[P_, R], /) -> Function[P_, R]: ...
+
+    class HandleDecorator(Protocol):
+        """`@stub.function()`: keeps the signature of what it decorates."""
+
+        @overload
+        def __call__(self, target: PartialFunction[P_, R], /) -> FunctionHandle[P_, R]: ...
+        @overload
+        def __call__(self, target: Callable[P_, R], /) -> FunctionHandle[P_, R]: ...
+
+
+__all__ = ["Function", "FunctionCall", "FunctionHandle", "gather"]
 
 
 class Spec(NamedTuple):
@@ -25,13 +48,16 @@ class Spec(NamedTuple):
     name: str
     module: str
     qualname: str
-    web: web.Web | None
-    settings: _options.Settings
-    unbuilt: tuple[str, ...]
+    web: Web | None
+    settings: Settings
+    notes: tuple[str, ...] = ()
+    """What notices say about it, each behind its name."""
+    cls: str | None = None
+    """The user's class, when it is a method."""
 
 
-class Function:
-    """A decorated function.
+class Function(Generic[P, R_co]):
+    """A decorated function, or a method of a class, or (`from_name`) one that was deployed.
 
     It keeps the function's `__name__`, `__doc__` and `__wrapped__`. `f.local(...)` runs it here. Calling it
     directly runs it here under `Stub` (Modal from February 2023 on) and is a `TypeError` under `App`.
@@ -39,132 +65,377 @@ class Function:
 
     __name__: str
 
-    def __init__(self, raw_f: Callable[..., Any], era: str, spec: Spec) -> None:
-        functools.update_wrapper(cast("Callable[..., Any]", self), raw_f)
-        self._pilotlight_raw = raw_f
+    def __init__(
+        self, raw_f: Callable[..., Any] | None, spec: Spec | None, home: Application | None, era: str = "app"
+    ) -> None:
+        if raw_f is not None:
+            functools.update_wrapper(cast("Callable[..., Any]", self), raw_f)
+        self._raw = raw_f
+        if raw_f is not None:
+            self._pilotlight_raw = raw_f
         self._era = era
-        self._spec = spec
+        self._given_spec = spec
+        #: The App or Stub whose image, secrets and mounts it shares.
+        self._home = home
         self._web_url: str | None = None
+        self._deployed: tuple[str, str] | None = None
+
+    @staticmethod
+    def from_name(
+        app_name: str,
+        name: str | None = None,
+        *,
+        tag: str | None = None,
+        version: int | None = None,
+        environment_name: str | None = None,
+        client: Any = None,
+        namespace: Any = None,
+    ) -> Function[..., Any]:
+        """The function `name` of a deployed app; nothing is asked before it is used.
+
+        Its URL is what this version can give: `get_web_url()`. Raises `InvalidError` without names.
+        """
+        wanted = name or tag or ""
+        _check_reference(app_name, wanted)
+        function = Function[..., Any](None, None, None)
+        function.__name__ = wanted
+        function._deployed = (app_name, wanted)
+        return function
+
+    @staticmethod
+    def lookup(
+        app_name: str,
+        tag: str | None = None,
+        namespace: Any = None,
+        client: Any = None,
+        environment_name: str | None = None,
+    ) -> Function[..., Any]:
+        """`from_name` that asks at once (Modal, to 2025). Raises `NotFoundError` when it is not deployed."""
+        function = Function.from_name(app_name, tag)
+        function.get_web_url()
+        return function
+
+    @staticmethod
+    def from_app(
+        app_name: str, tag: str | None = None, namespace: Any = None, client: Any = None
+    ) -> Function[..., Any]:
+        """`lookup` as it was called in 2022."""
+        return Function.lookup(app_name, tag)
+
+    @staticmethod
+    def from_id(function_id: str, client: Any = None, *, environment_name: str | None = None) -> NoReturn:
+        """Known, not built yet: raises `NotBuiltError`."""
+        if not isinstance(function_id, str) or not function_id.startswith("fu-"):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidError(f"Function.from_id: {function_id!r} is not the id of a function (fu-…)")
+        raise not_built("Function.from_id (Function.from_name finds a deployed function)")
 
     @property
     def web_url(self) -> str | None:
-        """The endpoint's URL once it is served, else None."""
-        return self._web_url
+        """The endpoint's URL where it is known, else None: see `get_web_url`."""
+        return self.get_web_url()
 
     def get_web_url(self) -> str | None:
-        """The same as `web_url`, by today's name."""
+        """The endpoint's URL: in a container one that works there, outside once it is served, else None.
+
+        For a deployed function the server is asked; `NotFoundError` when there is no such function.
+        """
+        if self._deployed is not None:
+            from . import _deployed
+
+            return _deployed.web_url(*self._deployed)
+        if not config.is_local():
+            return _context.web_urls().get(self._spec.name)
         return self._web_url
 
     @property
     def is_generator(self) -> bool:
         """Whether the function yields."""
-        return bool(_flags(self._pilotlight_raw) & (_CO_GENERATOR | _CO_ASYNC_GENERATOR))
+        return _partial.is_generator(self._raw)
 
-    def get_raw_f(self) -> Callable[..., Any]:
+    @property
+    def object_id(self) -> str | None:
+        """Functions have no id that a program could use: always None."""
+        return None
+
+    def get_raw_f(self) -> Callable[P, R_co]:
         """The function as it was written."""
-        return self._pilotlight_raw
+        return self._here("get_raw_f")
 
-    def local(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs the function in this process; an `async def` gives its coroutine."""
-        return self._pilotlight_raw(*args, **kwargs)
+    def local(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Runs the function in this process; an `async def` gives its coroutine.
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._era == "app":
-            name = self._spec.name
-            raise TypeError(
-                f"the function {name} is not called directly: use {name}.local(…) to run it in this process"
-            )
-        return self._pilotlight_raw(*args, **kwargs)
+        Raises `ExecutionError` for a deployed function, whose code is not here.
+        """
+        return self._here("local")(*args, **kwargs)
+
+    def remote(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Not built yet; `InvalidError` for a web endpoint, with its URL."""
+        if self.is_generator:
+            raise InvalidError(f"{self._label}.remote(…): {self._label} is a generator: use remote_gen(…)")
+        self._refuse("remote")
+
+    def remote_gen(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Not built yet; for generators."""
+        self._refuse_plain("remote_gen")
+        self._refuse("remote_gen")
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """`remote` as it was called in 2022 and 2023; not built yet."""
+        self._refuse("call")
+
+    def spawn(self, *args: P.args, **kwargs: P.kwargs) -> FunctionCall:
+        """Not built yet; `InvalidError` for a web endpoint and, under `App`, a generator."""
+        if self.is_generator and self._era == "app":
+            raise InvalidError(f"{self._label}.spawn(…): {self._label} is a generator, and has no one result")
+        self._refuse("spawn")
+
+    def map(
+        self,
+        *input_iterators: Iterable[Any],
+        kwargs: Mapping[str, Any] | None = None,
+        order_outputs: bool | None = None,
+        return_exceptions: bool = False,
+    ) -> Any:
+        """Not built yet; `InvalidError` for a web endpoint."""
+        self._refuse_ordered("map", order_outputs)
+        self._refuse("map")
+
+    def starmap(
+        self,
+        input_iterator: Iterable[Iterable[Any]],
+        *,
+        kwargs: Mapping[str, Any] | None = None,
+        order_outputs: bool | None = None,
+        return_exceptions: bool = False,
+    ) -> Any:
+        """Not built yet; `InvalidError` for a web endpoint."""
+        self._refuse_ordered("starmap", order_outputs)
+        self._refuse("starmap")
+
+    def for_each(
+        self,
+        *input_iterators: Iterable[Any],
+        kwargs: Mapping[str, Any] | None = None,
+        ignore_exceptions: bool = False,
+    ) -> None:
+        """Not built yet; `InvalidError` for a web endpoint."""
+        self._refuse("for_each")
+
+    def spawn_map(self, *input_iterators: Iterable[Any], kwargs: Mapping[str, Any] | None = None) -> None:
+        """Not built yet; `InvalidError` for a web endpoint."""
+        self._refuse("spawn_map")
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> NoReturn:
+        """Raises `DeprecationError`: the name of `spawn` in 2022."""
+        raise DeprecationError(f"{self._label}.submit(…) is now {self._label}.spawn(…)")
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> NoReturn:
+        """Raises `DeprecationError`: a name of `spawn` before 2022."""
+        raise DeprecationError(f"{self._label}.enqueue(…) is now {self._label}.spawn(…)")
+
+    def shell(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not built yet."""
+        raise not_built("Function.shell")
+
+    def with_options(
+        self,
+        *,
+        cpu: float | tuple[float, float] | None = None,
+        memory: int | tuple[int, int] | None = None,
+        gpu: Any = None,
+        env: Mapping[str, str | None] | None = None,
+        secrets: Iterable[Any] | None = None,
+        volumes: Mapping[str, Any] | None = None,
+        retries: Any = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: int | None = None,
+        timeout: int | None = None,
+        region: Any = None,
+        cloud: str | None = None,
+        routing_region: str | None = None,
+    ) -> Function[P, R_co]:
+        """Not built yet."""
+        raise not_built(f"{self._label}.with_options (give the options to @app.function)")
+
+    def with_concurrency(self, *, max_inputs: int, target_inputs: int | None = None) -> Function[P, R_co]:
+        """Not built yet."""
+        raise not_built(f"{self._label}.with_concurrency (use @modal.concurrent)")
+
+    def with_batching(self, *, max_batch_size: int, wait_ms: int) -> Function[P, R_co]:
+        """Not built yet."""
+        raise not_built(f"{self._label}.with_batching")
+
+    def update_autoscaler(
+        self,
+        *,
+        min_containers: int | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: int | None = None,
+    ) -> None:
+        """Not built yet."""
+        raise not_built(f"{self._label}.update_autoscaler (give the options to @app.function and deploy)")
+
+    def keep_warm(self, warm_pool_size: int) -> None:
+        """Not built yet."""
+        raise not_built(f"{self._label}.keep_warm (give min_containers= to @app.function and deploy)")
+
+    def get_current_stats(self) -> Any:
+        """Not built yet."""
+        raise not_built(f"{self._label}.get_current_stats")
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        # `@stub.function` on a method, 2022: the attribute of an instance is the bound method.
+        if instance is None or self._raw is None:
+            return self
+        return Bound(self._raw, lambda: instance, self if self._spec.web else None)
 
     def __getattr__(self, name: str) -> Any:
-        if name in _CALLS:
+        if name in ("autoscaler", "info", "stats", "logs", "metrics", "experimental_spawn_map"):
             raise not_built(f"Function.{name}")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
+    if not TYPE_CHECKING:
+        # Not for type checkers, so that they find the mistake before it is run.
+        def __call__(self, *args, **kwargs):
+            raise TypeError(
+                f"the function {self._label} is not called directly: use {self._label}.local(…) to run it in "
+                "this process"
+            )
+
+    def __reduce__(self) -> Any:
+        # By value, for `serialized=True`: without what it asks for, secrets among them.
+        era, spec, home = self._era, self._given_spec, self._home
+        web = spec.web if spec else None
+        about = (spec.name, spec.module, spec.qualname, spec.cls) if spec else None
+        return _restored, (type(self), self._raw, era, about, web, home, self._deployed)
+
     def __repr__(self) -> str:
+        if self._deployed is not None:
+            return f"<{type(self).__name__} {'/'.join(self._deployed)}>"
         return f"<{type(self).__name__} {self._spec.module}.{self._spec.qualname}>"
 
+    @property
+    def _spec(self) -> Spec:
+        if self._given_spec is None:
+            raise not_built(f"asking about the deployed function {self._label}")
+        return self._given_spec
 
-#: The handle's name in 2022.
-FunctionHandle = Function
+    @property
+    def _label(self) -> str:
+        return self.__name__ if self._given_spec is None else self._given_spec.name
 
-_CALLS = frozenset(
-    "autoscaler call for_each get_current_stats map remote remote_gen shell spawn spawn_map starmap submit "
-    "update_autoscaler with_batching with_concurrency with_options".split()
-)
+    def _here(self, verb: str) -> Callable[P, R_co]:
+        if self._raw is None:
+            raise ExecutionError(
+                f"{self._label}.{verb}(): the code of a deployed function is not here; import it from its "
+                "module to run it in this process"
+            )
+        return self._raw
 
-
-def build(
-    era: str, decorator: str, target: Any, options: Mapping[str, Any], given_web: web.Web | None
-) -> Function:
-    """Makes the handle of `target` (a function, or one with decorators under it).
-
-    Raises `InvalidError`, `LocalFunctionError`, `TypeError`, `DeprecationError` for what cannot be.
-    """
-    raw_f, partial = _unwrap(decorator, target)
-    name = options.get("name") or raw_f.__qualname__
-    settings = _options.settings(era, f"{decorator} of {raw_f.__qualname__}", options)
-    unbuilt = tuple(f"{option}=" for option in settings.unbuilt)
-    found_web = given_web
-    if partial is not None:
-        if partial._web is not None and given_web is not None:
-            raise InvalidError(f"{name}: a function has one web decorator, not two")
-        found_web = partial._web or given_web
-        if partial._max_inputs is not None:
-            settings = settings._replace(max_inputs=partial._max_inputs)
-        unbuilt += partial._unbuilt
-    _check_scope(name, raw_f, settings.serialized)
-    if found_web is not None:
-        web.check_era(era, name, found_web)
-        _check_web(name, raw_f, found_web)
-        unbuilt += found_web.unbuilt
-    return Function(
-        raw_f, era, Spec(name, raw_f.__module__, raw_f.__qualname__, found_web, settings, unbuilt)
-    )
-
-
-def _unwrap(decorator: str, target: Any) -> tuple[types.FunctionType, web.PartialFunction | None]:
-    if isinstance(target, web.PartialFunction):
-        return cast("types.FunctionType", target._pilotlight_raw), target
-    if isinstance(target, Function):
-        raise InvalidError(f"{decorator}: {target.__name__} is decorated already")
-    if isinstance(target, type):
-        raise TypeError(f"{decorator} is for functions; {target.__name__} is a class")
-    if not isinstance(target, types.FunctionType):
-        raise InvalidError(f"{decorator} is for functions, not {target!r}")
-    return target, None
-
-
-def _check_scope(name: str, raw_f: types.FunctionType, serialized: bool) -> None:
-    if "<locals>" in raw_f.__qualname__:
-        remedy = " (serialized=True is not built yet)" if serialized else ""
-        raise LocalFunctionError(
-            f"{raw_f.__name__} is defined inside another function, so the container cannot import it: "
-            f"move it to the top of the module{remedy}"
-        )
-    if "." in raw_f.__qualname__:
-        raise not_built(f"{name}: decorating a method of a class")
-
-
-def _check_web(name: str, raw_f: types.FunctionType, found: web.Web) -> None:
-    flags = _flags(raw_f)
-    if flags & (_CO_GENERATOR | _CO_ASYNC_GENERATOR):
+    def _refuse(self, verb: str) -> NoReturn:
+        name = self._label
+        url = self.get_web_url() if self._deployed or self._spec.web else None
+        if self._deployed is None and self._spec.web is None:
+            raise not_built(
+                f"{name}.{verb}(…): calling functions, under stub.run() or app.run() and elsewhere, "
+                f"({name}.local(…) runs it in this process)"
+            )
+        where = f"answers at {url}" if url else "has its URL while the app is served (`pilotlight serve`)"
         raise InvalidError(
-            f"{name}: a web endpoint cannot be a generator; to stream, return a StreamingResponse of fastapi"
+            f"{name}.{verb}(…): {name} is a web endpoint and {where}: send a request there, or run it in "
+            "this "
+            f"process with {name}.local(…)"
         )
-    if found.kind == "endpoint":
-        return
-    if flags & _CO_COROUTINE:
-        raise InvalidError(
-            f"{name}: @modal.{found.decorator} is for a plain `def` that returns the application"
-        )
-    defaults = len(raw_f.__defaults__ or ())
-    keyword_defaults = len(raw_f.__kwdefaults__ or {})
-    code = raw_f.__code__
-    if code.co_argcount > defaults or code.co_kwonlyargcount > keyword_defaults:
-        raise InvalidError(f"{name}: @modal.{found.decorator} is for a function without parameters")
+
+    def _refuse_plain(self, verb: str) -> None:
+        if self._raw is not None and not self.is_generator:
+            raise InvalidError(f"{self._label}.{verb}(…): {self._label} is no generator: use remote(…)")
+
+    def _refuse_ordered(self, verb: str, order_outputs: bool | None) -> None:
+        if not self.is_generator:
+            return
+        if self._era == "app":
+            raise InvalidError(
+                f"{self._label}.{verb}(…): {self._label} is a generator, which cannot be mapped"
+            )
+        if order_outputs:
+            raise ValueError(f"{self._label}.{verb}(…): order_outputs=True cannot be had of a generator")
 
 
-def _flags(raw_f: Callable[..., Any]) -> int:
-    code = getattr(raw_f, "__code__", None)
-    return code.co_flags if isinstance(code, types.CodeType) else 0
+class FunctionHandle(Function[P, R_co]):
+    """The handle of a function under `Stub`: calling it runs the function in this process."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Runs the function here (Modal from February 2023 on)."""
+        if self._raw is None:
+            raise AttributeError(f"{self._label}: the code of a deployed function is not here")
+        return self._raw(*args, **kwargs)
+
+
+class Bound:
+    """A decorated method of an instance: called, it runs here."""
+
+    def __init__(
+        self, raw_f: Callable[..., Any], instance: Callable[[], object], function: Function[..., Any] | None
+    ) -> None:
+        functools.update_wrapper(cast("Callable[..., Any]", self), raw_f)
+        self._raw = raw_f
+        self._instance = instance
+        self._function = function
+
+    @property
+    def _pilotlight_raw(self) -> Callable[..., Any]:
+        # The runner serves this one.
+        return types.MethodType(self._raw, self._instance())
+
+    @property
+    def web_url(self) -> str | None:
+        """The endpoint's URL where it is known, else None."""
+        return self.get_web_url()
+
+    def get_web_url(self) -> str | None:
+        """The endpoint's URL where it is known, else None."""
+        return None if self._function is None else self._function.get_web_url()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._pilotlight_raw(*args, **kwargs)
+
+    def local(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs the method in this process."""
+        return self._pilotlight_raw(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _CALLS and self._function is not None:
+            self._function._refuse(name)
+        if name in _CALLS:
+            raise not_built(
+                f"calling methods ({self._raw.__qualname__}.{name}; .local(…) runs it in this process)"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+_CALLS = frozenset("call for_each map remote remote_gen spawn spawn_map starmap submit".split())
+
+
+def _check_reference(app_name: object, name: object) -> None:
+    for what, value in (("the name of an app", app_name), ("the name of a function", name)):
+        if not isinstance(value, str) or not value:
+            raise InvalidError(
+                f'Function.from_name needs {what}, not {value!r}: write Function.from_name("my-app", "f")'
+            )
+
+
+def _restored(
+    kind: type[Function[..., Any]], raw_f: Any, era: str, about: Any, web: Any, home: Any, deployed: Any
+) -> Function[..., Any]:
+    from . import _settings
+
+    spec = None
+    if about is not None:
+        name, module, qualname, cls = about
+        spec = Spec(name, module, qualname, web, _settings.settings(era, name, {}), (), cls)
+    function = kind(raw_f, spec, home, era)
+    function._deployed = deployed
+    return function

@@ -1,104 +1,95 @@
-"""The decorators that stand under `@app.function()`: they record what a function is to the web, nothing more.
+"""The web decorators that stand under `@app.function()`: they record what a function is to the web.
 
-Today's: `fastapi_endpoint`, `asgi_app`, `wsgi_app`, `concurrent` (parentheses required, Modal's rule). 2023:
-`web_endpoint`. 2022, in the wording of Modal's guide: `webhook`, `asgi`, `wsgi`, bare or with parentheses.
+Today's: `fastapi_endpoint`, `asgi_app`, `wsgi_app`, `web_server`, `concurrent` (parentheses required, Modal's
+rule). 2023: `web_endpoint`. 2022, in the wording of Modal's guide: `webhook`, `asgi`, `wsgi`, bare or not.
 """
 
 from __future__ import annotations
 
-import functools
 import re
-import types
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any
 
-from . import _options
-from ._later import not_built
+from . import _settings
+from ._partial import Concurrency, PartialClass, PartialFunction, Web, as_partial, give_web
 from .exception import DeprecationError, InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Protocol, overload
+
+    from ._typing import P, R, T
+
+    class WebDecorator(Protocol):
+        """Keeps the signature of what it decorates."""
+
+        @overload
+        def __call__(self, target: PartialFunction[P, R], /) -> PartialFunction[P, R]: ...
+        @overload
+        def __call__(self, target: Callable[P, R], /) -> PartialFunction[P, R]: ...
+
+    class ConcurrentDecorator(Protocol):
+        """The same, for classes as well."""
+
+        @overload
+        def __call__(self, target: PartialFunction[P, R], /) -> PartialFunction[P, R]: ...
+        @overload
+        def __call__(self, target: type[T], /) -> type[T]: ...  # pyright: ignore[reportOverlappingOverload]
+        @overload
+        def __call__(self, target: Callable[P, R], /) -> PartialFunction[P, R]: ...
+
 
 _METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
-
-
-class Web(NamedTuple):
-    """How a function answers the web."""
-
-    decorator: str
-    """As the user wrote it, for messages."""
-    kind: str
-    """`endpoint`, `asgi` or `wsgi`."""
-    method: str = "GET"
-    docs: bool | None = None
-    """Whether `/docs` is served; None is the era's own choice: yes under `Stub`, no under `App`."""
-    label: str | None = None
-    unbuilt: tuple[str, ...] = ()
-
-
-class PartialFunction:
-    """A function with web decorators that waits for `@app.function()` above it. Not callable by name only."""
-
-    __name__: str
-
-    def __init__(self, raw_f: Callable[..., Any]) -> None:
-        functools.update_wrapper(cast("Callable[..., Any]", self), raw_f)
-        self._pilotlight_raw = raw_f
-        self._web: Web | None = None
-        self._max_inputs: int | None = None
-        self._unbuilt: tuple[str, ...] = ()
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._pilotlight_raw(*args, **kwargs)
+# RFC 1123, section 2.1: letters, digits and inner dashes, at most 63 of them.
+_HOST_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_HOST_LENGTH_MAX = 253
+_PORT_MAX = 65_535
 
 
 def fastapi_endpoint(
-    _bare: Any = None,
+    _bare: None = None,
     *,
     method: str = "GET",
     label: str | None = None,
     custom_domains: Sequence[str] | None = None,
-    docs: bool | None = None,
+    docs: bool = False,
     requires_proxy_auth: bool = False,
-) -> Callable[[Any], PartialFunction]:
+) -> WebDecorator:
     """The function is a FastAPI handler at `/`, for one HTTP method. `docs=True` serves `/docs` and its kin.
 
-    Raises `InvalidError` for a method or a label that cannot be, or without parentheses.
+    Raises `InvalidError` for a method, a label or a domain that cannot be, or without parentheses.
     """
     _refuse_bare("fastapi_endpoint", _bare)
-    later = {"custom_domains": custom_domains, "requires_proxy_auth": requires_proxy_auth}
-    return _decorator(make_web("fastapi_endpoint", "endpoint", method, docs, label, later))
+    return _decorator(
+        make_web("fastapi_endpoint", "endpoint", method, docs, label, custom_domains, requires_proxy_auth)
+    )
 
 
 def web_endpoint(
-    _bare: Any = None,
-    *,
-    method: str = "GET",
+    _bare: str | None = None,
     label: str | None = None,
     wait_for_response: bool = True,
     custom_domains: Sequence[str] | None = None,
+    *,
+    method: str = "GET",
     docs: bool | None = None,
     requires_proxy_auth: bool = False,
-) -> Callable[[Any], PartialFunction]:
+) -> WebDecorator:
     """`fastapi_endpoint` as it was called from 2023 to 2025; under `App` an error that says so."""
     if isinstance(_bare, str):  # `web_endpoint("POST")`, 2023.
         method, _bare = _bare, None
     _refuse_bare("web_endpoint", _bare)
-    later = {
-        "wait_for_response": not wait_for_response,
-        "custom_domains": custom_domains,
-        "requires_proxy_auth": requires_proxy_auth,
-    }
-    return _decorator(make_web("web_endpoint", "endpoint", method, docs, label, later))
+    web = make_web("web_endpoint", "endpoint", method, docs, label, custom_domains, requires_proxy_auth)
+    return _decorator(answering_late(web, wait_for_response))
 
 
 def asgi_app(
-    _bare: Any = None,
-    *,
-    label: str | None = None,
+    _bare: str | None = None,
     wait_for_response: bool = True,
     custom_domains: Sequence[str] | None = None,
+    *,
+    label: str | None = None,
     requires_proxy_auth: bool = False,
-) -> Callable[[Any], PartialFunction]:
+) -> WebDecorator:
     """The function takes nothing and returns an ASGI application, which then answers every path."""
     return _app_decorator(
         "asgi_app", "asgi", _bare, label, wait_for_response, custom_domains, requires_proxy_auth
@@ -106,106 +97,131 @@ def asgi_app(
 
 
 def wsgi_app(
-    _bare: Any = None,
-    *,
-    label: str | None = None,
+    _bare: str | None = None,
     wait_for_response: bool = True,
     custom_domains: Sequence[str] | None = None,
+    *,
+    label: str | None = None,
     requires_proxy_auth: bool = False,
-) -> Callable[[Any], PartialFunction]:
-    """The function takes nothing and returns a WSGI application, which then answers every path."""
+) -> WebDecorator:
+    """The function takes nothing and returns a WSGI application (Flask, Django)."""
     return _app_decorator(
         "wsgi_app", "wsgi", _bare, label, wait_for_response, custom_domains, requires_proxy_auth
     )
 
 
+def web_server(
+    port: int,
+    *,
+    startup_timeout: float = 5.0,
+    label: str | None = None,
+    custom_domains: Sequence[str] | None = None,
+    requires_proxy_auth: bool = False,
+) -> WebDecorator:
+    """The function starts a server of its own on `port`: checked, and not served by this version yet."""
+    if callable(port):
+        raise InvalidError("@modal.web_server needs a port: write @modal.web_server(8000)")
+    if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= _PORT_MAX:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidError(f"@modal.web_server: port must be a whole number from 1 to 65535, not {port!r}")
+    if isinstance(startup_timeout, bool) or not isinstance(startup_timeout, (int, float)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidError(f"@modal.web_server: startup_timeout must be a number, not {startup_timeout!r}")
+    if not startup_timeout > 0:
+        raise InvalidError(f"@modal.web_server: startup_timeout must be more than 0, not {startup_timeout!r}")
+    web = make_web("web_server", "web_server", "GET", None, label, custom_domains, requires_proxy_auth)
+    note = "@modal.web_server is accepted but not built yet: this endpoint is not served"
+    return _decorator(web._replace(notes=(*web.notes, note)))
+
+
 def webhook(
-    raw_f: Any = None, *, method: str = "GET", label: str | None = None, wait_for_response: bool = True
+    raw_f: Any = None,
+    *,
+    method: str = "GET",
+    label: str | None = None,
+    wait_for_response: bool = True,
 ) -> Any:
-    """`@modal.webhook` of 2022's guide, bare or with parentheses, under `@stub.function(...)`."""
-    later = {"wait_for_response": not wait_for_response}
-    decorator = _decorator(make_web("webhook", "endpoint", method, None, label, later))
-    return decorator if raw_f is None else decorator(raw_f)
+    """`stub.webhook` as the guide of 2022 writes it under `@stub.function`, bare or with parentheses."""
+    web = make_web("webhook", "endpoint", method, None, label)
+    return _era_decorator(answering_late(web, wait_for_response), raw_f)
 
 
 def asgi(raw_f: Any = None, *, label: str | None = None, wait_for_response: bool = True) -> Any:
-    """`@modal.asgi` of 2022's guide, bare or with parentheses, under `@stub.function(...)`."""
-    later = {"wait_for_response": not wait_for_response}
-    decorator = _decorator(make_web("asgi", "asgi", "GET", None, label, later))
-    return decorator if raw_f is None else decorator(raw_f)
+    """`stub.asgi` as the guide of 2022 writes it under `@stub.function`, bare or with parentheses."""
+    return _era_decorator(
+        answering_late(make_web("asgi", "asgi", "GET", None, label), wait_for_response), raw_f
+    )
 
 
 def wsgi(raw_f: Any = None, *, label: str | None = None, wait_for_response: bool = True) -> Any:
-    """`@modal.wsgi` of 2022's guide, bare or with parentheses, under `@stub.function(...)`."""
-    later = {"wait_for_response": not wait_for_response}
-    decorator = _decorator(make_web("wsgi", "wsgi", "GET", None, label, later))
-    return decorator if raw_f is None else decorator(raw_f)
+    """`stub.wsgi` in the manner of `modal.asgi`, bare or with parentheses."""
+    return _era_decorator(
+        answering_late(make_web("wsgi", "wsgi", "GET", None, label), wait_for_response), raw_f
+    )
 
 
 def concurrent(
-    _bare: Any = None, *, max_inputs: int | None = None, target_inputs: int | None = None
-) -> Callable[[Any], PartialFunction]:
-    """A container answers up to `max_inputs` requests at a time. `target_inputs` must not be more than that.
+    _bare: None = None, *, max_inputs: int | None = None, target_inputs: int | None = None
+) -> ConcurrentDecorator:
+    """One container handles up to `max_inputs` requests at a time; on a function, or on a whole class.
 
-    Raises `TypeError` without `max_inputs`, `InvalidError` for numbers that cannot be.
+    `target_inputs`: from so many in every container on, another container is started. Raises `TypeError`
+    without `max_inputs`, `InvalidError` for numbers that cannot be.
     """
     _refuse_bare("concurrent", _bare)
     if max_inputs is None:
-        raise TypeError("@modal.concurrent() needs max_inputs=")
-    for name, value in (("max_inputs", max_inputs), ("target_inputs", target_inputs)):
-        _options.whole("@modal.concurrent", name, value, 1, _options.INPUTS_MAX)
+        raise TypeError("@modal.concurrent needs max_inputs=, such as @modal.concurrent(max_inputs=10)")
+    where = "@modal.concurrent"
+    _settings.whole(where, "max_inputs", max_inputs, 1, _settings.INPUTS_MAX)
+    _settings.whole(where, "target_inputs", target_inputs, 1, _settings.INPUTS_MAX)
     if target_inputs is not None and target_inputs > max_inputs:
-        raise InvalidError(
-            f"@modal.concurrent: target_inputs ({target_inputs}) is more than max_inputs ({max_inputs})"
-        )
+        raise InvalidError(f"{where}: target_inputs ({target_inputs}) is more than max_inputs ({max_inputs})")
+    concurrency = Concurrency(max_inputs, target_inputs)
 
-    def decorate(target: Any) -> PartialFunction:
+    def decorate(target: Any) -> Any:
+        if isinstance(target, type):
+            return PartialClass(target, concurrency)
+        if isinstance(target, PartialClass):
+            raise InvalidError(f"{target.__name__}: @modal.concurrent is given twice: keep one")
         partial = as_partial("concurrent", target)
-        if partial._max_inputs is not None:
-            raise InvalidError(f"{partial.__name__}: @modal.concurrent is given twice")
-        partial._max_inputs = max_inputs
-        if target_inputs is not None:
-            partial._unbuilt += ("concurrent(target_inputs=…)",)
+        if partial._concurrency is not None:
+            raise InvalidError(f"{partial.__name__}: @modal.concurrent is given twice: keep one")
+        partial._concurrency = concurrency
         return partial
 
     return decorate
 
 
-def web_server(*args: object, **kwargs: object) -> Any:
-    """Known, not built yet: raises `NotBuiltError`."""
-    raise not_built("@modal.web_server")
-
-
 def make_web(
-    decorator: str, kind: str, method: str, docs: bool | None, label: str | None, later: dict[str, Any]
+    decorator: str,
+    kind: str,
+    method: str,
+    docs: bool | None,
+    label: str | None,
+    custom_domains: Sequence[str] | None = None,
+    requires_proxy_auth: bool = False,
 ) -> Web:
-    """Checks a web decorator's arguments; `later` holds those not built yet. Raises `InvalidError`."""
+    """Checks a web decorator's arguments. Raises `InvalidError`."""
     where = f"@modal.{decorator}"
     upper = method.upper() if isinstance(method, str) else method  # pyright: ignore[reportUnnecessaryIsInstance]
     if upper not in _METHODS:
         raise InvalidError(f"{where}: method must be one of {', '.join(_METHODS)}, not {method!r}")
     if label is not None:
         _check_label(where, label)
-    unbuilt = tuple(f"{name}=" for name, value in later.items() if value)
-    return Web(decorator, kind, upper, docs, label, unbuilt)
-
-
-def as_partial(decorator: str, target: Any) -> PartialFunction:
-    """`target` as a partial function; `InvalidError` or `TypeError` when it cannot be decorated."""
-    from .functions import Function
-
-    if isinstance(target, PartialFunction):
-        return target
-    if isinstance(target, Function):
+    if requires_proxy_auth:
+        # Accepting it would open to everyone what the author wanted closed.
         raise InvalidError(
-            f"{target.__name__}: @modal.{decorator} stands above the function decorator; put it directly "
-            "under @app.function() (or @stub.function())"
+            f"{where}: requires_proxy_auth=True is not built yet, and without the check everyone could "
+            "use the "
+            "endpoint: drop it, or keep the endpoint on loopback behind a proxy that checks"
         )
-    if isinstance(target, type):
-        raise InvalidError(f"@modal.{decorator} is for functions; {target.__name__} is a class")
-    if not isinstance(target, types.FunctionType):
-        raise InvalidError(f"@modal.{decorator} is for functions, not {target!r}")
-    return PartialFunction(target)
+    return Web(decorator, kind, upper, docs, label, _domains(where, custom_domains))
+
+
+def answering_late(web: Web, wait_for_response: bool) -> Web:
+    """`web` with the notice that `wait_for_response=False` asks for."""
+    if wait_for_response:
+        return web
+    note = "wait_for_response=False is accepted but not built yet: a request waits for its result"
+    return web._replace(notes=(*web.notes, note))
 
 
 def check_era(era: str, name: str, web: Web) -> None:
@@ -230,36 +246,31 @@ def _app_decorator(
     wait_for_response: bool,
     custom_domains: Sequence[str] | None,
     requires_proxy_auth: bool,
-) -> Callable[[Any], PartialFunction]:
+) -> WebDecorator:
     if isinstance(bare, str):  # `asgi_app("label")`, 2023.
         label, bare = bare, None
     _refuse_bare(decorator, bare)
-    later = {
-        "wait_for_response": not wait_for_response,
-        "custom_domains": custom_domains,
-        "requires_proxy_auth": requires_proxy_auth,
-    }
-    return _decorator(make_web(decorator, kind, "GET", None, label, later))
+    web = make_web(decorator, kind, "GET", None, label, custom_domains, requires_proxy_auth)
+    return _decorator(answering_late(web, wait_for_response))
 
 
-def _decorator(web: Web) -> Callable[[Any], PartialFunction]:
-    def decorate(target: Any) -> PartialFunction:
+def _decorator(web: Web) -> WebDecorator:
+    def decorate(target: Any) -> Any:
         partial = as_partial(web.decorator, target)
-        if partial._web is not None:
-            raise InvalidError(
-                f"{partial.__name__}: both @modal.{partial._web.decorator} and @modal.{web.decorator}; "
-                "a function has one web decorator"
-            )
-        partial._web = web
+        give_web(partial, web)
         return partial
 
     return decorate
 
 
+def _era_decorator(web: Web, raw_f: Any) -> Any:
+    return _decorator(web) if raw_f is None else _decorator(web)(raw_f)
+
+
 def _refuse_bare(decorator: str, bare: Any) -> None:
     if bare is None:
         return
-    if callable(bare):
+    if callable(bare) or isinstance(bare, PartialFunction):
         raise InvalidError(f"@modal.{decorator} needs parentheses: write @modal.{decorator}(…)")
     raise TypeError(f"@modal.{decorator} takes keyword arguments only, not {bare!r}")
 
@@ -267,8 +278,25 @@ def _refuse_bare(decorator: str, bare: Any) -> None:
 def _check_label(where: str, label: str) -> None:
     # A label becomes part of a host name (RFC 1123).
     text = label if isinstance(label, str) else ""  # pyright: ignore[reportUnnecessaryIsInstance]
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text) or text.isdigit():
+    if not re.fullmatch(_HOST_LABEL, text) or text.isdigit():
         raise InvalidError(
             f"{where}: the label {label!r} cannot be part of a host name: at most 63 lower-case letters, "
             "digits and inner dashes, and not digits alone"
         )
+
+
+def _domains(where: str, domains: Sequence[str] | None) -> tuple[str, ...]:
+    if isinstance(domains, str):
+        raise InvalidError(f"{where}: custom_domains= takes a list: custom_domains=[{domains!r}]")
+    found: list[str] = []
+    for domain in domains or ():
+        host = domain.lower() if isinstance(domain, str) else ""  # pyright: ignore[reportUnnecessaryIsInstance]
+        labels = (host[2:] if host.startswith("*.") else host).split(".")
+        fits = len(labels) >= 2 and len(host) <= _HOST_LENGTH_MAX and not labels[-1].isdigit()
+        if not fits or not all(re.fullmatch(_HOST_LABEL, label) for label in labels):
+            raise InvalidError(
+                f"{where}: {domain!r} in custom_domains= is not a host name: write it as "
+                '"api.example.com" or "*.example.com", without scheme, port and path'
+            )
+        found.append(host)
+    return tuple(dict.fromkeys(found))

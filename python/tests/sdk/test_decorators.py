@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
 
+import modal
 import pytest
-from sdk_project import Project
+from modal.exception import DeprecationError, InvalidError, LocalFunctionError
+from sdk_project import SDK_DIR, Project
 
 ENDPOINT = {"kind": "endpoint", "method": "GET", "docs": True, "cors": True}
 
@@ -29,7 +33,7 @@ def function_of(project: Project, declaration: str, body: str = "def f():\n    r
         "@stub.function\n@modal.webhook()",
         "@stub.function()\n@modal.webhook",
         "@stub.function()\n@modal.web_endpoint()",
-        "@stub.function()\n@modal.fastapi_endpoint()",
+        "@stub.function()\n@stub.web_endpoint()",
     ],
 )
 @pytest.mark.parametrize("prefix", ["def", "async def"])
@@ -111,8 +115,8 @@ def test_every_known_keyword_is_accepted_and_what_is_not_built_is_named(project:
         assert function_of(project, f"{decorator}({given})\n@modal.{web}()")["notices"] == []
     found = function_of(project, "@stub.webhook(gpu=modal.gpu.A100(), retries=3, wait_for_response=False)")
     assert found["notices"] == [
-        f"f: {what}= is accepted but not built yet, and has no effect"
-        for what in ("gpu", "retries", "wait_for_response")
+        *(f"f: {what}= is accepted but not built yet, and has no effect" for what in ("gpu", "retries")),
+        "f: wait_for_response=False is accepted but not built yet: a request waits for its result",
     ]
 
 
@@ -227,15 +231,348 @@ def test_misuse_is_named_with_its_place_and_without_a_traceback(
     assert error["files"] == [str(project.folder / "program.py")]
 
 
-def test_concurrent_needs_sound_numbers() -> None:
-    import modal
+STUB = "stub = modal.Stub()\n"
+APP = "app = modal.App('x')\n"
+WEB = "@modal.fastapi_endpoint()\ndef f(): ..."
 
-    with pytest.raises(TypeError, match="needs max_inputs="):
-        modal.concurrent()
-    with pytest.raises(
-        modal.exception.InvalidError, match=r"target_inputs \(3\) is more than max_inputs \(2\)"
-    ):
-        modal.concurrent(max_inputs=2, target_inputs=3)
+
+def declare(text: str) -> dict[str, Any]:
+    """Runs a program in this process, as the module `program`."""
+    names: dict[str, Any] = {"__name__": "program", "modal": modal}
+    exec(text, names)
+    return names
+
+
+@pytest.mark.parametrize("era", ["app", "stub"])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("image='debian'", "expected modal.Image object"),
+        ("secrets=modal.Secret({})", r"secrets= takes a list: secrets=\[…\]"),
+        ("secrets=['a']", "expected modal.Secret objects in secrets=, not 'a'"),
+        ("secrets='a'", "secrets= takes a list, not 'a'"),
+        ("cpu=-1", "cpu must be a number from 0 to 1024, not -1"),
+        ("cpu='2'", "cpu must be a number, not '2'"),
+        ("cpu=(2, 1)", r"cpu: the request \(2\) is more than the limit \(1\)"),
+        ("cpu=(1, 2, 3)", r"a pair \(request, limit\)"),
+        ("memory=1.5", "memory must be a whole number"),
+        ("memory=-128", "memory must be a whole number"),
+        ("memory=(200, 100)", "memory: the request"),
+        ("min_containers=-1", "min_containers must be a whole number from 0"),
+        ("max_containers=0", "max_containers must be a whole number from 1"),
+        ("min_containers=2, max_containers=1", r"min_containers \(2\) is more than max_containers \(1\)"),
+        ("buffer_containers='1'", "buffer_containers must be a whole number"),
+        ("scaledown_window=3601", "scaledown_window must be a number from"),
+        ("timeout=0", "timeout must be a number from 1 to 86400"),
+        ("timeout=86401", "timeout must be a number from 1 to 86400"),
+        ("timeout=float('nan')", "timeout must be a number from 1 to 86400"),
+        ("startup_timeout=0", "startup_timeout must be a number from 1"),
+        ("ephemeral_disk=0", "ephemeral_disk must be a whole number of at least 1"),
+        ("gpu='a1000'", "there is no GPU 'a1000'; did you mean 'A100'?"),
+        ("gpu='h100:x'", "the count of a GPU is a whole number"),
+        ("gpu=7", "gpu= takes a string"),
+        ("retries='3'", r"retries must be a whole number from 0 to 10 or modal\.Retries"),
+        ("retries=11", "retries must be from 0 to 10, not 11"),
+        ("retries=-1", "retries must be from 0 to 10, not -1"),
+        ("cloud=3", "cloud must be a string"),
+        ("region=[3]", "region must be a string or a list of strings"),
+        ("proxy='p'", r"expected a modal\.Proxy for proxy="),
+        ("volumes=['/a']", "volumes= takes a dict of paths"),
+        ("volumes={'a': modal.Volume.from_name('v')}", "'a' must be a canonical, absolute path"),
+        ("volumes={'/a/../b': modal.Volume.from_name('v')}", "must be a canonical, absolute path"),
+        ("volumes={'/': modal.Volume.from_name('v')}", "nothing can be mounted at '/'"),
+        ("network_file_systems={'/tmp': modal.Volume.from_name('v')}", "nothing can be mounted at '/tmp'"),
+        ("volumes={'/a': 'v'}", r"expected a modal\.Volume for '/a'"),
+        ("schedule='5 4 * * *'", r"schedule= takes modal\.Cron"),
+        ("name='a b'", "'a b' cannot be the name of a function"),
+        ("serialized='yes'", "serialized must be True or False"),
+        ("block_network=1", "block_network must be True or False"),
+        ("is_generator=True", "a web endpoint cannot be a generator"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(era: str, options: str, message: str) -> None:
+    text = f"@{era}.function({options})\n{WEB}"
+    with pytest.raises(InvalidError, match=message):
+        declare((STUB if era == "stub" else APP) + text)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        (APP + f"@app.function(timeout=None)\n{WEB}", InvalidError, "from 1 to 86400, not None"),
+        (APP + f"@app.function(scaledown_window=1)\n{WEB}", InvalidError, "from 2 to 3600"),
+        (APP + f"@app.function(gpu=True)\n{WEB}", InvalidError, "gpu= takes a string"),
+        (APP + f"@app.function(env=['A'])\n{WEB}", InvalidError, "env= takes a dict of strings"),
+        (APP + f"@app.function(retries=3)\n{WEB}", InvalidError, "retries= is not for web endpoints"),
+        (
+            APP + f"@app.function(schedule=modal.Period(days=1))\n{WEB}",
+            InvalidError,
+            "schedule= is not for web",
+        ),
+        (
+            STUB + "@stub.function(schedule=modal.Cron('5 4 * * *'))\ndef f(a, b, c=1): ...",
+            InvalidError,
+            "f: a function with a schedule is called without arguments, and a, b has no default",
+        ),
+        (STUB + f"@stub.function(mounts=modal.Mount())\n{WEB}", InvalidError, "mounts= takes a list"),
+        (STUB + f"@stub.function(mounts=['.'])\n{WEB}", InvalidError, "expected modal.Mount objects"),
+        (STUB + f"@stub.function(rate_limit=5)\n{WEB}", InvalidError, "expected a modal.RateLimit"),
+        (STUB + f"@stub.function(shared_volumes={{'a': 1}})\n{WEB}", InvalidError, "shared_volumes="),
+        (STUB + f"@stub.function(allow_concurrent_inputs=0)\n{WEB}", InvalidError, "from 1 to 1000, not 0"),
+        (STUB + "@stub.webhook(metod='POST')\ndef f(): ...", TypeError, "did you mean 'method'?"),
+        (STUB + f"@stub.function(label='x')\n{WEB}", TypeError, "label= belongs to the web decorator"),
+        (APP + f"@app.function(mounts=[])\n{WEB}", TypeError, "'mounts'; write image.add_local_dir"),
+        (APP + f"@app.function(secret=None)\n{WEB}", TypeError, r"'secret'; write secrets=\[…\] instead"),
+        (APP + f"@app.function(interactive=True)\n{WEB}", TypeError, "'interactive'"),
+        (APP + f"@app.function(max_container=3)\n{WEB}", TypeError, "did you mean 'max_containers'?"),
+        (APP + "@app.cls(name='x')\nclass C: ...", TypeError, "unexpected keyword argument 'name'"),
+        (APP + f"@app.function(keep_warm=1)\n{WEB}", DeprecationError, "keep_warm= is now min_containers="),
+        (APP + f"@app.function('image')\n{WEB}", TypeError, "takes keyword arguments only, not 'image'"),
+        (APP + "@app.function\ndef f(): ...", InvalidError, r"write @app\.function\(\)"),
+        (APP + "@app.function\n" + WEB, InvalidError, r"write @app\.function\(\)"),
+        (APP + "@app.local_entrypoint\ndef f(): ...", InvalidError, r"write @app\.local_entrypoint\(\)"),
+        (APP + "@app.cls\nclass C: ...", InvalidError, r"write @app\.cls\(\)"),
+        (STUB + "@stub.cls\nclass C: ...", InvalidError, r"write @stub\.cls\(\)"),
+        (APP + "@app.function()\n@modal.asgi_app\ndef f(): ...", InvalidError, r"write @modal\.asgi_app"),
+        (APP + "@app.function()\n@modal.concurrent\ndef f(): ...", InvalidError, r"write @modal\.concurrent"),
+        (
+            APP + "@app.function()\n@modal.web_server\ndef f(): ...",
+            InvalidError,
+            r"@modal\.web_server\(8000\)",
+        ),
+        ("@modal.fastapi_endpoint('POST')\ndef f(): ...", TypeError, "keyword arguments only"),
+        ("modal.web_server(0)", InvalidError, "port must be a whole number from 1 to 65535"),
+        ("modal.web_server('80')", InvalidError, "port must be a whole number"),
+        ("modal.web_server(80, startup_timeout=0)", InvalidError, "startup_timeout must be more than 0"),
+        (
+            "modal.fastapi_endpoint(requires_proxy_auth=True)",
+            InvalidError,
+            "drop it, or keep the endpoint on",
+        ),
+        (
+            "modal.asgi_app(requires_proxy_auth=True)",
+            InvalidError,
+            "requires_proxy_auth=True is not built yet",
+        ),
+        ("modal.asgi_app(label='a' * 64)", InvalidError, "at most 63 lower-case letters"),
+        ("modal.asgi_app(label='123')", InvalidError, "not digits alone"),
+        ("modal.asgi_app(label='-a')", InvalidError, "inner dashes"),
+        ("modal.wsgi_app(custom_domains='a.com')", InvalidError, r"custom_domains=\['a\.com'\]"),
+        ("modal.wsgi_app(custom_domains=['https://a.com'])", InvalidError, "is not a host name"),
+        ("modal.wsgi_app(custom_domains=['a.com:80'])", InvalidError, "is not a host name"),
+        ("modal.wsgi_app(custom_domains=['localhost'])", InvalidError, "is not a host name"),
+        ("modal.wsgi_app(custom_domains=['a.*.com'])", InvalidError, "is not a host name"),
+        ("modal.wsgi_app(custom_domains=['10.0.0.1'])", InvalidError, "is not a host name"),
+        ("modal.concurrent()", TypeError, "needs max_inputs="),
+        ("modal.concurrent(max_inputs=2, target_inputs=3)", InvalidError, r"target_inputs \(3\) is more"),
+        ("modal.concurrent(max_inputs=0)", InvalidError, "max_inputs must be a whole number from 1"),
+        (
+            "@modal.concurrent(max_inputs=2)\n@modal.concurrent(max_inputs=2)\ndef f(): ...",
+            InvalidError,
+            r"@modal\.concurrent is given twice",
+        ),
+        (
+            STUB + f"@stub.function(allow_concurrent_inputs=2)\n@modal.concurrent(max_inputs=2)\n{WEB}",
+            InvalidError,
+            r"say the same: keep @modal\.concurrent",
+        ),
+        (f"@modal.fastapi_endpoint()\n{WEB}", InvalidError, "a function has one web decorator"),
+        (f"@modal.method()\n{WEB}", InvalidError, r"@modal\.method and @modal\.fastapi_endpoint exclude"),
+        (f"@modal.batched(max_batch_size=2, wait_ms=5)\n{WEB}", InvalidError, "exclude each other"),
+        ("@modal.asgi_app()\n@modal.enter()\ndef f(self): ...", InvalidError, "exclude each other"),
+        ("@modal.method()\n@modal.exit()\ndef f(self): ...", InvalidError, "exclude each other"),
+        ("@modal.enter()\n@modal.enter()\ndef f(self): ...", InvalidError, "given twice"),
+        ("@modal.asgi_app()\nclass C: ...", InvalidError, "is for functions and methods; C is a class"),
+        ("modal.asgi_app()(3)", InvalidError, r"@modal\.asgi_app is for functions, not 3"),
+        ("modal.batched(max_batch_size=0, wait_ms=1)", InvalidError, "max_batch_size must be"),
+        ("modal.batched(max_batch_size=1, wait_ms=600001)", InvalidError, "from 0 to 600000"),
+        ("modal.batched(max_batch_size=1, wait_ms=1)(lambda a=1: a)", InvalidError, "without default values"),
+        (APP + f"@modal.concurrent(max_inputs=2)\n@app.function()\n{WEB}", InvalidError, "directly under"),
+        (APP + f"@app.function()\n@app.function()\n{WEB}", InvalidError, "f is decorated already"),
+        (APP + "@app.function()\nclass C: ...", TypeError, r"C is a class: use @app\.cls\(\)"),
+        (APP + "app.function()(staticmethod(len))", InvalidError, "not for a staticmethod"),
+        (APP + "@app.function()\n@modal.enter()\ndef f(self): ...", InvalidError, "for methods of a class"),
+        (APP + "@app.function()\n@modal.method()\ndef f(self): ...", InvalidError, "for methods of a class"),
+        (
+            APP + "class C:\n    @app.function()\n    def f(self): ...",
+            InvalidError,
+            r"C\.f: @app\.function is not for methods: put @app\.cls\(\) on C",
+        ),
+        (APP + "@app.function()\n@modal.asgi_app()\ndef f(x=1): ...", InvalidError, "without parameters"),
+        (APP + "@app.function()\n@modal.wsgi_app()\ndef f(*a): ...", InvalidError, "without parameters"),
+        (APP + "@app.function()\n@modal.web_server(80)\ndef f(a): ...", InvalidError, "without parameters"),
+        (
+            APP + "@app.function()\n@modal.web_server(80)\nasync def f(): ...",
+            InvalidError,
+            "starts the server",
+        ),
+        (STUB + "@stub.asgi\ndef f(x, y=1): ...", InvalidError, "without parameters"),
+        (APP + "@app.function()\n@modal.webhook\ndef f(): ...", DeprecationError, "is now @modal.fastapi"),
+        (STUB + "@stub.webhook\n@modal.asgi\ndef f(): ...", InvalidError, "one web decorator, not two"),
+        (
+            STUB + "def g():\n    @stub.webhook\n    def f(): ...\ng()",
+            LocalFunctionError,
+            "move it to the top of the module, or give it serialized=True",
+        ),
+    ],
+)
+def test_misuse_raises_the_listed_error(text: str, error: type[BaseException], message: str) -> None:
+    with pytest.raises(error, match=message):
+        declare(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        STUB + "@stub.asgi\ndef f(x=1): ...",
+        STUB + "@stub.webhook(gpu=True, keep_warm=2, cloud='aws', retries=0)\ndef f(): ...",
+        STUB + "@stub.function(gpu=['h100:2', 'A100-80GB'], region=['us', 'eu'])\ndef f(): ...",
+        STUB + "@stub.web_endpoint('POST', 'lab')\ndef f(): ...",
+        STUB + "@stub.function(schedule=modal.Period(days=1))\ndef f(a=1): ...",
+        "modal.web_endpoint('POST', 'label', False, ['A.example.com'])",
+        "modal.asgi_app('label', True, ['*.example.com'])",
+        APP + "@app.function(retries=3, schedule=modal.Cron('* * * * *'))\ndef f(): ...",
+        APP + "@app.function(volumes={'/a': modal.Volume.from_name('v')})\n" + WEB,
+    ],
+)
+def test_what_an_era_allows_is_allowed(text: str) -> None:
+    declare(text)
+
+
+def test_domains_concurrency_network_and_context_reach_the_manifest(project: Project) -> None:
+    found = function_of(
+        project,
+        "@app.function(block_network=True)\n@modal.concurrent(max_inputs=9, target_inputs=4)\n"
+        "@modal.fastapi_endpoint(custom_domains=['API.example.com', '*.example.org'])",
+    )
+    assert found["custom_domains"] == ["api.example.com", "*.example.org"]
+    assert (found["max_inputs"], found["target_inputs"], found["block_network"]) == (9, 4, True)
+    context = json.loads(found["context"])
+    assert (context["app"], context["function"]) == ("x", "f")
+    assert len(context["image"]) == 16
+    assert (found["cls"], found["pickled"]) == (None, None)
+
+
+def test_a_web_server_and_plain_functions_are_named_and_the_rest_is_served(project: Project) -> None:
+    found = project.manifest(
+        "import modal\napp = modal.App('x')\n@app.function()\n@modal.web_server(8000)\ndef f(): ...\n"
+        "@app.function(schedule=modal.Period(days=1))\ndef g(): ...\n@app.function()\n"
+        "@modal.fastapi_endpoint()\ndef h(): ..."
+    )
+    assert [function["web"] is None for function in found["functions"]] == [True, True, False]
+    assert found["notices"] == [
+        "f: @modal.web_server is accepted but not built yet: this endpoint is not served",
+        "g: is not a web endpoint; calling functions is not built yet",
+        "g: schedule= is accepted but not built yet, and has no effect",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("app", "function", "own", "notices"),
+    [
+        ("", "", True, 0),
+        (", include_source=False", "", False, 0),
+        ("", "include_source=False", False, 0),
+        (", include_source=False", "include_source=True", True, 0),
+    ],
+)
+def test_include_source_decides_whether_the_own_file_goes_along(
+    project: Project, app: str, function: str, own: bool, notices: int
+) -> None:
+    found = project.manifest(
+        f"import modal\napp = modal.App('x'{app})\n@app.function({function})\n@modal.fastapi_endpoint()\n"
+        "def f(): ..."
+    )
+    assert ("/root/program.py" in [file["remote"] for file in found["files"]]) is own
+    assert str(project.folder / "program.py") in found["watch"]
+    assert len(found["notices"]) == notices
+
+
+def test_functions_share_their_source(project: Project) -> None:
+    found = project.manifest(
+        "import modal\napp = modal.App('x')\n@app.function(include_source=False)\n@modal.fastapi_endpoint()\n"
+        "def f(): ...\n@app.function()\n@modal.fastapi_endpoint()\ndef g(): ..."
+    )
+    assert found["notices"] == [
+        "f: include_source=False has no effect while another function of the app includes the source"
+    ]
+
+
+SERIALIZED = """
+import modal
+
+app = modal.App("x")
+SECRET = modal.Secret.from_dict({"TOKEN": "s3cr3t-value"})
+
+
+def outer():
+    greeting = "Hello"
+
+    @app.function(serialized=True, secrets=[SECRET])
+    @modal.fastapi_endpoint()
+    def inner():
+        return f"{greeting}, {other.local()} {app.name}"
+
+
+@app.function(secrets=[SECRET])
+def other():
+    return "world"
+
+
+outer()
+"""
+
+
+def test_serialized_functions_are_sent_by_value_without_what_they_ask_for(project: Project) -> None:
+    found = project.manifest(SERIALIZED)
+    function = found["functions"][1]
+    assert (function["name"], function["pickled"]) == ("inner", "/root/.pilotlight/inner.pickle")
+    (file,) = [file for file in found["files"] if file["remote"] == function["pickled"]]
+    content = base64.b64decode(file["content"])
+    assert (file["local"], b"s3cr3t-value" in content) == ("", False)
+    project.write("inner.pickle").write_bytes(content)
+    (project.folder / "program.py").unlink()
+    code = "import pickle; print(pickle.load(open('inner.pickle', 'rb'))())"
+    run = project.run("-c", code)
+    assert (run.stdout, run.stderr) == ("Hello, world x\n", "")
+
+
+@pytest.mark.parametrize(("size", "message"), [(17 * 2**20, "at most 16 MiB"), (300 * 2**10, None)])
+def test_a_serialized_function_has_a_size(project: Project, size: int, message: str | None) -> None:
+    text = f"""
+import modal
+app = modal.App("x")
+DATA = bytes({size})
+@app.function(serialized=True)
+@modal.fastapi_endpoint()
+def f(): return len(DATA)
+"""
+    if message is None:
+        assert "f: serialized=True sends 300 KiB" in project.manifest(text)["notices"][0]
+    else:
+        assert message in project.error(text)["message"]
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        ("stub.webhook(metod='POST')(len)", "TypeError: @stub.webhook got an unexpected keyword argument"),
+        ("stub.function(cpu=-1)(f)", "pilotlight.exception.InvalidError: @stub.function of f: cpu must be"),
+        ("stub.nothing", "KeyError: the stub has nothing named 'nothing'"),
+    ],
+)
+def test_python_file_shows_the_users_lines_only(project: Project, call: str, error: str) -> None:
+    project.write(
+        "program.py", f"import modal\nstub = modal.Stub()\ndef f(): ...\ndef g():\n    {call}\ng()\n"
+    )
+    run = project.run("program.py")
+    assert run.returncode == 1
+    assert str(SDK_DIR / "pilotlight") not in run.stderr
+    assert [line for line in run.stderr.splitlines() if line.startswith("  File")] == [
+        f'  File "{project.folder}/program.py", line 6, in <module>',
+        f'  File "{project.folder}/program.py", line 5, in g',
+    ]
+    assert error in run.stderr.splitlines()[-1]
 
 
 def test_the_later_of_two_functions_of_a_name_wins_and_is_said(project: Project) -> None:

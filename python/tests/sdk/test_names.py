@@ -60,7 +60,7 @@ def test_names_not_built_yet_say_so() -> None:
 
 def test_star_import_gives_all_names(project: Project) -> None:
     code = "from modal import *; print(Stub.__module__, App.__name__, Image.__name__)"
-    assert project.run("-c", code).stdout == "pilotlight.app App Image\n"
+    assert project.run("-c", code).stdout == "pilotlight.stub App Image\n"
 
 
 def test_import_is_quick_and_pulls_in_no_server_library(project: Project) -> None:

@@ -1,0 +1,358 @@
+"""`Cls`: what the name of a class with `@app.cls()` refers to, and what is read from such a class."""
+
+from __future__ import annotations
+
+import types
+import typing
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from . import _declare, _partial, _settings
+from ._later import not_built
+from ._methods import MISSING, Parameter, batched, build, enter, exit, method, parameter
+from ._partial import PartialClass, PartialFunction
+from .exception import DeprecationError, ExecutionError, InvalidError
+from .functions import Bound, Function, Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ._application import Application
+    from ._partial import Concurrency
+    from ._settings import Settings
+
+__all__ = ["Cls", "Obj", "batched", "build", "enter", "exit", "method", "parameter"]
+
+_PARAMETER_TYPES = (str, int, bytes, bool)
+
+
+class Cls:
+    """A decorated class, or (`from_name`) one that was deployed.
+
+    Calling it gives an `Obj`, whose methods run in this process by `.local(…)`; running them elsewhere is not
+    built yet.
+    """
+
+    def __init__(self, raw: type | None, name: str, parameters: Mapping[str, Parameter]) -> None:
+        self.__name__ = name
+        self.__doc__ = raw.__doc__ if raw else None
+        self._raw = raw
+        if raw is not None:
+            self.__module__ = raw.__module__
+            self.__qualname__ = raw.__qualname__
+            #: The runner makes its instance from this.
+            self._pilotlight_raw = raw
+        self._pilotlight_parameters = dict(parameters)
+        #: Its web endpoints, by method name.
+        self._functions: dict[str, Function[..., Any]] = {}
+
+    @staticmethod
+    def from_name(
+        app_name: str,
+        name: str | None = None,
+        *,
+        tag: str | None = None,
+        version: int | None = None,
+        environment_name: str | None = None,
+        client: Any = None,
+        namespace: Any = None,
+        workspace: str | None = None,
+    ) -> Cls:
+        """The class `name` of a deployed app; nothing is asked, and its methods are not built yet."""
+        wanted = name or tag or ""
+        for what, value in (("the name of an app", app_name), ("the name of a class", wanted)):
+            if not isinstance(value, str) or not value:  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise InvalidError(
+                    f'Cls.from_name needs {what}, not {value!r}: write Cls.from_name("my-app", "C")'
+                )
+        return Cls(None, wanted, {})
+
+    @staticmethod
+    def lookup(app_name: str, tag: str | None = None, *args: Any, **kwargs: Any) -> Cls:
+        """`from_name` as it was called until 2025."""
+        return Cls.from_name(app_name, tag)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Obj:
+        """An instance with these parameters. Raises `InvalidError` for parameters it does not have."""
+        if args and (self._pilotlight_parameters or self._raw is None):
+            raise InvalidError(
+                f"{self.__name__}(…): parameters are given by name, such as {self.__name__}(name=…)"
+            )
+        if self._raw is not None and (self._pilotlight_parameters or _init_of(self._raw) is None):
+            self._check_parameters(kwargs)
+        return Obj(self, args, kwargs)
+
+    def with_options(self, **options: Any) -> NoReturn:
+        """Not built yet."""
+        raise not_built(f"{self.__name__}.with_options (give the options to @app.cls)")
+
+    def with_concurrency(self, *, max_inputs: int, target_inputs: int | None = None) -> NoReturn:
+        """Not built yet."""
+        raise not_built(f"{self.__name__}.with_concurrency (use @modal.concurrent)")
+
+    def with_batching(self, *, max_batch_size: int, wait_ms: int) -> NoReturn:
+        """Not built yet."""
+        raise not_built(f"{self.__name__}.with_batching")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if self._raw is None:
+            raise not_built(f"{self.__name__}.{name}: classes of a deployed app")
+        if name in self._functions:
+            return self._functions[name]
+        found: Any = getattr(self._raw, name)
+        if isinstance(found, PartialFunction) and cast("PartialFunction[..., Any]", found)._callable:
+            raise InvalidError(
+                f"{self.__name__}.{name}: methods are called on an instance: "
+                f"{self.__name__}().{name}.local(…)"
+            )
+        return cast("Any", found)
+
+    def __reduce__(self) -> Any:
+        # By value, for `serialized=True`.
+        return Cls, (self._raw, self.__name__, self._pilotlight_parameters)
+
+    def __repr__(self) -> str:
+        return f"<Cls {self.__name__}>"
+
+    def _check_parameters(self, given: Mapping[str, Any]) -> None:
+        known = {name: one for name, one in self._pilotlight_parameters.items() if one.init}
+        for name in given:
+            if name not in known:
+                wanted = ", ".join(known) or "none"
+                raise InvalidError(f"{self.__name__}({name}=…): it has no such parameter (its own: {wanted})")
+        missing = [name for name, one in known.items() if one.default is MISSING and name not in given]
+        if missing:
+            raise InvalidError(f"{self.__name__}(…) needs {', '.join(f'{name}=' for name in missing)}")
+
+
+class Obj:
+    """An instance of a decorated class, made in this process when a method of it is first used."""
+
+    def __init__(self, cls: Cls, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        self._cls = cls
+        self._arguments = (args, dict(kwargs))
+        self._instance: Any = None
+
+    def update_autoscaler(self, **options: Any) -> NoReturn:
+        """Not built yet."""
+        raise not_built(f"{self._cls.__name__}().update_autoscaler")
+
+    def keep_warm(self, warm_pool_size: int) -> NoReturn:
+        """Not built yet."""
+        raise not_built(f"{self._cls.__name__}().keep_warm (give min_containers= to @app.cls and deploy)")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        partial = getattr(self._cls._raw, name, None)
+        if isinstance(partial, PartialFunction):
+            # The instance is not made for asking after a URL.
+            found = cast("PartialFunction[..., Any]", partial)
+            return Bound(found._pilotlight_raw, self._made, found._function)
+        return getattr(self._made(), name)
+
+    def _made(self) -> Any:
+        if self._instance is None:
+            raw = self._cls._raw
+            if raw is None:
+                raise ExecutionError(f"{self._cls.__name__}: the code of a deployed class is not here")
+            args, kwargs = self._arguments
+            if self._cls._pilotlight_parameters:
+                instance = raw()
+                for name, value in kwargs.items():
+                    setattr(instance, name, value)
+            else:
+                instance = raw(*args, **kwargs)
+            for hook in _hooks(raw):
+                hook(instance)
+            self._instance = instance
+        return self._instance
+
+
+def declare(home: Application, decorator: str, target: Any, options: Mapping[str, Any]) -> Cls:
+    """Makes the `Cls` of a user's class, with a function for each of its web methods.
+
+    Raises `TypeError` for what is no class, `InvalidError` for what cannot be.
+    """
+    raw, concurrency = _unwrap(decorator, target)
+    settings = _settings.settings(home._era, f"{decorator} of {raw.__qualname__}", options)
+    if not settings.serialized:
+        _declare.refuse_local(raw, "its decorator")
+    name = _declare.importable_name(raw)
+    settings = _declare.with_concurrency(name, settings, options, concurrency)
+    _check_constructor(home._era, name, raw)
+    partials = _partials(raw)
+    _check_methods(home._era, name, partials, settings)
+    cls = Cls(raw, raw.__name__, _parameters(name, raw))
+    notes = _declare.unbuilt_notes(settings)
+    for attribute, partial in partials.items():
+        if partial._web is not None:
+            cls._functions[attribute] = _web_method(home, name, raw, partial, settings, notes, options)
+        elif partial._callable is not None:
+            home._notices.append(
+                f"{name}.{attribute}: is a method, not a web endpoint; calling methods is not built yet"
+            )
+    home._notices += _class_notices(name, cls, partials, notes)
+    return cls
+
+
+def _web_method(
+    home: Application,
+    name: str,
+    raw: type,
+    partial: PartialFunction[..., Any],
+    settings: Settings,
+    notes: tuple[str, ...],
+    options: Mapping[str, Any],
+) -> Function[..., Any]:
+    raw_f, found = cast("types.FunctionType", partial._pilotlight_raw), partial._web
+    assert found is not None
+    tag = f"{name}.{partial.__name__}"
+    _declare.check_web(home._era, tag, raw_f, found, options, 1)
+    spec = Spec(
+        tag,
+        raw.__module__,
+        f"{raw.__qualname__}.{partial.__name__}",
+        found,
+        settings,
+        (*notes, *found.notes, *partial._notes),
+        name,
+    )
+    partial._function = _declare.handle(home, raw_f, spec)
+    return partial._function
+
+
+def _unwrap(decorator: str, target: Any) -> tuple[type, Concurrency | None]:
+    if isinstance(target, PartialClass):
+        return target._pilotlight_raw, target._concurrency
+    if isinstance(target, type):
+        return target, None
+    if isinstance(target, Cls):
+        raise InvalidError(f"{decorator}: {target.__name__} is decorated already: keep one of the two")
+    shown: str = getattr(target, "__name__", repr(target))
+    raise TypeError(
+        f"{decorator} is for classes; {shown} is none: use {decorator.replace('.cls', '.function')}()"
+    )
+
+
+def _check_constructor(era: str, name: str, raw: type) -> None:
+    init = _init_of(raw)
+    if init is None:
+        return
+    if era == "app":
+        raise InvalidError(
+            f"{name}: a class with @app.cls() has no __init__ of its own: set up in a method with "
+            "@modal.enter(), and take values by `name: str = modal.parameter()`"
+        )
+    required = _partial.required_parameters(init, 1) if isinstance(init, types.FunctionType) else []
+    if required and any(partial._web for partial in _partials(raw).values()):
+        raise InvalidError(
+            f"{name}: a class with web endpoints is made without arguments: give "
+            f"{', '.join(required)} a default"
+        )
+
+
+def _init_of(raw: type) -> Any:
+    init = raw.__init__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return None if init is object.__init__ else init  # pyright: ignore[reportUnknownVariableType]
+
+
+def _partials(raw: type) -> dict[str, PartialFunction[..., Any]]:
+    """The decorated methods by name, those of base classes first, in the order of their definition."""
+    found: dict[str, Any] = {}
+    for base in reversed(raw.__mro__):
+        for name, value in vars(base).items():
+            if isinstance(value, PartialFunction):
+                found[name] = value
+            else:
+                found.pop(name, None)
+    return found
+
+
+def _hooks(raw: type) -> list[Callable[[Any], Any]]:
+    partials = list(_partials(raw).values())
+    early = [one for one in partials if one._pilotlight_hook == "enter_snap"]
+    late = [one for one in partials if one._pilotlight_hook == "enter"]
+    return [one._pilotlight_raw for one in [*early, *late]]
+
+
+def _check_methods(
+    era: str, name: str, partials: Mapping[str, PartialFunction[..., Any]], settings: Settings
+) -> None:
+    callables = [attribute for attribute, partial in partials.items() if partial._callable]
+    for attribute, partial in partials.items():
+        tag = f"{name}.{attribute}"
+        if partial._concurrency is not None:
+            raise InvalidError(
+                f"{tag}: @modal.concurrent stands on the class, under @app.cls(), not on a method"
+            )
+        if partial._callable == "batched" and len(callables) > 1:
+            raise InvalidError(
+                f"{tag}: a class with @modal.batched has no other method: "
+                f"move {', '.join(other for other in callables if other != attribute)} elsewhere"
+            )
+        if era == "app" and partial._hook_decorator == "build":
+            raise DeprecationError(f"{tag}: @modal.build is gone: use Image.run_function(…) instead")
+        if era == "app" and partial._pilotlight_hook == "enter_snap" and not settings.snapshot:
+            raise InvalidError(f"{tag}: @modal.enter(snap=True) needs @app.cls(enable_memory_snapshot=True)")
+
+
+def _class_notices(
+    name: str, cls: Cls, partials: Mapping[str, PartialFunction[..., Any]], notes: tuple[str, ...]
+) -> list[str]:
+    found = [
+        f"{name}.{attribute}: @modal.build is accepted but not built yet, and has no effect"
+        for attribute, partial in partials.items()
+        if partial._hook_decorator == "build"
+    ]
+    if not cls._functions:
+        return [*found, *(f"{name}: {note}" for note in notes)]
+    required = [key for key, one in cls._pilotlight_parameters.items() if one.default is MISSING]
+    if required:
+        raise InvalidError(
+            f"{name}: its web endpoints need {', '.join(required)}, and values in a URL's query are not "
+            "built "
+            "yet: write modal.parameter(default=…)"
+        )
+    if cls._pilotlight_parameters:
+        found.append(
+            f"{name}: modal.parameter() in the query of a URL is accepted but not built yet: web endpoints "
+            "have the defaults"
+        )
+    return found
+
+
+def _parameters(name: str, raw: type) -> dict[str, Parameter]:
+    """Reads the class's parameters, and leaves their defaults in it as plain attributes."""
+    found: dict[str, Parameter] = {}
+    hints: dict[str, Any] | None = None
+    for attribute, value in [(key, one) for base in reversed(raw.__mro__) for key, one in vars(base).items()]:
+        if not isinstance(value, Parameter):
+            continue
+        if hints is None:
+            hints = _hints(name, raw)
+        kind = hints.get(attribute)
+        if kind not in _PARAMETER_TYPES:
+            shown = "no annotation" if kind is None else f"the type {getattr(kind, '__name__', kind)}"
+            raise InvalidError(
+                f"{name}.{attribute}: modal.parameter() has {shown}: write one of `{attribute}: str`, "
+                "int, bytes "
+                "and bool"
+            )
+        if value.default is not MISSING and type(value.default) is not kind:
+            raise InvalidError(f"{name}.{attribute}: the default {value.default!r} is no {kind.__name__}")
+        found[attribute] = value
+    for attribute, value in found.items():
+        if value.default is not MISSING:
+            setattr(raw, attribute, value.default)
+        elif attribute in vars(raw):
+            delattr(raw, attribute)
+    return found
+
+
+def _hints(name: str, raw: type) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(raw)
+    except Exception as error:
+        raise InvalidError(f"{name}: its annotations cannot be read: {error}") from None
