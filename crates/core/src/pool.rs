@@ -17,6 +17,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
@@ -223,12 +224,15 @@ impl Pool {
         }
     }
 
-    /// Gives waiting requests to free slots. The container used last comes first, so that the others go idle.
+    /// Gives waiting requests to free slots. The container used last comes first, so that the others go idle; those that
+    /// hold as many as they should come last, the emptiest first.
     fn assign(&mut self, out: &mut Vec<Action>) {
         while let Some(&request) = self.waiting.front() {
             let free = self.containers.iter_mut().filter(|(_, container)| container.has_room());
+            let target = self.settings.target_inputs.unwrap_or(usize::MAX);
+            let over = |container: &Container| (container.running.len() + 1).saturating_sub(target);
             let Some((&number, container)) =
-                free.max_by_key(|(number, container)| (container.used, **number))
+                free.max_by_key(|(number, container)| (Reverse(over(container)), container.used, **number))
             else {
                 return;
             };
@@ -302,7 +306,8 @@ impl Pool {
             return 0;
         }
         let queued = self.waiting.len().div_ceil(self.settings.max_inputs);
-        let wanted = self.floor().max(self.busy() + queued + self.buffer()).max(usize::from(self.trial));
+        let wanted = self.floor().max(self.busy() + queued + self.buffer());
+        let wanted = wanted.max(self.aim(self.waiting.len())).max(usize::from(self.trial));
         let room = self.settings.max_containers.unwrap_or(usize::MAX).saturating_sub(self.containers.len());
         wanted.saturating_sub(self.usable()).min(room)
     }
@@ -328,8 +333,15 @@ impl Pool {
 
     /// How many containers are kept though nobody waits.
     fn floor(&self) -> usize {
-        let floor = self.settings.min_containers.max(self.busy() + self.buffer());
+        let floor = self.settings.min_containers.max(self.busy() + self.buffer()).max(self.aim(0));
         floor.min(self.settings.max_containers.unwrap_or(usize::MAX))
+    }
+
+    /// How many containers would hold the requests that run, and so many that wait, at the target.
+    fn aim(&self, waiting: usize) -> usize {
+        let Some(target) = self.settings.target_inputs else { return 0 };
+        let running = self.containers.values().filter(|container| container.is_ready());
+        (running.map(|container| container.running.len()).sum::<usize>() + waiting).div_ceil(target)
     }
 
     /// Spare containers are kept only while there is work.

@@ -24,6 +24,9 @@ pub struct Settings {
     pub queue_max: usize,
     /// How long a container may take to become ready.
     pub startup_timeout: Duration,
+    /// From this many requests per container on, another one is started; up to `max_inputs` go to those that are there
+    /// meanwhile. `None`: only what waits starts containers.
+    pub target_inputs: Option<usize>,
 }
 
 impl Settings {
@@ -34,6 +37,7 @@ impl Settings {
         self.startup_timeout = self.startup_timeout.min(FOREVER);
         self.max_inputs = self.max_inputs.max(1);
         self.queue_max = self.queue_max.max(1);
+        self.target_inputs = self.target_inputs.map(|target| target.clamp(1, self.max_inputs));
         self.max_containers = self.max_containers.map(|max| max.max(1));
         self.min_containers = self.min_containers.min(self.max_containers.unwrap_or(usize::MAX));
         self
@@ -51,6 +55,7 @@ impl Default for Settings {
             min_containers: 0,
             queue_max: 1000,
             startup_timeout: Duration::from_mins(5),
+            target_inputs: None,
         }
     }
 }

@@ -114,6 +114,37 @@ fn slots_that_are_starting_already_count() {
 }
 
 #[test]
+fn above_the_target_another_container_starts_and_takes_the_next() {
+    let settings = Settings { max_inputs: 4, target_inputs: Some(2), ..Settings::default() };
+    let mut bench = Bench::with_one_ready(settings);
+    assert_eq!(bench.step(Arrived(r(1))), [Assign(r(1), c(0))]);
+    assert_eq!(bench.step(Arrived(r(2))), [Assign(r(2), c(0))]);
+    // Nobody waits for the new container: there is room up to the limit.
+    assert_eq!(bench.step(Arrived(r(3))), [Assign(r(3), c(0)), Start(c(1))]);
+    assert_eq!(bench.step(Arrived(r(4))), [Assign(r(4), c(0))]);
+    assert_eq!(bench.step(Started(c(1))), []);
+    assert_eq!(bench.step(Finished(c(0), r(4))), []);
+    assert_eq!(bench.step(Arrived(r(5))), [Assign(r(5), c(1))]);
+    assert_eq!(bench.step(Finished(c(1), r(5))), []);
+    // Three are more than one container should hold: the idle one stays.
+    assert_eq!(bench.after(3600, Woke), []);
+    assert_eq!(bench.step(Finished(c(0), r(3))), [stop(1, Drain)]);
+}
+
+#[test]
+fn the_target_starts_no_more_than_the_limit() {
+    let settings = Settings { max_inputs: 4, target_inputs: Some(1), ..bounded(2) };
+    let mut bench = Bench::new(settings);
+    assert_eq!(bench.step(Arrived(r(1))), [Start(c(0))]);
+    assert_eq!(bench.step(Arrived(r(2))), [Start(c(1))]);
+    assert_eq!(bench.step(Arrived(r(3))), []);
+    assert_eq!(bench.step(Started(c(0))), [Assign(r(1), c(0)), Assign(r(2), c(0)), Assign(r(3), c(0))]);
+    assert_eq!(bench.step(Started(c(1))), []);
+    assert_eq!(bench.step(Arrived(r(4))), [Assign(r(4), c(1))]);
+    assert_eq!(bench.step(Arrived(r(5))), [Assign(r(5), c(1))]);
+}
+
+#[test]
 fn the_queue_is_bounded_and_those_who_leave_make_room() {
     let mut bench = Bench::new(Settings { queue_max: 2, ..bounded(1) });
     bench.step(Arrived(r(1)));

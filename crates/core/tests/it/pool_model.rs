@@ -147,27 +147,25 @@ impl Model {
 
 fn settings() -> impl Strategy<Value = Settings> {
     let seconds = |range: std::ops::Range<u64>| range.prop_map(Duration::from_secs);
-    (0..3usize, prop::option::of(1..5usize), 1..4usize, 1..8usize, 0..2usize, seconds(0..5), seconds(1..5))
-        .prop_map(
-            |(
-                min_containers,
-                max_containers,
-                max_inputs,
-                queue_max,
-                buffer_containers,
-                idle,
-                startup_timeout,
-            )| Settings {
-                buffer_containers,
-                drain_timeout: Duration::from_secs(3),
-                idle,
-                max_containers,
-                max_inputs,
-                min_containers,
-                queue_max,
-                startup_timeout,
-            },
-        )
+    let target = prop::option::of(1..4usize);
+    let counts = (0..3usize, prop::option::of(1..5usize), 1..4usize, 1..8usize, 0..2usize, target);
+    (counts, seconds(0..5), seconds(1..5)).prop_map(
+        |(
+            (min_containers, max_containers, max_inputs, queue_max, buffer_containers, target_inputs),
+            idle,
+            startup_timeout,
+        )| Settings {
+            buffer_containers,
+            drain_timeout: Duration::from_secs(3),
+            idle,
+            max_containers,
+            max_inputs,
+            min_containers,
+            queue_max,
+            startup_timeout,
+            target_inputs,
+        },
+    )
 }
 
 fn op() -> impl Strategy<Value = Op> {

@@ -68,6 +68,7 @@ impl World {
             min_containers: random.index(3),
             queue_max: 1 + random.index(50),
             startup_timeout: random.millis(5_000),
+            target_inputs: random.percent(30).then(|| 1 + random.index(3)),
         };
         Self {
             pool: Pool::new(settings.clone()),

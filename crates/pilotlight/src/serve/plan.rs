@@ -62,6 +62,7 @@ pub(crate) fn settings(function: &manifest::Function) -> Settings {
         min_containers: function.min_containers as usize,
         queue_max: QUEUE_MAX,
         startup_timeout: start_timeout(function),
+        target_inputs: function.target_inputs.map(|target| target as usize),
         ..Settings::default()
     }
 }
