@@ -43,7 +43,7 @@ def declare(
     if found_web is not None:
         check_web(era, name, raw_f, found_web, options, skipped)
         notes += found_web.notes
-    spec = Spec(name, raw_f.__module__, raw_f.__qualname__, found_web, settings, notes, cls)
+    spec = Spec(name, raw_f.__module__, shown, found_web, settings, notes, cls)
     return handle(home, raw_f, spec)
 
 

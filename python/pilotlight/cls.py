@@ -213,7 +213,7 @@ def _web_method(
     spec = Spec(
         tag,
         raw.__module__,
-        f"{raw.__qualname__}.{partial.__name__}",
+        tag,
         found,
         settings,
         (*notes, *found.notes, *partial._notes),

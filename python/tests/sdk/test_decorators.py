@@ -526,7 +526,8 @@ outer()
 def test_serialized_functions_are_sent_by_value_without_what_they_ask_for(project: Project) -> None:
     found = project.manifest(SERIALIZED)
     function = found["functions"][1]
-    assert (function["name"], function["pickled"]) == ("inner", "/root/.pilotlight/inner.pickle")
+    assert (function["name"], function["qualname"]) == ("inner", "inner")
+    assert function["pickled"] == "/root/.pilotlight/inner.pickle"
     (file,) = [file for file in found["files"] if file["remote"] == function["pickled"]]
     content = base64.b64decode(file["content"])
     assert (file["local"], b"s3cr3t-value" in content) == ("", False)
