@@ -28,7 +28,7 @@ import importlib.util
 import json
 from typing import Any, NoReturn
 
-from . import _alias, _find, _import, _launch, _manifest, _neighbours, _scan, _sources, config
+from . import _alias, _files, _find, _import, _launch, _manifest, _neighbours, _scan, _sources, config
 from ._failure import Failure
 
 
@@ -98,12 +98,14 @@ def discover(program: str | None, module: str | None = None, name: str | None = 
         before = known if config.automount() else set(sys.modules)
         files = _sources.collect(found, before, search_path, extra)
         description = " ".join([os.path.basename(found.path), *script_arguments])
-        return _manifest.build(_manifest.Program(app, description, files, notices))
+        manifest = _manifest.build(_manifest.Program(app, description, files, notices))
+        manifest["watch"] = list(dict.fromkeys([*manifest["watch"], *_files.noted()]))
+        return manifest
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         failure = _import.explain(error, found)
-        failure.files += _sources.imported_local_files(known, extra)
+        failure.files += [*_sources.imported_local_files(known, extra), *_files.noted()]
         raise failure from None
 
 

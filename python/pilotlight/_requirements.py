@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from . import _files
 from .exception import InvalidError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _VALUE_OPTIONS = {
     "-i": "index_url",
@@ -15,6 +19,12 @@ _VALUE_OPTIONS = {
     "-f": "find_links",
     "--find-links": "find_links",
 }
+
+# Options that say how pip reports or caches, not what it installs.
+_HARMLESS_OPTIONS = frozenset(
+    "-q --quiet -v --verbose --no-cache-dir --no-input --disable-pip-version-check --progress-bar=off "
+    "--root-user-action=ignore".split()
+)
 
 
 class Requirements(NamedTuple):
@@ -27,6 +37,13 @@ class Requirements(NamedTuple):
     files: list[str]
     """Absolute paths of the files that were read."""
 
+    def joined(self, other: Requirements) -> Requirements:
+        """Both; `InvalidError` when they set an option to different values."""
+        options, clashing = merged(self.options, other.options)
+        if clashing:
+            raise InvalidError(f"requirements files with two values of {clashing} are not built yet")
+        return Requirements(self.packages + other.packages, options, self.files + other.files)
+
 
 def read_requirements(path: str | os.PathLike[str]) -> Requirements:
     """Reads a requirements file and those it names with `-r` (pip's requirements file format).
@@ -34,7 +51,7 @@ def read_requirements(path: str | os.PathLike[str]) -> Requirements:
     Raises `NotFoundError`, and `InvalidError` for an option that cannot be honoured.
     """
     found = Requirements([], {}, [])
-    _read_into(os.path.abspath(os.path.expanduser(os.fspath(path))), found)
+    _read_into(_files.absolute(path), found)
     return found
 
 
@@ -43,7 +60,7 @@ def read_pyproject(path: str | os.PathLike[str], groups: list[str]) -> Requireme
 
     Raises `NotFoundError` for a missing file, `InvalidError` for one without dependencies or the group.
     """
-    path = os.path.abspath(os.path.expanduser(os.fspath(path)))
+    path = _files.absolute(path)
     _check_file(path)
     with open(path, "rb") as file:
         project = _load_toml(path, file.read()).get("project", {})
@@ -57,6 +74,42 @@ def read_pyproject(path: str | os.PathLike[str], groups: list[str]) -> Requireme
             raise InvalidError(f"{path} has no optional dependencies {group!r} (it has: {known})")
         packages += optional[group]
     return Requirements(packages, {}, [path])
+
+
+def read_options(method: str, text: str) -> tuple[dict[str, Any], list[str]]:
+    """pip's command-line options as keywords of `Image.pip_install`, and those that have none.
+
+    Raises `InvalidError` for what is no string or ends within a quotation.
+    """
+    import shlex
+
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidError(f"{method}: extra_options must be a string, not {text!r}")
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise InvalidError(f"{method}: extra_options={text!r}: {error}") from None
+    found: dict[str, Any] = {}
+    unknown: list[str] = []
+    while words:
+        name, equals, value = words.pop(0).partition("=")
+        if name == "--pre" and not equals:
+            found["pre"] = True
+        elif name in _VALUE_OPTIONS and (equals or words) and _VALUE_OPTIONS[name] not in found:
+            found[_VALUE_OPTIONS[name]] = value if equals else words.pop(0)
+        elif name + equals + value not in _HARMLESS_OPTIONS:
+            unknown.append(name + equals + value)
+    return found, unknown
+
+
+def merged(*given: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """The options of all, and the name of one that has two values, or None."""
+    found: dict[str, Any] = {}
+    for options in given:
+        for name, value in options.items():
+            if found.setdefault(name, value) != value:
+                return found, name
+    return found, None
 
 
 def _read_into(path: str, found: Requirements) -> None:
@@ -88,12 +141,15 @@ def _read_option(path: str, number: int, line: str, found: Requirements) -> None
     elif name == "--pre":
         found.options["pre"] = True
     elif name in _VALUE_OPTIONS:
-        found.options[_VALUE_OPTIONS[name]] = value
+        option = _VALUE_OPTIONS[name]
+        if found.options.setdefault(option, value) != value:
+            raise InvalidError(f"{path}:{number}: a second {name} is not built yet")
     else:
         raise InvalidError(f"{path}:{number}: the option {name} of requirements files is not built yet")
 
 
 def _check_file(path: str) -> None:
+    _files.note_read(path)
     if not os.path.isfile(path):
         raise NotFoundError(f"there is no file {path}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any, cast
 
 __version__ = "0.1.0"
 
@@ -13,6 +14,17 @@ discovering = False
 def is_local() -> bool:
     """False inside a container, True everywhere else (Modal: `modal.is_local`)."""
     return not any(os.environ.get(name) == "1" for name in ("PILOTLIGHT_IS_REMOTE", "MODAL_IS_REMOTE"))
+
+
+def context() -> dict[str, Any]:
+    """What the manifest said about this container's function: `app`, `function`, `image`; empty elsewhere."""
+    text = "" if is_local() else os.environ.get("PILOTLIGHT_CONTEXT", "")
+    if not text:
+        return {}
+    import json
+
+    found: object = json.loads(text)
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
 def automount() -> bool:

@@ -1,8 +1,8 @@
 """`Image`: what a function's container holds, written as a chain of build steps.
 
 Images are immutable values: each method returns a new one, and two chains that say the same are the same
-image. Source of the methods: Modal's `Image`, 2022 to today; extra keywords of today's are accepted and named
-in a notice.
+image. Source of the methods: Modal's `Image`, 2022 to today. A base or step that is not built yet is part of
+the chain like any other, and refused when a function of that image is served.
 """
 
 from __future__ import annotations
@@ -11,26 +11,32 @@ import contextlib
 import os
 import posixpath
 import re
-from typing import TYPE_CHECKING, Any, cast
+import warnings
+from typing import TYPE_CHECKING, Any
 
-from . import _files, _requirements, config
+from . import _files, config
+from ._image_chain import Building, check_env, check_secrets, flat, listed, named
+from ._image_files import LocalFiles
+from ._image_packages import Packages
 from ._later import not_built
-from .exception import InvalidError
-from .mount import Mount
+from .exception import InvalidError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping, Sequence
+
+    from .mount import Mount
+    from .secret import Secret
+
+# Keywords of `extend`, which older bases hand on to it.
+_LOW_LEVEL = frozenset(
+    "base_images build_function context_files context_mount context_mount_function dockerfile_commands "
+    "dockerfile_function force_build gpu gpu_config ref secrets shared_volumes volumes workspace_id".split()
+)
+_CONDA_VERSIONS = ("3.7", "3.8", "3.9", "3.10")
 
 
-class Image:
+class Image(Packages, LocalFiles):
     """A container image. Begin with `Image.debian_slim()`; `Image()` alone is an `InvalidError`."""
-
-    _base: dict[str, Any]
-    _steps: tuple[dict[str, Any], ...] = ()
-    _mounts: tuple[Mount, ...] = ()
-    _watch: tuple[str, ...] = ()
-    _unbuilt: tuple[str, ...] = ()
-    _ignored: tuple[str, ...] = ()
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         raise InvalidError(
@@ -52,279 +58,299 @@ class Image:
                     f'debian_slim: python_version must be a string such as "3.11", not {python_version!r}'
                 )
             version = match.group(1)
-        image = _new_image({"kind": "debian_slim", "python_version": version})
-        return image._noting("debian_slim", {"force_build": force_build})
+        image = _begun({"kind": "debian_slim", "python_version": version})
+        return image._declare("debian_slim", python_version)._noting("debian_slim", force_build=force_build)
 
-    def pip_install(
-        self,
-        *packages: str | list[str],
-        find_links: str | None = None,
-        index_url: str | None = None,
-        extra_index_url: str | None = None,
-        pre: bool = False,
-        **options: Any,
-    ) -> Image:
-        """Installs Python packages: strings, lists, or both. No package: this image unchanged.
+    @staticmethod
+    def conda(python_version: str = "3.9", force_build: bool = False) -> Image:
+        """Miniconda (Modal 2022 to 2024); not built yet. `InvalidError` for a version it never had."""
+        if python_version not in _CONDA_VERSIONS:
+            raise InvalidError(
+                f"conda: python_version must be one of {', '.join(_CONDA_VERSIONS)}, not {python_version!r}"
+            )
+        return _unbuilt("conda", [python_version])
 
-        Raises `InvalidError` when something else than strings is given, `TypeError` for an unknown keyword.
-        """
-        return self._pip_install(
-            "pip_install", packages, find_links, index_url, extra_index_url, pre, options
-        )
+    @staticmethod
+    def micromamba(python_version: str | None = None, force_build: bool = False) -> Image:
+        """Micromamba; not built yet."""
+        return _unbuilt("micromamba", [python_version])
 
-    def uv_pip_install(
-        self,
-        *packages: str | list[str],
-        find_links: str | None = None,
-        index_url: str | None = None,
-        extra_index_url: str | None = None,
-        pre: bool = False,
-        **options: Any,
-    ) -> Image:
-        """The same as `pip_install`, which uses uv here anyway."""
-        return self._pip_install(
-            "uv_pip_install", packages, find_links, index_url, extra_index_url, pre, options
-        )
-
-    def pip_install_from_requirements(
-        self,
-        requirements_txt: str | os.PathLike[str],
-        find_links: str | None = None,
+    @staticmethod
+    def from_registry(
+        tag: str,
+        secret: Secret | None = None,
+        setup_dockerfile_commands: str | list[str] = (),  # pyright: ignore[reportArgumentType]
         *,
-        index_url: str | None = None,
-        extra_index_url: str | None = None,
-        pre: bool = False,
-        **options: Any,
+        setup_commands: list[str] | None = None,
+        force_build: bool = False,
+        add_python: str | None = None,
+        **low_level: Any,
     ) -> Image:
-        """Installs what a local requirements file names. Raises `NotFoundError`, `InvalidError`."""
-        if not config.is_local():
-            return self
-        read = _requirements.read_requirements(requirements_txt)
-        return self._pip_install(
-            "pip_install_from_requirements",
-            (read.packages,),
-            find_links or read.options.get("find_links"),
-            index_url or read.options.get("index_url"),
-            extra_index_url or read.options.get("extra_index_url"),
-            pre or read.options.get("pre", False),
-            options,
-        )._with(_watch=self._watch + tuple(read.files))
+        """An image of a registry; not built yet."""
+        said = [tag, setup_dockerfile_commands, setup_commands, add_python]
+        return _from_registry("from_registry", said, secret, low_level)
 
-    def pip_install_from_pyproject(
-        self,
-        pyproject_toml: str | os.PathLike[str],
-        optional_dependencies: list[str] | None = None,
+    @staticmethod
+    def from_dockerhub(
+        tag: str,
+        setup_dockerfile_commands: str | list[str] = (),  # pyright: ignore[reportArgumentType]
+        setup_commands: list[str] | None = None,
+        **low_level: Any,
+    ) -> Image:
+        """`from_registry` of 2022; not built yet."""
+        said = [tag, setup_dockerfile_commands, setup_commands, low_level.pop("add_python", None)]
+        return _from_registry("from_dockerhub", said, low_level.pop("secret", None), low_level)
+
+    @staticmethod
+    def from_aws_ecr(
+        tag: str,
+        secret: Secret | None = None,
+        setup_dockerfile_commands: str | list[str] = (),  # pyright: ignore[reportArgumentType]
+        setup_commands: list[str] | None = None,
         *,
-        find_links: str | None = None,
-        index_url: str | None = None,
-        extra_index_url: str | None = None,
-        pre: bool = False,
-        **options: Any,
+        force_build: bool = False,
+        add_python: str | None = None,
+        **low_level: Any,
     ) -> Image:
-        """Installs `project.dependencies` and optional groups. Raises `NotFoundError`, `InvalidError`."""
-        if not config.is_local():
+        """An image of a private registry of AWS; not built yet."""
+        said = [tag, setup_dockerfile_commands, setup_commands, add_python]
+        return _from_registry("from_aws_ecr", said, secret, low_level)
+
+    @staticmethod
+    def from_gcp_artifact_registry(
+        tag: str,
+        secret: Secret | None = None,
+        setup_dockerfile_commands: str | list[str] = (),  # pyright: ignore[reportArgumentType]
+        setup_commands: list[str] | None = None,
+        *,
+        force_build: bool = False,
+        add_python: str | None = None,
+        **low_level: Any,
+    ) -> Image:
+        """An image of a private registry of Google's; not built yet."""
+        said = [tag, setup_dockerfile_commands, setup_commands, add_python]
+        return _from_registry("from_gcp_artifact_registry", said, secret, low_level)
+
+    @staticmethod
+    def from_dockerfile(
+        path: str | os.PathLike[str],
+        context_mount: Mount | None = None,
+        *,
+        force_build: bool = False,
+        context_dir: str | os.PathLike[str] | None = None,
+        ignore: Sequence[str] | Callable[[Any], bool] | None = None,
+        build_args: Mapping[str, str] | None = None,
+        registry_secret: Secret | None = None,
+        secrets: Sequence[Secret] | None = None,
+        env: Mapping[str, str | None] | None = None,
+        gpu: Any = None,
+        add_python: str | None = None,
+    ) -> Image:
+        """An image described by a local Dockerfile; not built yet. Raises `NotFoundError`, `InvalidError`."""
+        check_secrets("from_dockerfile", secrets)
+        if config.is_local():
+            found = _files.absolute(path)
+            _files.note_read(found)
+            if not os.path.isfile(found):
+                raise NotFoundError(f"from_dockerfile: there is no file {found}")
+        return _unbuilt("from_dockerfile", [dict(build_args or {}), add_python, check_env("env", env)])
+
+    @staticmethod
+    def from_scratch(force_build: bool = False) -> Image:
+        """An empty image; not built yet."""
+        return _unbuilt("from_scratch", [])
+
+    @staticmethod
+    def from_id(image_id: str, client: Any = None) -> Image:
+        """An image that is stored on the server; not built yet."""
+        return _unbuilt("from_id", [image_id])
+
+    @staticmethod
+    def from_name(
+        name: str,
+        tag: str | None = None,
+        namespace: Any = None,
+        *,
+        environment_name: str | None = None,
+        client: Any = None,
+    ) -> Image:
+        """An image that was published under a name; not built yet."""
+        return _unbuilt("from_name", [name, tag, environment_name])
+
+    @named("commands")
+    def run_commands(
+        self,
+        *commands: str | list[str],
+        env: Mapping[str, str | None] | None = None,
+        secrets: Sequence[Secret] | None = None,
+        volumes: Mapping[str, Any] | None = None,
+        gpu: Any = None,
+        force_build: bool = False,
+    ) -> Image:
+        """Runs shell commands while the image is built, one step each. Raises `InvalidError`."""
+        lines = flat("run_commands", "commands", commands)
+        if not lines:
             return self
-        read = _requirements.read_pyproject(pyproject_toml, optional_dependencies or [])
-        name = "pip_install_from_pyproject"
-        image = self._pip_install(
-            name, (read.packages,), find_links, index_url, extra_index_url, pre, options
-        )
-        return image._with(_watch=self._watch + tuple(read.files))
+        image = self._declare("run_commands", lines, {"kind": "run_commands", "commands": lines})
+        return image._building("run_commands", Building(force_build, env, secrets, gpu, volumes))
 
-    def apt_install(self, *packages: str | list[str], **options: Any) -> Image:
-        """Installs Debian packages: strings, lists, or both. Raises `InvalidError`, `TypeError`."""
-        names = _flat("apt_install", "packages", packages)
-        image = self._step({"kind": "apt_install", "packages": names}) if names else self
-        return image._noting("apt_install", options)
+    def dockerfile_commands(
+        self,
+        *dockerfile_commands: str | list[str],
+        context_files: Mapping[str, str] | None = None,
+        env: Mapping[str, str | None] | None = None,
+        secrets: Sequence[Secret] | None = None,
+        gpu: Any = None,
+        context_mount: Mount | None = None,
+        context_dir: str | os.PathLike[str] | None = None,
+        force_build: bool = False,
+        ignore: Sequence[str] | Callable[[Any], bool] | None = None,
+        build_args: Mapping[str, str] | None = None,
+    ) -> Image:
+        """Lines of a Dockerfile; not built yet. Raises `InvalidError`."""
+        method, given = "dockerfile_commands", list(dockerfile_commands)
+        if len(given) > 1 and isinstance(given[1], dict):
+            del given[1:]  # `(commands, context_files, secrets, gpu)`, the form of 2022.
+        lines = flat(method, "dockerfile_commands", given)
+        if not lines:
+            return self
+        said = [lines, sorted(context_files or ()), dict(build_args or {})]
+        image = self._declare(method, said, unbuilt=method)
+        return image._building(method, Building(force_build, env, secrets, gpu))
 
-    def run_commands(self, *commands: str | list[str], **options: Any) -> Image:
-        """Runs shell commands while the image is built, one step each. Raises `InvalidError`, `TypeError`."""
-        lines = _flat("run_commands", "commands", commands)
-        image = self._step({"kind": "run_commands", "commands": lines}) if lines else self
-        return image._noting("run_commands", options)
+    def run_function(
+        self,
+        raw_f: Callable[..., Any],
+        *,
+        env: Mapping[str, str | None] | None = None,
+        secret: Secret | None = None,
+        secrets: Sequence[Secret] | None = None,
+        volumes: Mapping[str, Any] | None = None,
+        network_file_systems: Mapping[str, Any] | None = None,
+        shared_volumes: Mapping[str, Any] | None = None,
+        mounts: Sequence[Mount] = (),
+        gpu: Any = None,
+        cpu: float | tuple[float, float] | None = None,
+        memory: int | tuple[int, int] | None = None,
+        timeout: int | None = 3600,
+        cloud: str | None = None,
+        region: str | Sequence[str] | None = None,
+        force_build: bool = False,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        include_source: bool = True,
+    ) -> Image:
+        """Runs a function while the image is built; not built yet. Raises `InvalidError`."""
+        if not callable(raw_f) or hasattr(raw_f, "_pilotlight_raw"):
+            raise InvalidError(f"run_function: takes a plain, undecorated function, not {raw_f!r}")
+        check_secrets("run_function", [secret] if secret is not None else None)
+        image = self._declare("run_function", getattr(raw_f, "__qualname__", ""), unbuilt="run_function")
+        return image._building("run_function", Building(force_build, env, secrets, gpu))
 
     def env(self, vars: Mapping[str, str]) -> Image:
         """Sets environment variables for the steps that follow and for the container."""
-        for name, value in vars.items():
-            if not isinstance(name, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise InvalidError(f"Image.env: {name!r}: names and values of variables must be strings")
-        return self._step({"kind": "env", "vars": dict(vars)}) if vars else self
+        found = check_env("Image.env", vars)
+        return self._declare("env", found, {"kind": "env", "vars": found}) if found else self
 
     def workdir(self, path: str | os.PathLike[str]) -> Image:
-        """Sets the working directory for the steps that follow and for the container."""
-        return self._step({"kind": "workdir", "path": posixpath.normpath(os.fspath(path))})
+        """Sets the working directory for the steps that follow and for the container.
 
-    def add_local_file(
-        self, local_path: str | os.PathLike[str], remote_path: str, *, copy: bool = False
-    ) -> Image:
-        """Puts a local file into the container at an absolute path; one that ends in `/` is a folder."""
-        _check_absolute("add_local_file", remote_path)
-        if remote_path.endswith("/"):
-            remote_path += _files.base_name(local_path)
-        return self._mounted(Mount().add_local_file(local_path, remote_path), "add_local_file", copy)
+        A relative one counts from the one before, as in a Dockerfile.
+        """
+        found = posixpath.normpath(posixpath.join(self._directory(), os.fspath(path)))
+        return self._declare("workdir", found, {"kind": "workdir", "path": found})
 
-    def add_local_dir(
-        self, local_path: str | os.PathLike[str], remote_path: str, *, copy: bool = False, ignore: Any = ()
-    ) -> Image:
-        """Puts a local folder into the container at an absolute path. `ignore`: a function of the path."""
-        _check_absolute("add_local_dir", remote_path)
-        condition = None
-        if callable(ignore):
-            skip = cast("Callable[[str], bool]", ignore)
-            condition = _negated(skip)
-        mount = Mount().add_local_dir(local_path, remote_path=remote_path, condition=condition)
-        patterns = () if condition else ignore
-        return self._mounted(mount, "add_local_dir", copy)._noting("add_local_dir", {"ignore": patterns})
+    def entrypoint(self, entrypoint_commands: list[str]) -> Image:
+        """The program that a container begins with; not built yet. Raises `InvalidError`."""
+        words = listed("entrypoint", "entrypoint_commands", entrypoint_commands)
+        return self._declare("entrypoint", words, unbuilt="entrypoint" if words else None)
 
-    def add_local_python_source(self, *modules: str, copy: bool = False, ignore: Any = ()) -> Image:
-        """Puts local modules, by name, where the container can import them."""
-        from .mount import create_package_mounts
+    def shell(self, shell_commands: list[str]) -> Image:
+        """The shell of the steps that follow; not built yet. Raises `InvalidError`."""
+        words = listed("shell", "shell_commands", shell_commands)
+        plain = words in (["/bin/sh", "-c"], ["sh", "-c"])
+        return self._declare("shell", words, unbuilt=None if plain else "shell")
 
-        image = self
-        for mount in create_package_mounts(modules):
-            image = image._mounted(mount, "add_local_python_source", copy)
-        return image._noting("add_local_python_source", {"ignore": ignore})
+    def cmd(self, cmd: list[str]) -> Image:
+        """What a container runs when nothing else is asked: never for a function. Raises `InvalidError`."""
+        return self._declare("cmd", listed("cmd", "cmd", cmd))
+
+    def extend(self, **low_level: Any) -> Image:
+        """Parts of a Dockerfile in low-level keywords (Modal 2022 to 2024); not built yet."""
+        _check_low_level("extend", low_level)
+        said = low_level.get("dockerfile_commands")
+        return self._declare("extend", said, unbuilt="extend") if low_level else self
 
     @contextlib.contextmanager
     def imports(self) -> Generator[None, None, None]:
-        """Imports in this block may fail on the user's machine; in the container they must succeed."""
+        """Imports in this block may fail on the user's machine; in containers of this image they must not.
+
+        The block is run everywhere. In a container of another image they may fail as well; one whose image
+        begins as this one does counts as this one's.
+        """
         try:
             yield
-        except ImportError:
-            if not config.is_local():
+        except Exception as error:
+            if not config.is_local() and self._is_inside() is not False:
                 raise
+            if not isinstance(error, ImportError):
+                warnings.warn(f"Image.imports: an import failed here with {error!r}", stacklevel=3)
+
+    def run_inside(self) -> contextlib.AbstractContextManager[None]:
+        """`imports()` by its name of 2023."""
+        return self.imports()
 
     def pipe(self, func: Callable[..., Image], *args: Any, **kwargs: Any) -> Image:
-        """`func(self, *args, **kwargs)`, for chains."""
-        return func(self, *args, **kwargs)
-
-    def _pip_install(
-        self,
-        method: str,
-        packages: tuple[str | list[str], ...],
-        find_links: str | None,
-        index_url: str | None,
-        extra_index_url: str | None,
-        pre: bool,
-        options: dict[str, Any],
-    ) -> Image:
-        names = _flat(method, "packages", packages)
-        image = self._noting(method, options)
-        if not names:
-            return image
-        return image._step(
-            {
-                "kind": "pip_install",
-                "packages": names,
-                "find_links": find_links,
-                "index_url": index_url,
-                "extra_index_url": extra_index_url,
-                "pre": bool(pre),
-            }
-        )
-
-    def _with(self, **fields: Any) -> Image:
-        image = _new_image(self._base)
-        image.__dict__.update(self.__dict__, **fields)
+        """`func(self, *args, **kwargs)`, for chains. Raises `InvalidError` when that gives no image."""
+        image = func(self, *args, **kwargs)
+        if not isinstance(image, Image):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidError(f"pipe: {getattr(func, '__name__', func)} returned {image!r}, not an Image")
         return image
 
-    def _step(self, step: dict[str, Any]) -> Image:
-        return self._with(_steps=(*self._steps, step))
+    def persist(self, label: str, *args: Any, **kwargs: Any) -> Image:
+        """This image. It is kept for the functions that use it; nothing else can look it up by `label`."""
+        return self._noting("persist", label=label)
 
-    def _mounted(self, mount: Mount, method: str, copy: bool) -> Image:
-        # With `copy=True` the files are part of the image, for the build steps that follow.
-        image = self._with(_mounts=(*self._mounts, mount))
-        return image._later(f"Image.{method}(copy=True)") if copy else image
+    def build(self, app: Any = None) -> Image:
+        """Builds at once; not built yet: an image is built when its function is served."""
+        raise not_built("Image.build")
 
-    def _later(self, what: str) -> Image:
-        return self._with(_unbuilt=(*self._unbuilt, what))
+    def hydrate(self, client: Any = None) -> Image:
+        """Builds at once; not built yet: an image is built when its function is served."""
+        raise not_built("Image.hydrate")
 
-    def _noting(self, method: str, options: Mapping[str, Any]) -> Image:
-        known = _METHOD_OPTIONS
-        for name in options:
-            if name not in known:
-                raise TypeError(f"Image.{method}() got an unexpected keyword argument {name!r}")
-        used = [f"Image.{method}({name}=…)" for name, value in options.items() if value]
-        return self._with(_ignored=(*self._ignored, *used)) if used else self
+    def publish(self, name: str, **options: Any) -> Image:
+        """Stores the image under a name; not built yet."""
+        raise not_built("Image.publish")
 
-    def _check_built(self) -> None:
-        """Raises `NotBuiltError` when a step of this image is not built yet."""
-        if self._unbuilt:
-            raise not_built(self._unbuilt[0])
+    def logs(self, **options: Any) -> Any:
+        """What the build printed; not built yet: `pilotlight serve` prints it."""
+        raise not_built("Image.logs")
 
-    def _manifest(self) -> dict[str, Any]:
-        return {"base": dict(self._base), "steps": [dict(step) for step in self._steps]}
+    def __repr__(self) -> str:
+        return f"<Image of {len(self._declared)} declarations>"
 
 
-_METHOD_OPTIONS = frozenset(
-    {
-        "env",
-        "extra_options",
-        "force_build",
-        "gpu",
-        "ignore",
-        "requirements",
-        "secrets",
-        "uv_version",
-        "volumes",
-    }
-)
-
-# The other starting points and steps of both eras: part of a chain at once, an error when a function uses it.
-_LATER_BASES = (
-    "conda from_aws_ecr from_dockerfile from_dockerhub from_gcp_artifact_registry from_id from_name "
-    "from_registry from_scratch micromamba"
-).split()
-_LATER_STEPS = (
-    "cmd conda_install conda_update_from_environment copy copy_local_dir copy_local_file copy_mount "
-    "dockerfile_commands entrypoint extend micromamba_install pip_install_private_repos "
-    "poetry_install_from_file run_function shell uv_sync"
-).split()
-
-
-def _new_image(base: dict[str, Any]) -> Image:
+def _begun(base: dict[str, Any]) -> Image:
     image = object.__new__(Image)
     image._base = base
     return image
 
 
-def _later_base(name: str) -> Any:
-    def base(*args: Any, **kwargs: Any) -> Image:
-        return _new_image({"kind": "debian_slim", "python_version": None})._later(f"Image.{name}")
-
-    return staticmethod(base)
+def _unbuilt(method: str, said: list[object]) -> Image:
+    image = _begun({"kind": "debian_slim", "python_version": None})
+    return image._declare(method, said, unbuilt=method)
 
 
-def _later_step(name: str) -> Any:
-    def step(self: Image, *args: Any, **kwargs: Any) -> Image:
-        return self._later(f"Image.{name}")
-
-    return step
-
-
-for _name in _LATER_BASES:
-    setattr(Image, _name, _later_base(_name))
-for _name in _LATER_STEPS:
-    setattr(Image, _name, _later_step(_name))
+def _from_registry(method: str, said: list[Any], secret: object, low_level: Mapping[str, Any]) -> Image:
+    if not isinstance(said[0], str):
+        raise InvalidError(f"{method}: tag must be a string, not {said[0]!r}")
+    check_secrets(method, [secret] if secret is not None else None)
+    _check_low_level(method, low_level)
+    return _unbuilt(method, said)
 
 
-def _negated(skip: Callable[[Any], bool]) -> Callable[[str], bool]:
-    from pathlib import Path
-
-    return lambda path: not skip(Path(path))
-
-
-def _flat(method: str, argument: str, values: tuple[Any, ...]) -> list[str]:
-    """The strings of `values`, lists among them opened (Modal's rule since December 2022)."""
-    found: list[str] = []
-    for value in values:
-        for item in cast("list[Any]", value) if isinstance(value, (list, tuple)) else [value]:
-            if not isinstance(item, str):
-                raise InvalidError(f"{method}: {argument} must only contain strings, not {item!r}")
-            found.append(item)
-    return found
-
-
-def _check_absolute(method: str, path: str) -> None:
-    if not posixpath.isabs(path):
-        raise InvalidError(f"Image.{method}: remote_path must be absolute, not {path!r}")
+def _check_low_level(method: str, options: Mapping[str, Any]) -> None:
+    for name in options:
+        if name not in _LOW_LEVEL:
+            raise TypeError(f"Image.{method}() got an unexpected keyword argument {name!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from . import config
+from . import _files, config
 from ._later import not_built
 from .exception import InvalidError, NotFoundError
 
@@ -55,6 +55,7 @@ class Secret:
             return Secret()
         place = os.fspath(path) if path is not None else os.curdir
         found = os.path.join(place, filename) if os.path.isdir(place) else place
+        _files.note_read(os.path.abspath(found))
         try:
             with open(found, encoding="utf-8") as file:
                 return Secret(dict(filter(None, map(_parse_line, file))))

@@ -419,3 +419,17 @@ def test_an_installed_program_may_lie_beside_the_client(project: Project, tmp_pa
     path = os.pathsep.join([str(REPOSITORY / "python"), str(site)])
     found = project.discover("-m", "shop", PYTHONPATH=path)
     assert "is not used and not changed" in found["notices"][0]
+
+
+# What is watched
+
+
+def test_files_that_declarations_read_are_watched_also_when_they_are_missing(project: Project) -> None:
+    text = APP.replace('modal.App("x")', 'modal.App("x", secrets=[modal.Secret.from_dotenv()])')
+    env, listed = str(project.folder / ".env"), str(project.folder / "requirements.txt")
+    error = project.error(text)
+    assert "there is no file" in error["message"] and env in error["files"]
+    project.write(".env", "A=b\n")
+    project.write("requirements.txt", "six\n")
+    line = "modal.Image.debian_slim().pip_install_from_requirements('requirements.txt')\n"
+    assert project.manifest(text + line)["watch"][-2:] == [env, listed]

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import modal
 import pytest
+from modal import Image
 from modal.exception import InvalidError, NotBuiltError, NotFoundError
-from sdk_project import Project
+from pilotlight import _files
 
 
 def steps(image: modal.Image) -> list[dict[str, object]]:
     return image._manifest()["steps"]
+
+
+def remotes(*mounts: modal.Mount) -> list[str]:
+    return [file.remote for mount in mounts for file in mount._files()]
 
 
 def pip(*packages: str, **options: object) -> dict[str, object]:
@@ -69,9 +77,238 @@ def test_a_bare_image_is_refused() -> None:
 
 
 def test_what_is_not_built_is_refused_when_used_only() -> None:
-    image = modal.Image.from_registry("python:3.11").dockerfile_commands("RUN x").pip_install("a")
+    image = Image.from_registry("python:3.11").dockerfile_commands("RUN x").pip_install("a")
     with pytest.raises(NotBuiltError, match=r"Image\.from_registry is not built yet"):
         image._check_built()
+
+
+SECRET = modal.Secret({"GITHUB_TOKEN": "x"})
+
+
+@pytest.mark.parametrize(
+    ("image", "named"),
+    [
+        (Image.conda(), "conda"),
+        (Image.micromamba("3.11").micromamba_install("a", channels=["c"]), "micromamba"),
+        (Image.from_dockerhub("a", ["RUN x"], ["y"], force_build=True), "from_dockerhub"),
+        (
+            Image.from_registry("a", SECRET, add_python="3.11", setup_dockerfile_commands=["x"]),
+            "from_registry",
+        ),
+        (Image.from_aws_ecr("a", SECRET), "from_aws_ecr"),
+        (Image.from_gcp_artifact_registry("a"), "from_gcp_artifact_registry"),
+        (Image.from_dockerfile(__file__, add_python="3.11"), "from_dockerfile"),
+        (Image.from_scratch(), "from_scratch"),
+        (Image.from_id("im-1"), "from_id"),
+        (Image.from_name("app", "tag"), "from_name"),
+        (Image.debian_slim().conda_install(["a"], channels=["c"]), "conda_install"),
+        (Image.debian_slim().conda_update_from_environment(__file__), "conda_update_from_environment"),
+        (Image.debian_slim().dockerfile_commands(["RUN a"], {"/a": "b"}, [], None), "dockerfile_commands"),  # pyright: ignore
+        (Image.debian_slim().run_function(print, secrets=[SECRET], args=(1,)), "run_function"),
+        (Image.debian_slim().entrypoint(["a"]), "entrypoint"),
+        (Image.debian_slim().shell(["/bin/bash", "-c"]), "shell"),
+        (Image.debian_slim().extend(dockerfile_commands=["FROM base"]), "extend"),
+        (
+            Image.debian_slim().pip_install_private_repos("github.com/a/b@x", git_user="u", secrets=[SECRET]),
+            "pip_install_private_repos",
+        ),
+        (Image.debian_slim().pip_install("a", secrets=[SECRET]), r"pip_install\(secrets=…\)"),
+        (Image.debian_slim().run_commands("a", env={"A": "b"}), r"run_commands\(env=…\)"),
+        (Image.debian_slim().run_commands("a", volumes={"/v": 1}), r"run_commands\(volumes=…\)"),
+        (
+            Image.debian_slim().pip_install("a", extra_options="--no-deps"),
+            r"pip_install\(extra_options='--no-deps'\)",
+        ),
+    ],
+)
+def test_each_later_base_and_step_names_itself(image: Image, named: str) -> None:
+    with pytest.raises(NotBuiltError, match=rf"^Image\.{named} is not built yet"):
+        image._check_built()
+
+
+def test_harmless_keywords_are_noticed_and_change_nothing() -> None:
+    image = Image.debian_slim(force_build=True).pip_install("a", gpu="T4").apt_install("b", force_build=True)
+    image._check_built()
+    assert image._ignored == (
+        "Image.debian_slim(force_build=…)",
+        "Image.pip_install(gpu=…)",
+        "Image.apt_install(force_build=…)",
+    )
+    assert Image.debian_slim().cmd(["a"]).shell(["/bin/sh", "-c"]).entrypoint([])._unbuilt == ()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda i: i.pip_install("a", "--pre"), r"'--pre' is an option of pip.*extra_options='--pre'"),
+        (lambda i: i.pip_install("./mine"), "a path on this machine.*add_local_python_source"),
+        (lambda i: i.pip_install(" "), "an empty string is no package"),
+        (lambda i: i.pip_install("a", extra_options=["-q"]), "extra_options must be a string"),
+        (lambda i: i.apt_install("a", "-y"), "'-y' is an option, not a package"),
+        (lambda i: i.apt_install([["a"]]), "apt_install: packages must only contain strings, not"),
+        (lambda i: i.run_commands(1), "run_commands: commands must only contain strings, not 1"),
+        (
+            lambda i: i.run_commands("a", secrets=["x"]),
+            r"expected modal\.Secret objects in secrets=, not 'x'",
+        ),
+        (lambda i: i.run_commands("a", secrets=SECRET), r"secrets= takes a list: secrets=\[…\]"),
+        (lambda i: i.env({"A": 1}), "'A': names and values of variables must be strings"),
+        (lambda i: i.env("A=1"), "variables are given as a dict of strings"),
+        (lambda i: i.entrypoint("python"), "entrypoint_commands takes a list of strings, not 'python'"),
+        (lambda i: i.cmd([1]), "cmd must only contain strings"),
+        (lambda i: i.pip_install_private_repos("github.com/a/b", git_user="u"), "secrets= is missing"),
+        (
+            lambda i: i.pip_install_private_repos("gitlab.com/a/b", git_user="u", secrets=[SECRET]),
+            r"gitlab\.com/a/b needs a secret with GITLAB_TOKEN",
+        ),
+        (
+            lambda i: i.pip_install_private_repos("a/b", git_user="u", secrets=[SECRET]),
+            "'a/b' is no repository: write github",
+        ),
+        (lambda i: i.run_function(3), "takes a plain, undecorated function, not 3"),
+        (lambda i: i.pipe(lambda image: None), "returned None, not an Image"),
+        (lambda i: i.add_local_file(__file__, "x"), "remote_path must be absolute, not 'x'"),
+        (lambda i: i.add_local_dir(".", "/x", ignore="*.py"), "ignore= takes a list of patterns"),
+        (lambda i: i.add_local_python_source(3), "modules must only contain strings, not 3"),
+        (lambda i: i.copy("x"), r"takes a modal\.Mount, not 'x'"),
+        (lambda i: Image.conda("3.11"), "must be one of 3.7, 3.8, 3.9, 3.10, not '3.11'"),
+        (lambda i: Image.from_registry(1), "tag must be a string"),  # pyright: ignore
+    ],
+)
+def test_misuse(call: Callable[[Any], object], message: str) -> None:
+    with pytest.raises(InvalidError, match=message):
+        call(Image.debian_slim())
+
+
+def test_unknown_keywords_are_type_errors() -> None:
+    base = Image.debian_slim()
+    for call in (lambda: base.extend(dockerfile="x"), lambda: Image.from_registry("a", dockerfile="x")):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'dockerfile'"):
+            call()
+
+
+def test_forms_of_2022() -> None:
+    base: Any = Image.debian_slim("3.11")
+    image = base.pip_install(packages=["a"]).apt_install(packages=["b"]).run_commands(commands=["c"])
+    assert steps(image) == steps(base.pip_install("a").apt_install("b").run_commands("c"))
+
+
+def test_options_of_pip_are_understood_where_there_is_a_keyword() -> None:
+    options = "--pre -i http://i --extra-index-url=http://e -f http://f --no-cache-dir"
+    image = Image.debian_slim().pip_install("a", extra_options=options)
+    image._check_built()
+    assert steps(image) == [
+        pip("a", index_url="http://i", extra_index_url="http://e", find_links="http://f", pre=True)
+    ]
+    with pytest.raises(NotBuiltError, match="pip_install with two values of index_url"):
+        Image.debian_slim().pip_install("a", index_url="x", extra_options="-i y")._check_built()
+
+
+def test_local_files_come_last_unless_they_are_copied(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    mounted = Image.debian_slim().add_local_file(tmp_path / "a.txt", "/data/")
+    with pytest.raises(InvalidError, match=r"pip_install comes after Image\.add_local_file.*copy=True"):
+        mounted.pip_install("a")
+    for call in (lambda: mounted.env({"A": "b"}), lambda: mounted.add_local_dir(tmp_path, "/x", copy=True)):
+        with pytest.raises(InvalidError, match="move add_local_file to the end"):
+            call()
+    assert mounted.pip_install() is mounted
+    mounted.add_local_dir(tmp_path, "/x")._check_built()
+
+    copied = Image.debian_slim().add_local_dir(tmp_path, "/data", copy=True)
+    copied.env({"A": "b"}).workdir("/data")._check_built()
+    assert remotes(*copied._mounts) == ["/data/a.txt"]
+    with pytest.raises(NotBuiltError, match=r"add_local_dir\(copy=True\) with a build step after it"):
+        copied.run_commands("cat /data/a.txt")._check_built()
+
+
+def test_copies_of_the_past_are_placed_as_a_build_does(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    base, mount = Image.debian_slim().workdir("/work"), modal.Mount("/m", local_dir=tmp_path)
+    for image, expected in [
+        (base.copy_local_file(tmp_path / "a.txt"), "/work/a.txt"),
+        (base.copy_local_file(tmp_path / "a.txt", "/x/b.txt"), "/x/b.txt"),
+        (base.copy_local_dir(tmp_path, "sub"), "/work/sub/a.txt"),
+        (base.copy(mount), "/work/m/a.txt"),
+        (Image.debian_slim().copy(mount), "/m/a.txt"),
+        (base.copy_mount(mount, "/static"), "/static/m/a.txt"),
+    ]:
+        assert remotes(*image._mounts) == [expected]
+
+
+def test_workdir_counts_from_the_one_before() -> None:
+    image = Image.debian_slim().workdir("app").workdir("x/../y")
+    assert [step["path"] for step in steps(image)] == ["/app", "/app/y"]
+
+
+def test_identity_is_of_declarations_and_not_of_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "r.txt").write_text("boto3\n")
+
+    def declared(folder: Path) -> Image:
+        image = Image.debian_slim().pip_install_from_requirements(folder / "r.txt").pip_install("a")
+        return image.add_local_dir(folder, "/data")
+
+    here = declared(tmp_path)._identity()
+    other = Image.debian_slim().pip_install("b")
+    monkeypatch.setenv("PILOTLIGHT_IS_REMOTE", "1")
+    assert declared(Path("/nowhere"))._identity() == here != other._identity()
+    assert here.startswith(Image.debian_slim()._identity() + ".")
+
+
+def test_imports_may_fail_here_and_in_containers_of_other_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = Image.debian_slim()
+    one, two = base.pip_install("one"), base.pip_install("two")
+    with one.imports():
+        raise ImportError
+    with pytest.warns(UserWarning, match="an import failed here with ValueError"), one.run_inside():
+        raise ValueError
+    monkeypatch.setenv("PILOTLIGHT_IS_REMOTE", "1")
+    monkeypatch.setenv("PILOTLIGHT_CONTEXT", json.dumps({"image": one.env({"A": "b"})._identity()}))
+    with two.imports():
+        raise ImportError
+    for image in (one, base):
+        with pytest.raises(ImportError), image.imports():
+            raise ImportError
+    monkeypatch.delenv("PILOTLIGHT_CONTEXT")
+    with pytest.raises(ImportError), two.imports():
+        raise ImportError
+
+
+def test_chains_are_values() -> None:
+    def more(image: Image, name: str) -> Image:
+        return image.pip_install(name)
+
+    base = Image.debian_slim()
+    assert steps(base.pipe(more, "a").persist("n")) == [pip("a")]
+    assert steps(base) == [] and base._ignored == ()
+    for call in (base.build, base.hydrate, base.logs, lambda: base.publish("n")):
+        with pytest.raises(NotBuiltError, match=r"^Image\."):
+            call()
+
+
+def test_projects_whose_files_are_missing(tmp_path: Path) -> None:
+    base = Image.debian_slim()
+    (tmp_path / "pyproject.toml").write_text("")
+    for call, name in [
+        (lambda: base.poetry_install_from_file(tmp_path / "pyproject.toml"), "poetry.lock.*poetry lock"),
+        (lambda: base.poetry_install_from_file(tmp_path / "x.toml"), "x.toml"),
+        (lambda: base.uv_sync(tmp_path / "x"), "x/pyproject.toml"),
+        (lambda: base.uv_pip_install(requirements=["nowhere.txt"]), "nowhere.txt"),
+        (lambda: Image.from_dockerfile(tmp_path / "Dockerfile"), "Dockerfile"),
+        (lambda: base.micromamba_install(spec_file="nowhere.yml"), "nowhere.yml"),
+    ]:
+        with pytest.raises(NotFoundError, match=f"there is no file .*{name}"):
+            call()
+    for image in (
+        base.poetry_install_from_file(tmp_path / "pyproject.toml", ignore_lockfile=True),
+        base.uv_sync(tmp_path),
+    ):
+        with pytest.raises(NotBuiltError):
+            image._check_built()
+    (tmp_path / "r.txt").write_text("b\n")
+    assert steps(base.uv_pip_install("a", requirements=[str(tmp_path / "r.txt")])) == [pip("a", "b")]
 
 
 def test_requirements_files(tmp_path: Path) -> None:
@@ -80,7 +317,7 @@ def test_requirements_files(tmp_path: Path) -> None:
     image = modal.Image.debian_slim().pip_install_from_requirements(tmp_path / "requirements.txt")
     expected = pip("boto3==1.0", "flask>=2;    python_version>'3'", extra_index_url="http://e", pre=True)
     assert steps(image) == [expected]
-    assert image._watch == (str(tmp_path / "requirements.txt"), str(tmp_path / "base.txt"))
+    assert _files.noted()[-2:] == [str(tmp_path / "requirements.txt"), str(tmp_path / "base.txt")]
     with pytest.raises(NotFoundError, match=r"nowhere\.txt"):
         modal.Image.debian_slim().pip_install_from_requirements("nowhere.txt")
     (tmp_path / "editable.txt").write_text("a\n-e .\n")
@@ -117,46 +354,3 @@ def test_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert modal.Secret.from_local_environ(["SET_HERE"])._variables() == {"SET_HERE": "1"}
     with pytest.raises(InvalidError, match="not set here: NOT_SET"):
         modal.Secret.from_local_environ(["NOT_SET"])
-
-
-def test_mounts(tmp_path: Path) -> None:
-    (tmp_path / "d" / "sub").mkdir(parents=True)
-    (tmp_path / "d" / "__pycache__").mkdir()
-    for name in ("a.txt", "sub/b.txt", "__pycache__/c.pyc"):
-        (tmp_path / "d" / name).write_text("x")
-    folder = tmp_path / "d"
-    found = [file.remote for file in modal.Mount("/data", local_dir=folder)._files()]
-    assert found == ["/data/a.txt", "/data/sub/b.txt"]
-    flat = modal.Mount.from_local_dir(folder, recursive=False).add_local_file(folder / "a.txt", "x/y.txt")
-    assert [file.remote for file in flat._files()] == ["/root/d/a.txt", "/root/x/y.txt"]
-    only = modal.Mount("rel", local_dir=folder, condition=lambda path: path.endswith("b.txt"))
-    assert [file.remote for file in only._files()] == ["/root/rel/sub/b.txt"]
-    with pytest.raises(InvalidError, match="exactly one of"):
-        modal.Mount("/x", local_dir=folder, local_file=folder / "a.txt")
-    with pytest.raises(FileNotFoundError, match="nowhere"):
-        modal.Mount("/x", local_dir="nowhere")
-    with pytest.raises(NotADirectoryError, match=r"a\.txt"):
-        modal.Mount("/x", local_dir=folder / "a.txt")
-
-
-def test_local_python_source(project: Project) -> None:
-    project.write("pkg/__init__.py")
-    project.write("pkg/mod.py")
-    found = project.manifest(
-        """
-        import modal
-        app = modal.App("x")
-        image = modal.Image.debian_slim().add_local_python_source("pkg").add_local_dir("pkg", "/data")
-
-        @app.function(image=image)
-        @modal.fastapi_endpoint()
-        def f(): ...
-        """
-    )
-    assert sorted(file["remote"] for file in found["files"]) == [
-        "/data/__init__.py",
-        "/data/mod.py",
-        "/root/pkg/__init__.py",
-        "/root/pkg/mod.py",
-        "/root/program.py",
-    ]

@@ -1,0 +1,221 @@
+"""What every image is: a base and a chain of declarations, none of which is ever changed. Reads no files.
+
+The chain is kept twice. The steps go into the manifest; the declarations, without what depends on this
+machine, are the image's identity, which is the same here and in the container.
+"""
+
+from __future__ import annotations
+
+import functools
+import posixpath
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+
+from . import config
+from ._later import not_built
+from .exception import InvalidError
+from .secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from typing_extensions import Self
+
+    from .mount import Mount
+
+_Method = TypeVar("_Method", bound="Callable[..., Any]")
+
+# The declarations that change no file of the image: local files may go into the container after them.
+_SETTINGS = frozenset({"env", "workdir", "entrypoint", "cmd", "shell"})
+
+
+class Building(NamedTuple):
+    """The keywords that all build steps take."""
+
+    force_build: bool
+    env: Mapping[str, str | None] | None
+    secrets: Sequence[Secret] | None
+    gpu: Any
+    volumes: Mapping[str, Any] | None = None
+
+
+class Chain:
+    """State of an image. Each method that says something returns a new one."""
+
+    _base: dict[str, Any]
+    _steps: tuple[dict[str, Any], ...] = ()
+    _mounts: tuple[Mount, ...] = ()
+    _unbuilt: tuple[str, ...] = ()
+    _ignored: tuple[str, ...] = ()
+    _declared: tuple[str, ...] = ()
+    # For the manifest: files whose change matters, beside those that are noted as read.
+    _watch: tuple[str, ...] = ()
+    # The methods by which local files were added: `copied` as part of the image, `mounted` at its start.
+    _copied: str | None = None
+    _mounted: str | None = None
+
+    def _with(self, **fields: Any) -> Self:
+        image = object.__new__(type(self))
+        image.__dict__.update(self.__dict__, **fields)
+        return image
+
+    def _declare(
+        self,
+        method: str,
+        said: object = None,
+        step: Mapping[str, Any] | None = None,
+        unbuilt: str | None = None,
+    ) -> Self:
+        """This image and one more build step; with `unbuilt`, one that a function cannot be served with.
+
+        `said` are the plain arguments, alike on every machine. Raises `InvalidError` when files that are
+        mounted at the start came before.
+        """
+        self._refuse_after_mounted(method)
+        late = None
+        if self._copied and method not in _SETTINGS:
+            late = f"Image.{self._copied} with a build step after it ({method})"
+        unbuilt = f"Image.{unbuilt}" if unbuilt else late
+        return self._with(
+            _steps=(*self._steps, dict(step)) if step else self._steps,
+            _unbuilt=(*self._unbuilt, unbuilt) if unbuilt else self._unbuilt,
+            _declared=(*self._declared, digest(method, said)),
+        )
+
+    def _add_files(self, method: str, said: object, mount: Mount, copied: str | None) -> Self:
+        """This image and local files; `copied` names the declaration when they are part of the image."""
+        if copied:
+            self._refuse_after_mounted(method)
+        fields = {"_copied": copied} if copied else {"_mounted": method}
+        return self._with(
+            _mounts=(*self._mounts, mount), _declared=(*self._declared, digest(method, said)), **fields
+        )
+
+    def _refuse_after_mounted(self, method: str) -> None:
+        if self._mounted:
+            raise InvalidError(
+                f"Image.{method} comes after Image.{self._mounted}, whose files are put in place when a "
+                f"container starts: move {self._mounted} to the end, or write {self._mounted}(…, copy=True)"
+            )
+
+    def _noting(self, method: str, **options: object) -> Self:
+        """This image, with a notice for each keyword that was given and has no effect."""
+        used = [f"Image.{method}({name}=…)" for name, value in options.items() if value]
+        return self._with(_ignored=(*self._ignored, *used)) if used else self
+
+    def _building(self, method: str, building: Building) -> Self:
+        """This image, with what the keywords of all build steps ask for.
+
+        What a step may need (variables, secrets, volumes) is refused when the image is used.
+        """
+        check_env(method, building.env)
+        check_secrets(method, building.secrets)
+        needed = {"env": building.env, "secrets": building.secrets, "volumes": building.volumes}
+        missing = tuple(f"Image.{method}({name}=…)" for name, value in needed.items() if value)
+        image = self._with(_unbuilt=(*self._unbuilt, *missing)) if missing else self
+        return image._noting(method, force_build=building.force_build, gpu=building.gpu)
+
+    def _directory(self) -> str:
+        """The working directory that the chain has set; a build begins in `/`."""
+        paths = [step["path"] for step in self._steps if step["kind"] == "workdir"]
+        return paths[-1] if paths else "/"
+
+    def _check_built(self) -> None:
+        """Raises `NotBuiltError` when a step of this image is not built yet."""
+        if self._unbuilt:
+            raise not_built(self._unbuilt[0])
+
+    def _identity(self) -> str:
+        """A text that two images share when they were declared alike, here or in a container.
+
+        It is made of the declarations' names and plain arguments, in order, and of no file: an image that
+        begins as this one does has an identity that begins with this one's.
+        """
+        return ".".join(self._declared)
+
+    def _is_inside(self) -> bool | None:
+        """Whether this container's image is this one or begins with it; None where that is not known."""
+        own = config.context().get("image")
+        if not isinstance(own, str):
+            return None
+        return own == self._identity() or own.startswith(self._identity() + ".")
+
+    def _manifest(self) -> dict[str, Any]:
+        return {"base": dict(self._base), "steps": [dict(step) for step in self._steps]}
+
+
+def digest(method: str, said: object) -> str:
+    """Eight hex digits for one declaration."""
+    import json
+    import zlib
+
+    # The fallback is for objects of the user's: their type is the same everywhere, their address is not.
+    text = json.dumps([method, said], sort_keys=True, default=lambda value: type(value).__qualname__)
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def named(name: str) -> Callable[[_Method], _Method]:
+    """Lets the first list be given by its name of 2022: `pip_install(packages=[…])`."""
+
+    def decorate(method: _Method) -> _Method:
+        @functools.wraps(method)
+        def call(self: Any, *values: Any, **options: Any) -> Any:
+            if name in options:
+                values = (*values, options.pop(name))
+            return method(self, *values, **options)
+
+        return cast("_Method", call)
+
+    return decorate
+
+
+def flat(method: str, argument: str, values: Sequence[Any]) -> list[str]:
+    """The strings of `values`, lists among them opened (Modal's rule since December 2022)."""
+    found: list[str] = []
+    for value in values:
+        for item in cast("list[Any]", value) if isinstance(value, (list, tuple)) else [value]:
+            if not isinstance(item, str):
+                raise InvalidError(f"{method}: {argument} must only contain strings, not {item!r}")
+            found.append(item)
+    return found
+
+
+def listed(method: str, argument: str, values: object) -> list[str]:
+    """`values`, a list of strings and not a string; `InvalidError` for anything else."""
+    if isinstance(values, str) or not isinstance(values, (list, tuple)):
+        raise InvalidError(f"{method}: {argument} takes a list of strings, not {values!r}")
+    return flat(method, argument, [values])
+
+
+def check_secrets(method: str, secrets: object) -> tuple[Secret, ...]:
+    """`secrets` as a tuple; `InvalidError` when it is not a list of Secrets."""
+    if isinstance(secrets, Secret):
+        raise InvalidError(f"{method}: secrets= takes a list: secrets=[…]")
+    if not isinstance(secrets, (list, tuple, type(None))):
+        raise InvalidError(f"{method}: secrets= takes a list of modal.Secret objects, not {secrets!r}")
+    for secret in cast("Sequence[Any]", secrets or ()):
+        if not isinstance(secret, Secret):
+            raise InvalidError(f"{method}: expected modal.Secret objects in secrets=, not {secret!r}")
+    return tuple(cast("Sequence[Secret]", secrets or ()))
+
+
+def check_env(method: str, variables: object) -> dict[str, str]:
+    """`variables` with string names and values, those that are None left out; else `InvalidError`."""
+    if variables is None:
+        return {}
+    if not isinstance(variables, dict) and not hasattr(variables, "items"):
+        raise InvalidError(f"{method}: variables are given as a dict of strings, not {variables!r}")
+    found: dict[str, str] = {}
+    for name, value in cast("Mapping[Any, Any]", variables).items():
+        if not isinstance(name, str) or not isinstance(value, (str, type(None))):
+            raise InvalidError(f"{method}: {name!r}: names and values of variables must be strings")
+        if value is not None:
+            found[name] = value
+    return found
+
+
+def absolute(method: str, path: object) -> str:
+    """A path in the container; `InvalidError` for one that is not absolute."""
+    text = str(path)
+    if not posixpath.isabs(text):
+        raise InvalidError(f"Image.{method}: remote_path must be absolute, not {text!r}")
+    return text

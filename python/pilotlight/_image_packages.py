@@ -1,0 +1,377 @@
+"""The methods of `Image` that install packages. What is local (requirements files) is read here and now."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+from . import _files, _requirements, config
+from ._image_chain import Building, Chain, check_secrets, flat, listed, named
+from .exception import InvalidError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from typing_extensions import Self
+
+    from .secret import Secret
+
+
+_REPOSITORY = re.compile(r"(github|gitlab)\.com/[\w.-]+(/[\w.-]+)+(@[\w./-]+)?")
+_TOKENS = {"github": "GITHUB_TOKEN", "gitlab": "GITLAB_TOKEN"}
+
+
+class Packages(Chain):
+    """Python packages by pip, uv, poetry and conda, and Debian's by apt."""
+
+    @named("packages")
+    def pip_install(
+        self,
+        *packages: str | list[str],
+        find_links: str | None = None,
+        index_url: str | None = None,
+        extra_index_url: str | None = None,
+        pre: bool = False,
+        extra_options: str = "",
+        force_build: bool = False,
+        env: Mapping[str, str | None] | None = None,
+        secrets: Sequence[Secret] | None = None,
+        gpu: Any = None,
+    ) -> Self:
+        """Installs Python packages: strings, lists, or both. No package: this image unchanged.
+
+        Options of pip go into `extra_options`. Raises `InvalidError` for what is no string or is an option.
+        """
+        names = flat("pip_install", "packages", packages)
+        wanted = _requirements.Requirements(names, {}, [])
+        options = _options(find_links, index_url, extra_index_url, pre)
+        return self._pip(
+            "pip_install", names, wanted, options, extra_options, Building(force_build, env, secrets, gpu)
+        )
+
+    @named("packages")
+    def uv_pip_install(
+        self,
+        *packages: str | list[str],
+        requirements: list[str] | None = None,
+        find_links: str | None = None,
+        index_url: str | None = None,
+        extra_index_url: str | None = None,
+        pre: bool = False,
+        extra_options: str = "",
+        uv_version: str | None = None,
+        force_build: bool = False,
+        env: Mapping[str, str | None] | None = None,
+        secrets: Sequence[Secret] | None = None,
+        gpu: Any = None,
+    ) -> Self:
+        """`pip_install`, which uses uv here anyway; `requirements` are local requirements files."""
+        method = "uv_pip_install"
+        names = flat(method, "packages", packages)
+        files = listed(method, "requirements", requirements or [])
+        wanted = _requirements.Requirements(names, {}, [])
+        for path in files if config.is_local() else ():
+            wanted = wanted.joined(_requirements.read_requirements(path))
+        options = _options(find_links, index_url, extra_index_url, pre)
+        said = [*names, *("a requirements file" for _ in files)]
+        image = self._pip(
+            method, said, wanted, options, extra_options, Building(force_build, env, secrets, gpu)
+        )
+        return image._noting(method, uv_version=uv_version)
+
+    def pip_install_from_requirements(
+        self,
+        requirements_txt: str | os.PathLike[str],
+        find_links: str | None = None,
+        *,
+        index_url: str | None = None,
+        extra_index_url: str | None = None,
+        pre: bool = False,
+        extra_options: str = "",
+        force_build: bool = False,
+        env: Mapping[str, str | None] | None = None,
+        secrets: Sequence[Secret] | None = None,
+        gpu: Any = None,
+    ) -> Self:
+        """Installs what a local requirements file names. Raises `NotFoundError`, `InvalidError`."""
+        method = "pip_install_from_requirements"
+        wanted = _requirements.Requirements([], {}, [])
+        if config.is_local():
+            wanted = _requirements.read_requirements(requirements_txt)
+        options = _options(find_links, index_url, extra_index_url, pre)
+        return self._pip(
+            method,
+            ["a requirements file"],
+            wanted,
+            options,
+            extra_options,
+            Building(force_build, env, secrets, gpu),
+        )
+
+    def pip_install_from_pyproject(
+        self,
+        pyproject_toml: str | os.PathLike[str],
+        optional_dependencies: list[str] | None = None,
+        *,
+        find_links: str | None = None,
+        index_url: str | None = None,
+        extra_index_url: str | None = None,
+        pre: bool = False,
+        extra_options: str = "",
+        force_build: bool = False,
+        env: Mapping[str, str | None] | None = None,
+        secrets: Sequence[Secret] | None = None,
+        gpu: Any = None,
+    ) -> Self:
+        """Installs `project.dependencies` and optional groups. Raises `NotFoundError`, `InvalidError`."""
+        method = "pip_install_from_pyproject"
+        groups = listed(method, "optional_dependencies", optional_dependencies or [])
+        wanted = _requirements.Requirements([], {}, [])
+        if config.is_local():
+            wanted = _requirements.read_pyproject(pyproject_toml, groups)
+        options = _options(find_links, index_url, extra_index_url, pre)
+        return self._pip(
+            method,
+            ["a project", *groups],
+            wanted,
+            options,
+            extra_options,
+            Building(force_build, env, secrets, gpu),
+        )
+
+    def pip_install_private_repos(
+        self,
+        *repositories: str,
+        git_user: str,
+        find_links: str | None = None,
+        index_url: str | None = None,
+        extra_index_url: str | None = None,
+        pre: bool = False,
+        extra_options: str = "",
+        force_build: bool = False,
+        env: Mapping[str, str | None] | None = None,
+        secrets: Sequence[Secret] | None = None,
+        gpu: Any = None,
+    ) -> Self:
+        """Packages of private repositories, `github.com/owner/repo[@ref]`; not built yet.
+
+        Raises `InvalidError` without `secrets=`, or without the token there that a repository needs.
+        """
+        method = "pip_install_private_repos"
+        tokens = check_secrets(method, secrets)
+        if not tokens:
+            raise InvalidError(
+                f"{method}: secrets= is missing; give one with GITHUB_TOKEN or GITLAB_TOKEN, for example "
+                'secrets=[modal.Secret.from_local_environ(["GITHUB_TOKEN"])]'
+            )
+        known = {name for secret in tokens for name in secret._env}
+        for repository in flat(method, "repositories", repositories):
+            match = _REPOSITORY.fullmatch(repository)
+            if match is None:
+                raise InvalidError(
+                    f"{method}: {repository!r} is no repository: write github.com/owner/name or "
+                    "gitlab.com/owner/name, @ and a reference behind it if you like"
+                )
+            token = _TOKENS[match.group(1)]
+            if config.is_local() and token not in known and not any(secret._unbuilt for secret in tokens):
+                raise InvalidError(f"{method}: {repository} needs a secret with {token} in it")
+        said = [*repositories, git_user, find_links, index_url, extra_index_url, pre, extra_options]
+        return self._declare(method, said, unbuilt=method)._building(
+            method, Building(force_build, env, secrets, gpu)
+        )
+
+    def uv_sync(
+        self,
+        uv_project_dir: str | os.PathLike[str] = "./",
+        *,
+        groups: list[str] | None = None,
+        extras: list[str] | None = None,
+        frozen: bool = True,
+        extra_options: str = "",
+        uv_version: str | None = None,
+        force_build: bool = False,
+        env: Mapping[str, str | None] | None = None,
+        secrets: Sequence[Secret] | None = None,
+        gpu: Any = None,
+    ) -> Self:
+        """A project's locked packages (`uv.lock`); not built yet. Raises `NotFoundError`, `InvalidError`."""
+        if config.is_local():
+            _needed("uv_sync", os.path.join(os.fspath(uv_project_dir), "pyproject.toml"))
+        said = [
+            groups and listed("uv_sync", "groups", groups),
+            extras and listed("uv_sync", "extras", extras),
+        ]
+        said += [frozen, extra_options, uv_version]
+        return self._declare("uv_sync", said, unbuilt="uv_sync")._building(
+            "uv_sync", Building(force_build, env, secrets, gpu)
+        )
+
+    def poetry_install_from_file(
+        self,
+        poetry_pyproject_toml: str | os.PathLike[str],
+        poetry_lockfile: str | os.PathLike[str] | None = None,
+        ignore_lockfile: bool = False,
+        old_installer: bool = False,
+        *,
+        with_: list[str] | None = None,
+        without: list[str] | None = None,
+        only: list[str] | None = None,
+        poetry_version: str | None = "latest",
+        force_build: bool = False,
+        env: Mapping[str, str | None] | None = None,
+        secrets: Sequence[Secret] | None = None,
+        gpu: Any = None,
+    ) -> Self:
+        """A poetry project's dependencies; not built yet. `NotFoundError` when a file is missing."""
+        method = "poetry_install_from_file"
+        if config.is_local():
+            project = _needed(method, os.fspath(poetry_pyproject_toml))
+            if not ignore_lockfile:
+                lock = poetry_lockfile or os.path.join(os.path.dirname(project), "poetry.lock")
+                _needed(method, os.fspath(lock), "; run `poetry lock`, or write ignore_lockfile=True")
+        said = [bool(ignore_lockfile), old_installer, poetry_version]
+        said += [listed(method, "groups", groups or []) for groups in (with_, without, only)]
+        return self._declare(method, said, unbuilt=method)._building(
+            method, Building(force_build, env, secrets, gpu)
+        )
+
+    @named("packages")
+    def apt_install(
+        self,
+        *packages: str | list[str],
+        force_build: bool = False,
+        env: Mapping[str, str | None] | None = None,
+        secrets: Sequence[Secret] | None = None,
+        gpu: Any = None,
+    ) -> Self:
+        """Installs Debian packages: strings, lists, or both. Raises `InvalidError`."""
+        names = flat("apt_install", "packages", packages)
+        for name in names:
+            if name.startswith("-"):
+                raise InvalidError(f"apt_install: {name!r} is an option, not a package")
+        if not names:
+            return self
+        step = {"kind": "apt_install", "packages": names}
+        return self._declare("apt_install", names, step)._building(
+            "apt_install", Building(force_build, env, secrets, gpu)
+        )
+
+    @named("packages")
+    def conda_install(
+        self,
+        *packages: str | list[str],
+        channels: list[str] | None = None,
+        force_build: bool = False,
+        env: Mapping[str, str | None] | None = None,
+        secrets: Sequence[Secret] | None = None,
+        gpu: Any = None,
+    ) -> Self:
+        """Conda packages; not built yet. Raises `InvalidError`."""
+        return self._conda("conda_install", packages, channels, Building(force_build, env, secrets, gpu))
+
+    def conda_update_from_environment(
+        self,
+        environment_yml: str | os.PathLike[str],
+        *,
+        force_build: bool = False,
+        env: Mapping[str, str | None] | None = None,
+        secrets: Sequence[Secret] | None = None,
+        gpu: Any = None,
+    ) -> Self:
+        """The packages of a conda environment file; not built yet. `NotFoundError` when it is missing."""
+        method = "conda_update_from_environment"
+        if config.is_local():
+            _needed(method, os.fspath(environment_yml))
+        return self._declare(method, unbuilt=method)._building(
+            method, Building(force_build, env, secrets, gpu)
+        )
+
+    def micromamba_install(
+        self,
+        *packages: str | list[str],
+        spec_file: str | None = None,
+        channels: list[str] | None = None,
+        force_build: bool = False,
+        env: Mapping[str, str | None] | None = None,
+        secrets: Sequence[Secret] | None = None,
+        gpu: Any = None,
+    ) -> Self:
+        """Conda packages by micromamba; not built yet. Raises `InvalidError`, `NotFoundError`."""
+        if spec_file is not None and config.is_local():
+            _needed("micromamba_install", spec_file)
+        extra = ("",) if spec_file is not None and not packages else ()
+        return self._conda(
+            "micromamba_install", (*packages, *extra), channels, Building(force_build, env, secrets, gpu)
+        )
+
+    def _conda(
+        self,
+        method: str,
+        packages: tuple[str | list[str], ...],
+        channels: list[str] | None,
+        building: Building,
+    ) -> Self:
+        names, sources = flat(method, "packages", packages), listed(method, "channels", channels or [])
+        if not names:
+            return self
+        return self._declare(method, [names, sources], unbuilt=method)._building(method, building)
+
+    def _pip(
+        self,
+        method: str,
+        said: list[str],
+        wanted: _requirements.Requirements,
+        given: Mapping[str, Any],
+        extra_options: str,
+        building: Building,
+    ) -> Self:
+        more, unknown = _requirements.read_options(method, extra_options)
+        for name in wanted.packages:
+            _check_package(method, name)
+        options, clashing = _requirements.merged(given, wanted.options, more)
+        if not said:
+            return self
+        unbuilt = None
+        if unknown:
+            unbuilt = f"{method}(extra_options={' '.join(unknown)!r})"
+        elif clashing:
+            unbuilt = f"{method} with two values of {clashing}"
+        step = None
+        if wanted.packages:
+            defaults = {"find_links": None, "index_url": None, "extra_index_url": None, "pre": False}
+            step = {"kind": "pip_install", "packages": wanted.packages, **defaults, **options}
+        # What a requirements file says is not among what is said: a container does not have the file.
+        declared = self._declare(method, [said, dict(given), extra_options], step, unbuilt)
+        return declared._building(method, building)
+
+
+def _options(
+    find_links: str | None, index_url: str | None, extra_index_url: str | None, pre: bool
+) -> dict[str, Any]:
+    given = {"find_links": find_links, "index_url": index_url, "extra_index_url": extra_index_url}
+    found: dict[str, Any] = {name: value for name, value in given.items() if value}
+    return {**found, "pre": True} if pre else found
+
+
+def _check_package(method: str, name: str) -> None:
+    if name.lstrip().startswith("-"):
+        raise InvalidError(
+            f"{method}: {name!r} is an option of pip, not a package: write extra_options={name!r}, or one of "
+            "index_url=, extra_index_url=, find_links=, pre="
+        )
+    if not name.strip():
+        raise InvalidError(f"{method}: an empty string is no package")
+    if name.startswith(("./", "../", "/", "~", "file:")):
+        raise InvalidError(
+            f"{method}: {name!r} is a path on this machine, which the build does not see: use "
+            "add_local_python_source for a module of your own"
+        )
+
+
+def _needed(method: str, path: str, remedy: str = "") -> str:
+    found = _files.absolute(path)
+    _files.note_read(found)
+    if not os.path.isfile(found):
+        raise NotFoundError(f"{method}: there is no file {found}{remedy}")
+    return found
