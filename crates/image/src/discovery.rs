@@ -23,6 +23,9 @@ use crate::{output, process};
 const LIMIT: Duration = Duration::from_mins(20);
 const ID: &str = "discovery";
 
+/// What functions with `serialized=True` are pickled by, whatever the era; the runner brings its own to read them.
+const PICKLER: &str = "cloudpickle>=3";
+
 /// Why there is no discovery environment.
 #[derive(Debug, Error)]
 pub enum Error {
@@ -52,7 +55,7 @@ impl Wanted<'_> {
     fn key(&self) -> Key {
         let version = self.python.python().to_string();
         let lead = [std::env::consts::ARCH, &version, self.era.as_str()].map(str::to_owned);
-        let rest = self.set.packages.iter().chain(&self.set.imports).cloned();
+        let rest = self.set.packages.iter().chain(&self.set.imports).cloned().chain([PICKLER.to_owned()]);
         Key::of("pilotlight discovery 1", lead.into_iter().chain(rest))
     }
 }
@@ -102,7 +105,7 @@ fn install(wanted: &Wanted<'_>, uv: &Uv, cache: &Path, settings: &Settings, targ
     command.args(["pip", "install", "--only-binary", ":all:", "--python"]);
     command.arg(&wanted.python.executable).arg("--target").arg(target);
     // A project's own uv configuration has no say in our set; index settings of the machine come as variables.
-    command.args(&wanted.set.packages).env("UV_CACHE_DIR", cache);
+    command.args(&wanted.set.packages).arg(PICKLER).env("UV_CACHE_DIR", cache);
     command.envs(settings.env_on_host()).current_dir("/");
     command
 }

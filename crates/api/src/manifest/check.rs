@@ -247,8 +247,9 @@ fn check_function(function: &Function, path: &str, problems: &mut Problems) {
     });
     problems
         .require(importable(&function.module), path, || format!("`{}` is no module name", function.module));
-    problems
-        .require(dotted(&function.qualname), path, || format!("`{}` is no function path", function.qualname));
+    // One that was pickled is not looked up: it may stand in another function, `make.<locals>.f`.
+    let named = dotted(&function.qualname) || function.pickled.is_some() && is_one_line(&function.qualname);
+    problems.require(named, path, || format!("`{}` is no function path", function.qualname));
     if let Some(label) = &function.label {
         let fault = check_dns_label(label).err();
         problems.require(fault.is_none(), path, || {

@@ -71,6 +71,8 @@ fn a_file_that_discovery_made_has_content_in_place_of_a_path() {
     let text = r#"{"remote": "/root/.pilotlight/f.pickle", "content": "aGk=", "mode": 420}"#;
     let mut manifest = example();
     manifest.files.push(serde_json::from_str(text).unwrap());
+    manifest.functions[0].qualname = "make.<locals>.f".to_owned();
+    assert!(manifest.check().is_err(), "what is imported cannot stand in a function");
     manifest.functions[0].pickled = Some("/root/.pilotlight/f.pickle".to_owned());
     manifest.check().unwrap();
     for file in &mut manifest.files {
