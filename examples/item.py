@@ -5,7 +5,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
 app = pilotlight.App("item")
-image = pilotlight.Image.debian_slim().pip_install("fastapi", "boto3")
+image = pilotlight.Image.debian_slim().pip_install("fastapi", "markupsafe")
 
 
 class Item(BaseModel):
@@ -17,9 +17,9 @@ class Item(BaseModel):
 @pilotlight.fastapi_endpoint(method="POST", docs=True)
 def order(item: Item):
     # Imported here, where the image has it: this machine need not.
-    import boto3
+    from markupsafe import escape
 
-    return HTMLResponse(f"<html>Hello, {item.name}! boto3 {boto3.__version__}</html>")
+    return HTMLResponse(f"<html>{item.qty} for {escape(item.name)}</html>")
 
 
 if __name__ == "__main__":

@@ -8,19 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import _context, _declare, _entrypoint, _launch, _options, _settings, config
+from ._aio import dual
 from ._later import not_built
 from ._names import check_name
 from ._running import State, refuse_here
 from .cls import Cls
 from .cls import declare as declare_class
 from .exception import InvalidError
+from .functions import Function
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ._entrypoint import LocalEntrypoint
     from ._partial import Web
-    from .functions import Function
     from .image import Image
     from .mount import Mount
     from .secret import Secret
@@ -32,6 +33,8 @@ class Application:
     _era = "app"
     #: The name that programs give to the object, in messages.
     _variable = "app"
+    #: What its decorators make.
+    _function_type: type[Function[..., Any]] = Function
 
     def __init__(
         self,
@@ -89,6 +92,7 @@ class Application:
         """The local entrypoints by name."""
         return dict(self._entrypoints)
 
+    @dual
     def serve(
         self, client: Any = None, stdout: Any = None, show_progress: Any = None, timeout: float | None = None
     ) -> None:
@@ -101,10 +105,12 @@ class Application:
         refuse_here(self, "serve")
         _launch.serve(self, timeout if timeout is not None else config.serve_timeout())
 
+    @dual
     def set_tags(self, tags: Mapping[str, str], *, client: Any = None) -> None:
         """Not built yet: raises `NotBuiltError`."""
         raise not_built(f"{type(self).__name__}.set_tags (give tags= to modal.App)")
 
+    @dual
     def get_tags(self, *, client: Any = None) -> dict[str, str]:
         """Not built yet: raises `NotBuiltError`."""
         raise not_built(f"{type(self).__name__}.get_tags")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from . import _partial, _resources, _settings, web
 from ._partial import PartialClass, PartialFunction
 from .exception import InvalidError, LocalFunctionError
-from .functions import Function, FunctionHandle, Spec
+from .functions import Function, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,8 +49,7 @@ def declare(
 
 def handle(home: Application, raw_f: types.FunctionType, spec: Spec) -> Function[..., Any]:
     """The handle in the manner of the application's era."""
-    kind: Any = FunctionHandle if home._era == "stub" else Function
-    return kind(raw_f, spec, home, home._era)
+    return home._function_type(raw_f, spec, home, home._era)
 
 
 def unbuilt_notes(settings: Settings) -> tuple[str, ...]:

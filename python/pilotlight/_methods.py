@@ -14,20 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol, overload
 
-    from typing_extensions import Concatenate
-
     from ._typing import P, R, T
-    from .functions import Function
 
     class MethodDecorator(Protocol):
-        """The method, as an instance has it."""
-
-        @overload
-        def __call__(self, target: PartialFunction[Concatenate[Any, P], R], /) -> Function[P, R]: ...
-        @overload
-        def __call__(self, target: Callable[Concatenate[Any, P], R], /) -> Function[P, R]: ...
-
-    class HookDecorator(Protocol):
         """Keeps the signature of what it decorates."""
 
         @overload
@@ -63,7 +52,7 @@ def method(_bare: None = None, *, is_generator: bool | None = None) -> MethodDec
     return cast("MethodDecorator", _callable("method"))
 
 
-def batched(_bare: None = None, *, max_batch_size: int, wait_ms: int) -> HookDecorator:
+def batched(_bare: None = None, *, max_batch_size: int, wait_ms: int) -> MethodDecorator:
     """A function that is given lists of inputs: checked and declared, since calls are not built yet."""
     _refuse_bare("batched", _bare)
     _settings.whole("@modal.batched", "max_batch_size", max_batch_size, 1, _BATCH_MAX)
@@ -85,7 +74,7 @@ def batched(_bare: None = None, *, max_batch_size: int, wait_ms: int) -> HookDec
     return decorate
 
 
-def enter(_bare: None = None, *, snap: bool = False, checkpoint: bool | None = None) -> HookDecorator:
+def enter(_bare: None = None, *, snap: bool = False, checkpoint: bool | None = None) -> MethodDecorator:
     """A method that runs once when a container starts, before requests; `snap=True` ones go first.
 
     `checkpoint=` is `snap=` as it was called in 2024.
@@ -95,13 +84,13 @@ def enter(_bare: None = None, *, snap: bool = False, checkpoint: bool | None = N
     return _hook("enter", "enter_snap" if early else "enter")
 
 
-def exit(_bare: None = None) -> HookDecorator:
+def exit(_bare: None = None) -> MethodDecorator:
     """A method that runs once when a container ends."""
     _refuse_bare("exit", _bare)
     return _hook("exit", "exit")
 
 
-def build(_bare: None = None, *, force: bool = False, timeout: int = 86400) -> HookDecorator:
+def build(_bare: None = None, *, force: bool = False, timeout: int = 86400) -> MethodDecorator:
     """A method that ran while the image was built (2024): declared under `Stub`, refused under `App`."""
     _refuse_bare("build", _bare)
     return _hook("build", None)
@@ -131,7 +120,7 @@ def _callable(decorator: str) -> Callable[[Any], PartialFunction[..., Any]]:
     return decorate
 
 
-def _hook(decorator: str, hook: str | None) -> HookDecorator:
+def _hook(decorator: str, hook: str | None) -> MethodDecorator:
     def decorate(target: Any) -> Any:
         partial = as_partial(decorator, target)
         give_hook(partial, decorator, hook)

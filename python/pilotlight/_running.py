@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _launch, config
+from ._aio import dual
 from ._later import not_built
 from .exception import InvalidError
 
@@ -47,12 +48,14 @@ class RunningApp:
         """Not built yet: raises `NotBuiltError`."""
         raise not_built("App.log_url (the log is on the terminal, and in `pilotlight app logs`)")
 
+    @dual
     def stop(self) -> None:
         """Ends the app at once. Raises `InvalidError` for a deployed one."""
         if self._state.stop is None:
             raise InvalidError("a deployed app is stopped with `pilotlight app stop NAME`")
         self._state.stop()
 
+    @dual
     def disconnect(self) -> None:
         """The same as `stop`."""
         self.stop()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Generic, TypeVar
 
-    from typing_extensions import ParamSpec
+    from typing_extensions import ParamSpec, dataclass_transform
 
     P = ParamSpec("P")
     Q = ParamSpec("Q")
@@ -22,6 +22,10 @@ else:
         def __class_getitem__(cls, item):
             return cls
 
+    def dataclass_transform(**options):
+        """Says how instances are made, to type checkers only."""
+        return lambda decorator: decorator
+
     P = Q = R = R_co = T = None
 
-__all__ = ["Generic", "P", "Q", "R", "R_co", "T"]
+__all__ = ["Generic", "P", "Q", "R", "R_co", "T", "dataclass_transform"]

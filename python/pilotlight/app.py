@@ -9,10 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import _names
+from ._aio import dual, dual_context, dual_static
 from ._application import Application
 from ._entrypoint import LocalEntrypoint
 from ._later import not_built
+from ._methods import parameter
 from ._running import Run
+from ._typing import dataclass_transform
 from .exception import InvalidError
 from .stub import Stub
 
@@ -56,6 +59,7 @@ class App(Application):
         if tags:
             self._notices.append("App(tags=…) is accepted but not built yet, and has no effect")
 
+    @dual_static
     @staticmethod
     def lookup(
         name: str,
@@ -104,6 +108,7 @@ class App(Application):
 
         return decorate
 
+    @dataclass_transform(kw_only_default=True, field_specifiers=(parameter,))
     def cls(
         self, _bare: None = None, **options: Unpack[_options.AppClsOptions]
     ) -> Callable[[type[T]], type[T]]:
@@ -151,6 +156,7 @@ class App(Application):
             self._tags = {**other_app._tags, **self._tags}
         return self
 
+    @dual_context
     def run(
         self,
         *,
@@ -167,6 +173,7 @@ class App(Application):
         _refuse_unbuilt("app.run", detach=detach, interactive=interactive)
         return Run(self, lambda state: self)
 
+    @dual
     def deploy(
         self,
         *,
@@ -190,6 +197,7 @@ class App(Application):
         self._deploy(name)
         return self
 
+    @dual
     def stop(self, *, client: Any = None) -> None:
         """Ends `with app.run():` at once. Raises `InvalidError` when the app does not run here."""
         if self._state is None or self._state.stop is None:

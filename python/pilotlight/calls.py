@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
+from ._aio import dual, dual_context, dual_static
 from ._later import not_built
 from .exception import InvalidError
 
@@ -30,32 +31,39 @@ class FunctionCall:
         """The id, `fc-…`."""
         return self._id
 
+    @dual
     def get(self, timeout: float | None = None, *, index: int = 0) -> Any:
         """Not built yet: raises `NotBuiltError`."""
         raise not_built("FunctionCall.get")
 
+    @dual_context
     def iter(self, *, start: int = 0, end: int | None = None) -> Any:
         """Not built yet: raises `NotBuiltError`."""
         raise not_built("FunctionCall.iter")
 
+    @dual
     def num_inputs(self) -> int:
         """Not built yet: raises `NotBuiltError`."""
         raise not_built("FunctionCall.num_inputs")
 
+    @dual
     def get_call_graph(self) -> Any:
         """Not built yet: raises `NotBuiltError`."""
         raise not_built("FunctionCall.get_call_graph")
 
+    @dual
     def cancel(self, terminate_containers: bool = False) -> None:
         """Not built yet: raises `NotBuiltError`."""
         raise not_built("FunctionCall.cancel")
 
+    @dual_static
     @staticmethod
-    def gather(*function_calls: FunctionCall) -> NoReturn:
+    def gather(*function_calls: FunctionCall) -> Any:
         """Not built yet: raises `NotBuiltError`."""
         raise not_built("FunctionCall.gather")
 
 
-def gather(*function_calls: FunctionCall) -> NoReturn:
+@dual_static
+def gather(*function_calls: FunctionCall) -> Any:
     """`FunctionCall.gather` as it was called from 2022 to 2025; not built yet."""
     raise not_built("gather")

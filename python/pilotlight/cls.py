@@ -7,6 +7,7 @@ import typing
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from . import _declare, _partial, _settings
+from ._aio import dual, dual_static
 from ._later import not_built
 from ._methods import MISSING, Parameter, batched, build, enter, exit, method, parameter
 from ._partial import PartialClass, PartialFunction
@@ -66,6 +67,7 @@ class Cls:
                 )
         return Cls(None, wanted, {})
 
+    @dual_static
     @staticmethod
     def lookup(app_name: str, tag: str | None = None, *args: Any, **kwargs: Any) -> Cls:
         """`from_name` as it was called until 2025."""
@@ -134,11 +136,13 @@ class Obj:
         self._arguments = (args, dict(kwargs))
         self._instance: Any = None
 
-    def update_autoscaler(self, **options: Any) -> NoReturn:
+    @dual
+    def update_autoscaler(self, **options: Any) -> None:
         """Not built yet."""
         raise not_built(f"{self._cls.__name__}().update_autoscaler")
 
-    def keep_warm(self, warm_pool_size: int) -> NoReturn:
+    @dual
+    def keep_warm(self, warm_pool_size: int) -> None:
         """Not built yet."""
         raise not_built(f"{self._cls.__name__}().keep_warm (give min_containers= to @app.cls and deploy)")
 

@@ -7,6 +7,7 @@ import types
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 
 from . import _context, _partial, config
+from ._aio import dual, dual_context, dual_static
 from ._later import not_built
 from ._typing import Generic, P, R_co
 from .calls import FunctionCall, gather
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Protocol, overload
 
+    from typing_extensions import Concatenate
+
     from ._application import Application
     from ._partial import PartialFunction, Web
     from ._settings import Settings
     from ._typing import P as P_
-    from ._typing import R
+    from ._typing import Q, R
 
     class FunctionDecorator(Protocol):
         """`@app.function()`: keeps the signature of what it decorates."""
@@ -102,6 +105,7 @@ class Function(Generic[P, R_co]):
         function._deployed = (app_name, wanted)
         return function
 
+    @dual_static
     @staticmethod
     def lookup(
         app_name: str,
@@ -115,6 +119,7 @@ class Function(Generic[P, R_co]):
         function.get_web_url()
         return function
 
+    @dual_static
     @staticmethod
     def from_app(
         app_name: str, tag: str | None = None, namespace: Any = None, client: Any = None
@@ -134,6 +139,7 @@ class Function(Generic[P, R_co]):
         """The endpoint's URL where it is known, else None: see `get_web_url`."""
         return self.get_web_url()
 
+    @dual
     def get_web_url(self) -> str | None:
         """The endpoint's URL: in a container one that works there, outside once it is served, else None.
 
@@ -168,27 +174,32 @@ class Function(Generic[P, R_co]):
         """
         return self._here("local")(*args, **kwargs)
 
+    @dual
     def remote(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Not built yet; `InvalidError` for a web endpoint, with its URL."""
         if self.is_generator:
             raise InvalidError(f"{self._label}.remote(…): {self._label} is a generator: use remote_gen(…)")
         self._refuse("remote")
 
+    @dual_context
     def remote_gen(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Not built yet; for generators."""
         self._refuse_plain("remote_gen")
         self._refuse("remote_gen")
 
+    @dual
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """`remote` as it was called in 2022 and 2023; not built yet."""
         self._refuse("call")
 
+    @dual
     def spawn(self, *args: P.args, **kwargs: P.kwargs) -> FunctionCall:
         """Not built yet; `InvalidError` for a web endpoint and, under `App`, a generator."""
         if self.is_generator and self._era == "app":
             raise InvalidError(f"{self._label}.spawn(…): {self._label} is a generator, and has no one result")
         self._refuse("spawn")
 
+    @dual_context
     def map(
         self,
         *input_iterators: Iterable[Any],
@@ -200,6 +211,7 @@ class Function(Generic[P, R_co]):
         self._refuse_ordered("map", order_outputs)
         self._refuse("map")
 
+    @dual_context
     def starmap(
         self,
         input_iterator: Iterable[Iterable[Any]],
@@ -212,6 +224,7 @@ class Function(Generic[P, R_co]):
         self._refuse_ordered("starmap", order_outputs)
         self._refuse("starmap")
 
+    @dual
     def for_each(
         self,
         *input_iterators: Iterable[Any],
@@ -221,6 +234,7 @@ class Function(Generic[P, R_co]):
         """Not built yet; `InvalidError` for a web endpoint."""
         self._refuse("for_each")
 
+    @dual
     def spawn_map(self, *input_iterators: Iterable[Any], kwargs: Mapping[str, Any] | None = None) -> None:
         """Not built yet; `InvalidError` for a web endpoint."""
         self._refuse("spawn_map")
@@ -266,6 +280,7 @@ class Function(Generic[P, R_co]):
         """Not built yet."""
         raise not_built(f"{self._label}.with_batching")
 
+    @dual
     def update_autoscaler(
         self,
         *,
@@ -277,13 +292,24 @@ class Function(Generic[P, R_co]):
         """Not built yet."""
         raise not_built(f"{self._label}.update_autoscaler (give the options to @app.function and deploy)")
 
+    @dual
     def keep_warm(self, warm_pool_size: int) -> None:
         """Not built yet."""
         raise not_built(f"{self._label}.keep_warm (give min_containers= to @app.function and deploy)")
 
+    @dual
     def get_current_stats(self) -> Any:
         """Not built yet."""
         raise not_built(f"{self._label}.get_current_stats")
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: type) -> Function[P, R_co]: ...
+        @overload
+        def __get__(
+            self: Function[Concatenate[Any, Q], R_co], instance: object, owner: type | None = None
+        ) -> FunctionHandle[Q, R_co]: ...
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         # `@stub.function` on a method, 2022: the attribute of an instance is the bound method.

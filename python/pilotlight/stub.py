@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from . import _context, _settings, web
+from ._aio import dual, dual_context
 from ._application import Application
 from ._later import not_built
+from ._methods import parameter
 from ._running import Run, RunningApp
+from ._typing import dataclass_transform
 from .exception import InvalidError
+from .functions import FunctionHandle
 from .image import Image
 
 if TYPE_CHECKING:
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
     from ._options import StubClsOptions, StubOptions
     from ._partial import PartialFunction, Web
     from ._typing import P, R, T
-    from .functions import Function, FunctionHandle, HandleDecorator
+    from .functions import Function, HandleDecorator
     from .mount import Mount
     from .secret import Secret
 
@@ -64,6 +68,7 @@ class Stub(Application):
 
     _era = "stub"
     _variable = "stub"
+    _function_type = FunctionHandle
 
     def __init__(
         self,
@@ -132,6 +137,7 @@ class Stub(Application):
         known = [obj for obj in self._blueprint.values() if isinstance(obj, Image)]
         return _context.is_inside(self, image, [*known, *self._images()])
 
+    @dual_context
     def run(
         self,
         client: Any = None,
@@ -151,10 +157,12 @@ class Stub(Application):
                 raise not_built(f"stub.run({name}=True)")
         return Run(self, lambda state: RunningApp(self, state))
 
+    @dual
     def run_forever(self, client: Any = None, stdout: Any = None, show_progress: Any = None) -> None:
         """`serve` as it was called until December 2022."""
         self.serve(client, stdout, show_progress)
 
+    @dual
     def deploy(
         self,
         name: str | None = None,
@@ -172,9 +180,8 @@ class Stub(Application):
         """
         return RunningApp(self, self._deploy(name))
 
-    def interactive_shell(
-        self, cmd: str | None = None, image: Image | None = None, **options: Any
-    ) -> NoReturn:
+    @dual
+    def interactive_shell(self, cmd: str | None = None, image: Image | None = None, **options: Any) -> None:
         """Known, not built yet: raises `NotBuiltError`."""
         raise not_built("stub.interactive_shell")
 
@@ -315,6 +322,7 @@ class Stub(Application):
             return self._register_entrypoint(raw_f, name)
         return functools.partial(self._register_entrypoint, name=name)
 
+    @dataclass_transform(kw_only_default=True, field_specifiers=(parameter,))
     def cls(self, _bare: None = None, **options: Unpack[StubClsOptions]) -> Callable[[type[T]], type[T]]:
         """Declares a class, whose web methods are endpoints (2023 to 2025). Parentheses are required."""
         if _bare is not None:

@@ -30,6 +30,10 @@ def double(a: int) -> int:
     return 2 * a
 
 
+def plain(a: int) -> int:
+    return a
+
+
 @pytest.fixture
 def launched(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What is handed to the command, which is not there."""
@@ -141,11 +145,15 @@ def test_running_gives_what_each_era_gave(launched: list[Any]) -> None:
         assert launched[-1] == ("end", app)
     assert launched == [("run", stub), ("end", stub), ("run", app), ("end", app)]
 
-    async def both() -> str | None:
+    async def both() -> list[str | None]:
         async with app.run():
-            return double.get_web_url()
+            first = double.get_web_url()
+        async with app.run.aio():
+            return [first, await double.get_web_url.aio()]
 
-    assert asyncio.run(both()) == "http://localhost:8001"
+    assert asyncio.run(both()) == ["http://localhost:8001"] * 2
+    with pytest.raises(NotBuiltError, match=r"plain\.remote"):
+        asyncio.run(app.function()(plain).remote.aio(1))
 
 
 def test_an_app_ends_when_its_block_fails(launched: list[Any]) -> None:
