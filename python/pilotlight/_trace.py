@@ -34,9 +34,22 @@ def trim(error: BaseException) -> None:
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
         seen.add(id(current))
-        if isinstance(current, (Error, DeprecationError, TypeError, KeyError)) or not is_ours(current):
+        if _is_told(current) or not is_ours(current):
             current.__traceback__ = _without_ours(current.__traceback__)
         current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+
+
+def _is_told(error: BaseException) -> bool:
+    """Whether it is of a kind that we raise to tell the user of a mistake."""
+    if isinstance(error, (Error, DeprecationError, TypeError, KeyError, ValueError, OSError)):
+        return True
+    return isinstance(error, AttributeError) and _last_frame_is("__getattr__", error.__traceback__)
+
+
+def _last_frame_is(name: str, trace: TracebackType | None) -> bool:
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_name == name
 
 
 def _without_ours(trace: TracebackType | None) -> TracebackType | None:

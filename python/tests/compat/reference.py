@@ -240,10 +240,10 @@ Proxy.from_name(name, /)
 
 #: Between May 2023 and May 2025, section A13.
 BRIDGE = """
-web_endpoint(method="GET", label=None, wait_for_response=True, custom_domains=None, docs=False,
-    requires_proxy_auth=False)
-asgi_app(label=None, wait_for_response=True, custom_domains=None, requires_proxy_auth=False)
-wsgi_app(label=None, wait_for_response=True, custom_domains=None, requires_proxy_auth=False)
+web_endpoint(method="GET", label=None, wait_for_response=True, custom_domains=None)
+web_endpoint(*, docs=False, requires_proxy_auth=False)
+asgi_app(label=None, wait_for_response=True, custom_domains=None, *, requires_proxy_auth=False)
+wsgi_app(label=None, wait_for_response=True, custom_domains=None, *, requires_proxy_auth=False)
 web_server(port, *, startup_timeout=5.0, label=None, custom_domains=None, requires_proxy_auth=False)
 method()
 enter(*, snap=False)

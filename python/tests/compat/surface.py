@@ -6,7 +6,7 @@ import functools
 import importlib
 import inspect
 import pkgutil
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import Any
 
 import pilotlight
@@ -20,19 +20,20 @@ KEYWORDS = {"Stub.function": _options.StubOptions, "App.function": _options.AppO
 
 @functools.cache
 def surface() -> dict[str, list[str]]:
-    """Dotted paths below `modal`, each with its parameters. A class of two modules is the first one's."""
+    """Dotted paths below `modal`, each with its parameters. What two modules have counts for one."""
     found: dict[str, list[str]] = {}
-    seen: set[int] = set()
+    seen: dict[int, str] = {}
     for module in _modules():
         prefix = module.__name__.partition(".")[2]
-        if prefix:
+        if prefix in reference.MODULES:
             found[prefix] = []
         for name in _public(module):
             value = getattr(module, name)
-            if isinstance(value, ModuleType) or (prefix and id(value) in seen and inspect.isclass(value)):
+            if isinstance(value, ModuleType) or id(value) in seen:
                 continue
-            seen.add(id(value))
-            _add(found, f"{prefix}.{name}" if prefix else name, value)
+            path = f"{prefix}.{name}" if prefix else name
+            seen[id(value)] = path
+            _add(found, path, value, seen)
     for path, table in KEYWORDS.items():
         found[path] += sorted(table.__optional_keys__)
     return found
@@ -62,21 +63,18 @@ def _public(module: ModuleType) -> list[str]:
     )
 
 
-def _add(found: dict[str, list[str]], path: str, value: Any) -> None:
+def _add(found: dict[str, list[str]], path: str, value: Any, seen: dict[int, str]) -> None:
     found[path] = _parameters(value)
     if not inspect.isclass(value) or issubclass(value, BaseException) or path.startswith("aio."):
         return
     for name in dir(value):
-        static = inspect.getattr_static(value, name)
-        if not name.startswith("_") and _is_ours(value, name):
-            bound = isinstance(static, (FunctionType, classmethod)) or hasattr(static, "__get__")
+        owner = next(base for base in value.__mro__ if name in vars(base))
+        # What a base gives that is public itself has its row there.
+        told = owner is not value and id(owner) in seen
+        if not name.startswith("_") and owner.__module__.startswith("pilotlight") and not told:
+            static = inspect.getattr_static(value, name)
             plain = isinstance(static, (staticmethod, classmethod, property))
-            found[f"{path}.{name}"] = _parameters(getattr(value, name), skip_first=bound and not plain)
-
-
-def _is_ours(cls: type, name: str) -> bool:
-    owner = next(base for base in cls.__mro__ if name in vars(base))
-    return owner.__module__.startswith("pilotlight")
+            found[f"{path}.{name}"] = _parameters(getattr(value, name), skip_first=not plain)
 
 
 def _parameters(value: Any, skip_first: bool = False) -> list[str]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from .files import FILES
+from .apps import APP_OBJECT, DECLARED, STUB_OBJECT
+from .classes import CLASSES
+from .files import FILES, SECRETS
+from .handles import HANDLES
 from .image import IMAGE
 from .keywords import APP, STUB
+from .misuse import MISUSE
 from .web import WEB
 
-AREAS = (WEB, STUB, APP, IMAGE, FILES)
+AREAS = (WEB, STUB, APP, STUB_OBJECT, DECLARED, APP_OBJECT, CLASSES, HANDLES, IMAGE, FILES, SECRETS, MISUSE)

@@ -2,15 +2,106 @@
 
 from __future__ import annotations
 
-from ..table import Area, works
+from ..table import Area, refused, works
+
+_LATER = " is not built yet in this version of pilotlight"
+
+
+def _mounted(mount: str, *remotes: str) -> dict[str, str]:
+    found = "[file['remote'] for file in m['files'] if not file['remote'].startswith('/root/program')]"
+    return {"sees": f"@stub.function(mounts=[{mount}])", "expect": f"{found} == {list(remotes)}"}
+
 
 FILES = Area(
-    "Files and secrets",
+    "Files",
     "",
     (
         works(
+            "modal.Mount(remote_dir, local_file=…)",
+            "sdk/test_mount.py::test_mounts",
+            **_mounted("modal.Mount('/data', local_file='program.py')", "/data/program.py"),
+        ),
+        works(
+            "modal.Mount(local_dir=…, condition=…, recursive=…)",
+            "compat/test_image_files.py::test_mounts",
+            **_mounted(
+                "modal.Mount('/data', local_dir='.', condition=lambda p: p.endswith('.py'), recursive=False)",
+                "/data/program.py",
+            ),
+        ),
+        works(
+            "Mount.add_local_dir(local_path, remote_path=…, condition=…, recursive=…), "
+            "Mount.from_local_dir(local_path, remote_path=…, condition=…, recursive=…)",
+            **_mounted("modal.Mount().add_local_dir('.', remote_path='/data')", "/data/program.py"),
+        ),
+        works(
+            "Mount.add_local_file(local_path, remote_path), Mount.from_local_file(local_path, remote_path)",
+            **_mounted("modal.Mount.from_local_file('program.py', '/data/x.py')", "/data/x.py"),
+        ),
+        works(
+            "Mount.extend(mounts)",
+            **_mounted(
+                "modal.Mount().extend(modal.Mount.from_local_file('program.py', '/data/x.py'))", "/data/x.py"
+            ),
+        ),
+        works(
+            "Mount.from_local_python_packages(module_names, remote_dir=…, condition=…, ignore=…)",
+            sees="@stub.function(mounts=[modal.Mount.from_local_python_packages('compat')])",
+            expect="'/root/compat/table.py' in [file['remote'] for file in m['files']]",
+        ),
+        refused(
+            "Mount.from_name",
+            "NotBuiltError",
+            "Mount.from_name('x')" + _LATER,
+            "@stub.function(mounts=[modal.Mount.from_name('x')])",
+        ),
+        works(
+            "Mount.persist",
+            **_mounted("modal.Mount('/d', local_file='program.py').persist('x')", "/d/program.py"),
+        ),
+        works(
+            "modal.create_package_mounts(module_names)",
+            "sdk/test_mount.py::test_package_mounts",
+            sees="@stub.function(mounts=modal.create_package_mounts(['compat']))",
+            expect="'/pkg/compat/table.py' in [file['remote'] for file in m['files']]",
+        ),
+    ),
+)
+
+SECRETS = Area(
+    "Secrets",
+    "Their values reach the container's environment, and neither logs nor process lists nor disks in clear.",
+    (
+        works(
+            "modal.Secret(env_dict)",
+            sees="@stub.function(secret=modal.Secret({'A': 'b'}))",
+            expect="f['env'] == {'A': 'b'}",
+        ),
+        works(
+            "modal.Secret(template_type)", does="assert repr(modal.Secret({'A': 'b'}, 'aws')) == 'Secret(A)'"
+        ),
+        works(
             "Secret.from_dict(env_dict)",
-            does="assert repr(modal.Secret.from_dict({'A': 'b'})) == 'Secret(A)'",
+            sees="@app.function(secrets=[modal.Secret.from_dict({'A': 'b', 'C': None})])",
+            expect="f['env'] == {'A': 'b'}",
+        ),
+        works(
+            "Secret.from_local_environ(env_keys)",
+            sees="import os\nos.environ['A'] = 'b'\n"
+            "@app.function(secrets=[modal.Secret.from_local_environ(['A'])])",
+            expect="f['env'] == {'A': 'b'}",
+        ),
+        works(
+            "Secret.from_dotenv(path, filename=…)",
+            sees="from pathlib import Path\nPath('my.env').write_text('A=b')\n"
+            "@app.function(secrets=[modal.Secret.from_dotenv(filename='my.env', path='.')])",
+            expect="f['env'] == {'A': 'b'}",
+        ),
+        refused(
+            "Secret.from_name",
+            "NotBuiltError",
+            "f: Secret.from_name('s') (use Secret.from_dict or Secret.from_dotenv)" + _LATER,
+            "@app.function(secrets=[modal.Secret.from_name('s')])",
         ),
     ),
 )

@@ -2,18 +2,230 @@
 
 from __future__ import annotations
 
-from ..table import Area, works
+from ..table import Area, Row, notice, refused, works
+
+_LATER = " is not built yet in this version of pilotlight"
+_BASE = "modal.Image.debian_slim()"
+
+
+def _function(chain: str) -> str:
+    return f"@app.function(image={chain})"
+
+
+def _step(name: str, call: str, expect: str, *tests: str) -> Row:
+    return works(name, *tests, sees=_function(f"{_BASE}.{call}"), expect=expect)
+
+
+def _later(name: str, call: str, static: bool = False) -> Row:
+    method = name.partition("(")[0].partition(".")[2]
+    chain = f"modal.Image.{call}" if static else f"{_BASE}.{call}"
+    return refused(name.partition("(")[0], "NotBuiltError", f"f: Image.{method}…" + _LATER, _function(chain))
+
+
+def _ignored(name: str, call: str, static: bool = False) -> Row:
+    """A keyword that changes nothing here."""
+    method, _, keyword = name.partition(".")[2].rstrip(")").partition("(")
+    chain = f"modal.Image.{call}" if static else f"{_BASE}.{call}"
+    words = f"f: Image.{method}({keyword}) is accepted but not built yet, and has no effect"
+    return notice(name, words, _function(chain))
+
+
+_PIP = (
+    "[{'kind': 'pip_install', 'packages': ['a', 'b'], 'find_links': 'f', 'index_url': 'i', "
+    "'extra_index_url': 'e', 'pre': True}]"
+)
+_OPTIONS = "find_links='f', index_url='i', extra_index_url='e', pre=True"
 
 IMAGE = Area(
     "Images",
-    "",
+    "What is not built yet is refused where a function uses it; the chain itself is accepted.",
     (
+        refused(
+            "modal.Image",
+            "InvalidError",
+            "Image() builds nothing: begin with modal.Image.debian_slim() and add steps, such as "
+            '.pip_install("boto3")',
+            "modal.Image()",
+        ),
         works(
+            "Image.debian_slim(python_version)",
+            "e2e/test_container.py::test_a_true_debian_where_mmdebstrap_is",
+            sees=_function("modal.Image.debian_slim('3.11.4')"),
+            expect="image['base'] == {'kind': 'debian_slim', 'python_version': '3.11'}",
+        ),
+        _ignored("Image.debian_slim(force_build=…)", "debian_slim(force_build=True)", True),
+        _step(
             "Image.pip_install(packages, find_links=…, index_url=…, extra_index_url=…, pre=…)",
-            sees="@app.function(image=modal.Image.debian_slim().pip_install('a', ['b'], find_links='f', "
-            "index_url='i', extra_index_url='e', pre=True))",
-            expect="steps == [{'kind': 'pip_install', 'packages': ['a', 'b'], 'find_links': 'f', "
-            "'index_url': 'i', 'extra_index_url': 'e', 'pre': True}]",
+            f"pip_install('a', ['b'], {_OPTIONS})",
+            f"steps == {_PIP}",
+            "e2e/test_container.py::test_an_image_has_its_packages_and_variables",
+        ),
+        _step(
+            "Image.pip_install(extra_options=…)",
+            "pip_install('a', extra_options='--pre')",
+            "steps[0]['pre'] is True",
+        ),
+        _step(
+            "Image.uv_pip_install(packages, find_links=…, index_url=…, extra_index_url=…, pre=…)",
+            f"uv_pip_install('a', ['b'], {_OPTIONS})",
+            f"steps == {_PIP}",
+        ),
+        _step(
+            "Image.uv_pip_install(extra_options=…)",
+            "uv_pip_install('a', extra_options='--pre')",
+            "steps[0]['pre'] is True",
+        ),
+        works("Image.uv_pip_install(requirements=…)", "compat/test_image_files.py::test_requirements"),
+        _ignored("Image.uv_pip_install(uv_version=…)", "uv_pip_install('a', uv_version='0.9')"),
+        works(
+            "Image.pip_install_from_requirements(requirements_txt, find_links=…, index_url=…, "
+            "extra_index_url=…, pre=…, extra_options=…)",
+            "sdk/test_image.py::test_requirements_files",
+            "compat/test_image_files.py::test_requirements",
+        ),
+        works(
+            "Image.pip_install_from_pyproject(pyproject_toml, optional_dependencies=…, find_links=…, "
+            "index_url=…, extra_index_url=…, pre=…, extra_options=…)",
+            "sdk/test_image.py::test_pyproject_files",
+            "compat/test_image_files.py::test_pyproject",
+        ),
+        _step(
+            "Image.apt_install(packages)",
+            "apt_install('curl', ['git'])",
+            "steps == [{'kind': 'apt_install', 'packages': ['curl', 'git']}]",
+        ),
+        _step(
+            "Image.run_commands(commands)",
+            "run_commands('a', ['b'])",
+            "steps == [{'kind': 'run_commands', 'commands': ['a', 'b']}]",
+        ),
+        _step("Image.env(vars)", "env({'A': 'b'})", "steps == [{'kind': 'env', 'vars': {'A': 'b'}}]"),
+        _step(
+            "Image.workdir(path)",
+            "workdir('/srv').workdir('x')",
+            "steps[-1] == {'kind': 'workdir', 'path': '/srv/x'}",
+        ),
+        _step("Image.cmd(cmd)", "cmd(['python'])", "steps == []"),
+        _step(
+            "Image.add_local_file(local_path, remote_path, copy=…)",
+            "add_local_file('program.py', '/data/', copy=True)",
+            "'/data/program.py' in [file['remote'] for file in m['files']]",
+        ),
+        _step(
+            "Image.add_local_dir(local_path, remote_path, copy=…, ignore=…)",
+            "add_local_dir('.', '/data', copy=True, ignore=['*.txt'])",
+            "'/data/program.py' in [file['remote'] for file in m['files']]",
+            "compat/test_image_files.py::test_ignored_files_stay",
+        ),
+        _step(
+            "Image.add_local_python_source(modules, copy=…, ignore=…)",
+            "add_local_python_source('compat', ignore=['*.md'])",
+            "'/root/compat/table.py' in [file['remote'] for file in m['files']]",
+        ),
+        _step(
+            "Image.copy(mount, remote_path), Image.copy_mount(mount, remote_path)",
+            "NAME(modal.Mount('/a', local_file='program.py'), '/b')",
+            "'/b/a/program.py' in [file['remote'] for file in m['files']]",
+        ),
+        _step(
+            "Image.copy_local_file(local_path, remote_path)",
+            "copy_local_file('program.py', '/a/')",
+            "'/a/program.py' in [file['remote'] for file in m['files']]",
+        ),
+        _step(
+            "Image.copy_local_dir(local_path, remote_path, ignore=…)",
+            "copy_local_dir('.', '/a')",
+            "'/a/program.py' in [file['remote'] for file in m['files']]",
+        ),
+        works(
+            "Image.imports, Image.run_inside",
+            "sdk/test_image.py::test_imports_may_fail_here_and_in_containers_of_other_images",
+            does="with modal.Image.debian_slim().NAME():\n    import there_is_no_such_module",
+        ),
+        _step(
+            "Image.pipe(func)",
+            "pipe(lambda image, name: image.apt_install(name), 'curl')",
+            "steps == [{'kind': 'apt_install', 'packages': ['curl']}]",
+        ),
+        notice(
+            "Image.persist(label)",
+            "f: Image.persist(label=…) is accepted but not built yet, and has no effect",
+            _function(f"{_BASE}.persist('x')"),
+        ),
+        notice(
+            "Image.*(force_build=…)",
+            "f: Image.apt_install(force_build=…) is accepted but not built yet, and has no effect",
+            _function(f"{_BASE}.apt_install('curl', force_build=True)"),
+        ),
+        notice(
+            "Image.*(gpu=…)",
+            "f: Image.apt_install(gpu=…) is accepted but not built yet, and has no effect",
+            _function(f"{_BASE}.apt_install('curl', gpu='T4')"),
+        ),
+        refused(
+            "Image.*(env=…)",
+            "NotBuiltError",
+            "f: Image.apt_install(env=…)" + _LATER,
+            _function(f"{_BASE}.apt_install('curl', env={{'A': 'b'}})"),
+        ),
+        refused(
+            "Image.*(secrets=…)",
+            "NotBuiltError",
+            "f: Image.apt_install(secrets=…)" + _LATER,
+            _function(f"{_BASE}.apt_install('curl', secrets=[modal.Secret({{'A': 'b'}})])"),
+        ),
+        refused(
+            "Image.run_commands(volumes=…)",
+            "NotBuiltError",
+            "f: Image.run_commands(volumes=…)" + _LATER,
+            _function(f"{_BASE}.run_commands('a', volumes={{'/d': modal.Volume.from_name('v')}})"),
+        ),
+        _later("Image.conda(", "conda()", True),
+        _later("Image.micromamba(", "micromamba()", True),
+        _later("Image.from_registry(", "from_registry('x')", True),
+        _later("Image.from_dockerhub(", "from_dockerhub('x')", True),
+        _later("Image.from_aws_ecr(", "from_aws_ecr('x')", True),
+        _later("Image.from_gcp_artifact_registry(", "from_gcp_artifact_registry('x')", True),
+        _later("Image.from_dockerfile(", "from_dockerfile('program.py')", True),
+        _later("Image.from_scratch(", "from_scratch()", True),
+        _later("Image.from_id(", "from_id('im-1')", True),
+        _later("Image.from_name(", "from_name('x')", True),
+        _later("Image.dockerfile_commands(", "dockerfile_commands('RUN true')"),
+        _later("Image.run_function(", "run_function(print)"),
+        _later("Image.conda_install(", "conda_install('x')"),
+        _later("Image.conda_update_from_environment(", "conda_update_from_environment('program.py')"),
+        _later("Image.micromamba_install(", "micromamba_install('x')"),
+        _later(
+            "Image.pip_install_private_repos(",
+            "pip_install_private_repos('github.com/a/b', git_user='u', "
+            "secrets=[modal.Secret({'GITHUB_TOKEN': 't'})])",
+        ),
+        _later(
+            "Image.poetry_install_from_file(", "poetry_install_from_file('program.py', ignore_lockfile=True)"
+        ),
+        refused(
+            "Image.uv_sync",
+            "NotBuiltError",
+            "f: Image.uv_sync" + _LATER,
+            "",
+            "compat/test_image_files.py::test_what_a_project_locks_is_refused_where_it_is_used",
+        ),
+        _later("Image.entrypoint(", "entrypoint(['python'])"),
+        _later("Image.shell(", "shell(['/bin/bash', '-c'])"),
+        _later("Image.extend(", "extend(dockerfile_commands=['FROM base', 'RUN true'])"),
+        *(
+            refused(
+                f"Image.{method}",
+                "NotBuiltError",
+                f"Image.{method}" + _LATER,
+                f"modal.Image.debian_slim().{call}",
+            )
+            for method, call in (
+                ("build", "build()"),
+                ("publish", "publish('x')"),
+                ("hydrate", "hydrate()"),
+                ("logs", "logs()"),
+            )
         ),
     ),
 )

@@ -2,36 +2,140 @@
 
 from __future__ import annotations
 
-from ..table import Area, notice, refused, works
+from ..table import Area, Row, notice, refused, works
 
-NO_EFFECT = "f: NAME= is accepted but not built yet, and has no effect"
+_NO_EFFECT = "f: NAME= is accepted but not built yet, and has no effect"
+
+
+def _common(prefix: str) -> tuple[Row, ...]:
+    """Rows of the keywords that both eras have, with the same meaning."""
+    return (
+        works(
+            f"{prefix}(image=…)",
+            "e2e/test_container.py::test_an_image_has_its_packages_and_variables",
+            sees=f"{prefix}(image=modal.Image.debian_slim('3.11'))",
+            expect="image['base']['python_version'] == '3.11'",
+        ),
+        works(
+            f"{prefix}(secrets=…)",
+            sees=f"{prefix}(secrets=[modal.Secret({{'A': '1', 'B': '1'}}), modal.Secret({{'B': '2'}})])",
+            expect="f['env'] == {'A': '1', 'B': '2'}",
+        ),
+        works(f"{prefix}(cpu=…)", sees=f"{prefix}(cpu=(0.5, 2))", expect="f['cpu'] == 2"),
+        works(f"{prefix}(memory=…)", sees=f"{prefix}(memory=512)", expect="f['memory'] == 512"),
+        works(
+            f"{prefix}(timeout=…)",
+            "crates/gateway/tests/it/errors.rs::a_silent_function_is_504_after_its_timeout_and_not_used_again",
+            sees=f"{prefix}(timeout=9)",
+            expect="f['timeout'] == 9",
+        ),
+        works(
+            f"{prefix}(startup_timeout=…)",
+            sees=f"{prefix}(startup_timeout=7)",
+            expect="f['startup_timeout'] == 7",
+        ),
+        works(
+            f"{prefix}(min_containers=…)",
+            "e2e/test_pool.py::test_keep_warm_keeps_that_many",
+            sees=f"{prefix}(min_containers=2)",
+            expect="f['min_containers'] == 2",
+        ),
+        works(
+            f"{prefix}(max_containers=…)",
+            "e2e/test_pool.py::test_concurrent_requests_start_more_containers_up_to_the_limit",
+            sees=f"{prefix}(max_containers=2)",
+            expect="f['max_containers'] == 2",
+        ),
+        works(
+            f"{prefix}(scaledown_window=…)",
+            "e2e/test_pool.py::test_the_first_request_starts_a_container_and_idling_ends_it",
+            sees=f"{prefix}(scaledown_window=7)",
+            expect="f['scaledown_window'] == 7",
+        ),
+        works(f"{prefix}(name=…)", sees=f"{prefix}(name='other')", expect="f['name'] == 'other'"),
+        works(
+            f"{prefix}(is_generator=…)",
+            does=f"{prefix}(is_generator=True)\ndef g():\n    yield 1\nassert g.is_generator",
+        ),
+        works(
+            f"{prefix}(block_network=…)",
+            sees=f"{prefix}(block_network=True)",
+            expect="f['block_network'] is True",
+        ),
+        works(
+            f"{prefix}(include_source=…)",
+            *("sdk/test_decorators.py::test_include_source_decides_whether_the_own_file_goes_along",),
+            sees=f"{prefix}(include_source=True)",
+            expect="'/root/program.py' in [file['remote'] for file in m['files']]",
+        ),
+        *(
+            notice(
+                f"{prefix}({keyword}=…)", _NO_EFFECT.replace("NAME", keyword), f"{prefix}({keyword}={value})"
+            )
+            for keyword, value in _LATER.items()
+        ),
+    )
+
+
+_LATER = {
+    "gpu": "'T4'",
+    "network_file_systems": "{'/data': modal.NetworkFileSystem.from_name('n')}",
+    "volumes": "{'/data': modal.Volume.from_name('v')}",
+    "ephemeral_disk": "1024",
+    "buffer_containers": "1",
+    "proxy": "modal.Proxy.from_name('p')",
+    "cloud": "'gcp'",
+    "region": "'eu'",
+    "enable_memory_snapshot": "True",
+    "i6pn": "True",
+    "max_inputs": "1",
+}
+_LATER_STUB = {
+    "retries": "3",
+    "rate_limit": "modal.RateLimit(per_second=1)",
+    "shared_volumes": "{'/data': modal.SharedVolume()}",
+    "interactive": "True",
+    "checkpointing_enabled": "True",
+    "_allow_background_volume_commits": "True",
+    "_experimental_boost": "True",
+    "_experimental_scheduler": "True",
+    "_experimental_scheduler_placement": "'x'",
+    "_experimental_gpus": "['T4']",
+    "_experimental_buffer_containers": "1",
+    "_experimental_proxy_ip": "'x'",
+    "_experimental_custom_scaling_factor": "0.5",
+}
+_LATER_APP = {
+    "routing_region": "'eu'",
+    "restrict_modal_access": "True",
+    "single_use_containers": "True",
+    "experimental_options": "{'x': 'y'}",
+    "_experimental_restrict_output": "True",
+}
+_INSTEAD = {
+    "secret": "write secrets=[…]",
+    "mounts": "write image.add_local_dir(…), add_local_file(…) or add_local_python_source(…)",
+    "shared_volumes": "write volumes={…}",
+    "interactive": "use `pilotlight run`",
+    "checkpointing_enabled": "write enable_memory_snapshot=True",
+    "rate_limit": "write max_containers=",
+}
 
 STUB = Area(
     "Keywords under Stub",
-    "`@stub.webhook`, `@stub.asgi`, `@stub.wsgi` and `@stub.generator` take all of them too.",
+    "`@stub.webhook`, `@stub.asgi`, `@stub.wsgi`, `@stub.generator` and `@stub.cls` take them as well.",
     (
-        works(
-            "@stub.function(image=…)",
-            sees="@stub.function(image=modal.Image.debian_slim('3.11'))",
-            expect="image['base']['python_version'] == '3.11'",
-        ),
+        *_common("@stub.function"),
         works(
             "@stub.function(secret=…)",
             sees="@stub.function(secret=modal.Secret({'A': '1'}), secrets=[modal.Secret({'A': '2'})])",
             expect="f['env'] == {'A': '2'}",
         ),
         works(
-            "@stub.function(secrets=…)",
-            sees="@stub.function(secrets=[modal.Secret({'A': '1'})])",
-            expect="f['env'] == {'A': '1'}",
-        ),
-        works(
             "@stub.function(mounts=…)",
             sees="@stub.function(mounts=[modal.Mount('/data', local_file='program.py')])",
             expect="'/data/program.py' in [file['remote'] for file in m['files']]",
         ),
-        works("@stub.function(cpu=…)", sees="@stub.function(cpu=0.5)", expect="f['cpu'] == 0.5"),
-        works("@stub.function(memory=…)", sees="@stub.function(memory=512)", expect="f['memory'] == 512"),
         works(
             "@stub.function(concurrency_limit=…)",
             sees="@stub.function(concurrency_limit=5)",
@@ -42,60 +146,104 @@ STUB = Area(
             sees="@stub.function(container_idle_timeout=7)",
             expect="f['scaledown_window'] == 7",
         ),
-        works("@stub.function(timeout=…)", sees="@stub.function(timeout=9)", expect="f['timeout'] == 9"),
         works(
             "@stub.function(keep_warm=…)",
             sees="@stub.function(keep_warm=True)",
             expect="f['min_containers'] == 2",
         ),
-        works("@stub.function(name=…)", sees="@stub.function(name='other')", expect="f['name'] == 'other'"),
         works(
             "@stub.function(allow_concurrent_inputs=…)",
+            "e2e/test_pool.py::test_several_inputs_share_a_container_when_allowed",
             sees="@stub.function(allow_concurrent_inputs=3)",
             expect="f['max_inputs'] == 3",
         ),
         works(
-            "@stub.function(min_containers=…, max_containers=…)",
-            sees="@stub.function(min_containers=1, max_containers=2)",
-            expect="(f['min_containers'], f['max_containers']) == (1, 2)",
+            "@stub.function(serialized=…)",
+            "sdk/test_decorators.py::test_serialized_functions_are_sent_by_value_without_what_they_ask_for",
+            "runner/test_pickles.py::test_a_function_with_what_it_closes_over",
         ),
         works(
-            "@stub.function(scaledown_window=…)",
-            sees="@stub.function(scaledown_window=7)",
-            expect="f['scaledown_window'] == 7",
+            "@stub.function(allow_cross_region_volumes=…)",
+            sees="@stub.function(allow_cross_region_volumes=True)",
+            expect="f['name'] == 'f'",
         ),
-        works(
-            "@stub.function(startup_timeout=…)",
-            sees="@stub.function(startup_timeout=7)",
-            expect="f['startup_timeout'] == 7",
+        notice(
+            "@stub.function(schedule=…)",
+            "f: …",
+            "@stub.function(schedule=modal.Period(days=1))\ndef f(): ...",
+        ),
+        *(
+            notice(
+                f"@stub.function({keyword}=…)",
+                _NO_EFFECT.replace("NAME", keyword),
+                f"@stub.function({keyword}={value})",
+            )
+            for keyword, value in _LATER_STUB.items()
         ),
     ),
 )
 
 APP = Area(
     "Keywords under App",
-    "",
+    "`@app.cls` takes them as well, but for `schedule`, `name` and `is_generator`.",
     (
-        works(
-            "@app.function(image=…)",
-            sees="@app.function(image=modal.Image.debian_slim('3.11'))",
-            expect="image['base']['python_version'] == '3.11'",
-        ),
+        *_common("@app.function"),
         works(
             "@app.function(env=…)",
             sees="@app.function(env={'A': 'x', 'B': None}, secrets=[modal.Secret.from_dict({'A': 'y'})])",
             expect="f['env'] == {'A': 'x'}",
         ),
+        works(
+            "@app.function(serialized=…)",
+            "sdk/test_decorators.py::test_serialized_functions_are_sent_by_value_without_what_they_ask_for",
+            "runner/test_pickles.py::test_a_function_with_what_it_closes_over",
+        ),
+        works(
+            "@app.function(nonpreemptible=…)",
+            sees="@app.function(nonpreemptible=True)",
+            expect="f['name'] == 'f'",
+        ),
         notice(
-            "@app.function(region=…)",
-            "f: region= is accepted but not built yet, and has no effect",
-            "@app.function(region='us')",
+            "@app.function(schedule=…)",
+            "f: …",
+            "@app.function(schedule=modal.Period(days=1))\ndef f(): ...",
         ),
         refused(
-            "@app.function(keep_warm=…)",
-            "DeprecationError",
-            "@app.function: keep_warm= is now min_containers=",
-            "@app.function(keep_warm=1)",
+            "@app.function(retries=…)",
+            "InvalidError",
+            "f: retries= is not for web endpoints, whose clients try again: drop it",
+            "@app.function(retries=3)",
+        ),
+        *(
+            notice(
+                f"@app.function({keyword}=…)",
+                _NO_EFFECT.replace("NAME", keyword),
+                f"@app.function({keyword}={value})",
+            )
+            for keyword, value in _LATER_APP.items()
+        ),
+        *(
+            refused(
+                f"@app.function({keyword}=…)",
+                "DeprecationError",
+                f"@app.function: {keyword}= is now {today}",
+                f"@app.function({keyword}=1)",
+            )
+            for keyword, today in {
+                "keep_warm": "min_containers=",
+                "concurrency_limit": "max_containers=",
+                "container_idle_timeout": "scaledown_window=",
+                "allow_concurrent_inputs": "the @modal.concurrent(max_inputs=…) decorator",
+            }.items()
+        ),
+        *(
+            refused(
+                f"@app.function({keyword}=…)",
+                "TypeError",
+                f"@app.function got an unexpected keyword argument '{keyword}'; {instead} instead",
+                f"@app.function({keyword}=1)",
+            )
+            for keyword, instead in _INSTEAD.items()
         ),
     ),
 )

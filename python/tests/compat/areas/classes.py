@@ -1,0 +1,57 @@
+"""Classes with web methods, and what stands on their methods."""
+
+from __future__ import annotations
+
+from ..table import Area, notice, refused, works
+
+_LATER = " is not built yet in this version of pilotlight"
+
+
+def _cls(body: str, options: str = "") -> str:
+    return f"app = modal.App('x')\n@app.cls({options})\nclass C:\n    {body}\n"
+
+
+_WEB = "    @modal.fastapi_endpoint()\n    def web(self): ...\n"
+
+CLASSES = Area(
+    "Classes",
+    "Each web method of a class has a URL and, in this version, containers of its own.",
+    (
+        notice(
+            "@modal.method(is_generator=…)",
+            "C.f: is a method, not a web endpoint; calling methods is not built yet",
+            _cls("@modal.method(is_generator=False)\n    def f(self): ...") + _WEB,
+        ),
+        notice(
+            "@modal.batched(max_batch_size=…, wait_ms=…)",
+            "f: is not a web endpoint; calling functions is not built yet",
+            "@app.function()\n@modal.batched(max_batch_size=2, wait_ms=10)\ndef f(x): ...",
+        ),
+        works(
+            "@modal.enter",
+            "runner/test_classes.py::test_hooks_run_in_order_around_the_requests",
+        ),
+        works(
+            "@modal.enter(snap=…)",
+            "runner/test_classes.py::test_hooks_run_in_order_around_the_requests",
+        ),
+        works(
+            "@modal.enter(checkpoint=…)",
+            "sdk/test_cls.py::test_the_runner_finds_hooks_methods_and_defaults_in_the_users_class",
+        ),
+        works(
+            "@modal.exit",
+            "runner/test_classes.py::test_hooks_run_in_order_around_the_requests",
+        ),
+        refused(
+            "@modal.build",
+            "DeprecationError",
+            "C.f: @modal.build is gone: use Image.run_function(…) instead",
+            _cls("@modal.build()\n    def f(self): ...") + _WEB,
+        ),
+        works(
+            "modal.parameter(default=…, init=…)",
+            "sdk/test_cls.py::test_the_runner_finds_hooks_methods_and_defaults_in_the_users_class",
+        ),
+    ),
+)

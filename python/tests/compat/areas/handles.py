@@ -1,0 +1,101 @@
+"""Handles of functions, calls of them, and looking up what is deployed."""
+
+from __future__ import annotations
+
+from ..table import Area, refused, works
+
+_LATER = " is not built yet in this version of pilotlight"
+_F = "@app.function()\ndef f(*a): ...\n"
+_G = "@app.function()\ndef f():\n    yield 1\n"
+_CALLING = (
+    "f.NAME(…): calling functions, under stub.run() or app.run() and elsewhere, (f.local(…) runs it in this "
+    "process)" + _LATER
+)
+
+HANDLES = Area(
+    "Functions and calls",
+    "Calls of web functions are refused with the URL of the endpoint.",
+    (
+        works(
+            "modal.Function, modal.functions.FunctionHandle",
+            does="@stub.webhook\ndef f(): ...\nassert isinstance(f, modal.Function)",
+        ),
+        works("Function.local", does="@app.function()\ndef f(x): return x\nassert f.local(3) == 3"),
+        works("Function.get_raw_f", does="@stub.function\ndef f(): return 3\nassert f.get_raw_f()() == 3"),
+        works(
+            "Function.is_generator",
+            does="@stub.function\ndef f(): ...\nassert not f.is_generator\n"
+            "@stub.function\ndef g():\n    yield\nassert g.is_generator",
+        ),
+        works(
+            "Function.web_url, Function.get_web_url", "sdk/test_handles.py::test_urls_are_those_of_the_place"
+        ),
+        works("Function.object_id", does="@stub.function\ndef f(): ...\nassert f.object_id is None"),
+        works(
+            "Function.from_name(app_name, name, tag=…)",
+            "sdk/test_handles.py::test_a_deployed_function_has_its_url",
+        ),
+        works(
+            "Function.from_app(app_name, tag), Function.lookup(app_name, tag)",
+            "sdk/test_handles.py::test_a_deployed_function_has_its_url",
+        ),
+        refused(
+            "Function.from_id",
+            "NotBuiltError",
+            "Function.from_id…" + _LATER,
+            "modal.Function.from_id('fu-1')",
+        ),
+        refused(
+            "Function.remote, Function.call, Function.spawn, Function.map, Function.for_each, "
+            "Function.spawn_map",
+            "NotBuiltError",
+            _CALLING,
+            _F + "f.NAME([1])",
+        ),
+        refused("Function.starmap", "NotBuiltError", _CALLING, _F + "f.NAME([(1,)])"),
+        refused("Function.remote_gen", "NotBuiltError", _CALLING, _G + "f.NAME()"),
+        refused(
+            "Function.submit, Function.enqueue",
+            "DeprecationError",
+            "f.NAME(…) is now f.spawn(…)",
+            _F + "f.NAME(1)",
+        ),
+        refused(
+            "Function.with_options, Function.update_autoscaler, Function.get_current_stats",
+            "NotBuiltError",
+            "f.NAME…" + _LATER,
+            _F + "f.NAME()",
+        ),
+        refused(
+            "Function.with_concurrency", "NotBuiltError", "f.NAME…" + _LATER, _F + "f.NAME(max_inputs=1)"
+        ),
+        refused(
+            "Function.with_batching",
+            "NotBuiltError",
+            "f.NAME…" + _LATER,
+            _F + "f.NAME(max_batch_size=1, wait_ms=1)",
+        ),
+        refused("Function.keep_warm", "NotBuiltError", "f.NAME…" + _LATER, _F + "f.NAME(1)"),
+        refused(
+            "Function.shell, Function.autoscaler, Function.info, Function.stats, Function.logs, "
+            "Function.metrics, "
+            "Function.experimental_spawn_map",
+            "NotBuiltError",
+            "Function.NAME" + _LATER,
+            _F + "f.NAME()",
+        ),
+        refused(
+            "modal.FunctionCall",
+            "InvalidError",
+            "FunctionCall() makes no call: it is what f.spawn(…) returns",
+            "modal.functions.FunctionCall()",
+        ),
+        refused(
+            "FunctionCall.from_id",
+            "NotBuiltError",
+            "…" + _LATER,
+            "modal.functions.FunctionCall.from_id('fc-1').get()",
+        ),
+        refused("modal.functions.gather", "NotBuiltError", "gather" + _LATER, "modal.functions.gather()"),
+    ),
+)

@@ -1,0 +1,32 @@
+"""Environment variables."""
+
+from __future__ import annotations
+
+from ..table import Area, works
+
+#: Settings of the hosted service and its client: there is nothing here that they could set.
+UNREAD = (
+    "TOKEN_ID TOKEN_SECRET SERVER_URL LOGLEVEL LOGS_TIMEOUT CONFIG_PATH ENV PROFILE IMAGE_BUILDER_VERSION "
+    "LOG_FORMAT LOG_PATTERN TRACEBACK MAX_THROTTLE_WAIT FORCE_BUILD IGNORE_CACHE BUILD_VALIDATION "
+    "PAYLOAD_FORMAT "
+    "DISABLE_API_PROXY SANDBOX_V2 SANDBOX_CHANNEL_IDLE_TIMEOUT VOLUME_BLOCK_READ_TIMEOUT DEFAULT_CLOUD "
+    "ASYNC_WARNINGS "
+    "HEARTBEAT_INTERVAL TASK_SECRET REGION CLOUD_PROVIDER IDENTITY_TOKEN"
+)
+
+SETTINGS = Area(
+    "Environment variables",
+    "`PILOTLIGHT_` in place of `MODAL_` goes first. Not read and not set, since nothing here answers "
+    "to them: " + ", ".join(f"`MODAL_{name}`" for name in UNREAD.split()) + ".",
+    (
+        works("MODAL_SERVE_TIMEOUT", "sdk/test_launch.py::test_serve_with_a_timeout"),
+        works("MODAL_AUTOMOUNT", "sdk/test_discover.py::test_automount_can_be_turned_off"),
+        works("MODAL_IMAGE_PYTHON_VERSION", "sdk/test_image.py::test_python_version_of_the_environment"),
+        works("MODAL_DEV_SUFFIX", "e2e/test_urls.py::test_dev_suffix"),
+        works(
+            "MODAL_IS_REMOTE, MODAL_TASK_ID, MODAL_IMAGE_ID, MODAL_ENVIRONMENT",
+            "e2e/test_container.py::test_it_knows_where_it_is",
+        ),
+    ),
+    "variable",
+)
