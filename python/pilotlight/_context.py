@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ._application import Application
     from .image import Image
 
-_CONTEXT = "PILOTLIGHT_CONTEXT"
 _WEB_URLS = "PILOTLIGHT_WEB_URLS"
 
 #: The Apps and Stubs of this process, oldest first; kept in containers only, for `container_app`.
@@ -28,21 +27,7 @@ def describe(app: str | None, function: str, image: Image) -> str:
     """The text that the container of `function` gets as `PILOTLIGHT_CONTEXT`."""
     import json
 
-    return json.dumps({"app": app, "function": function, "image": identity(image)})
-
-
-def identity(image: Image) -> str:
-    """What tells this declaration of an image from others, the same here and in the container."""
-    import hashlib
-    import json
-
-    declared: object = getattr(image, "_declared", None) or image._manifest()
-    return hashlib.sha256(json.dumps(declared, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def current() -> dict[str, str | None]:
-    """What discovery said about this container's function; empty outside."""
-    return cast("dict[str, str | None]", _json(_CONTEXT))
+    return json.dumps({"app": app, "function": function, "image": image._identity()})
 
 
 def web_urls() -> dict[str, str]:
@@ -53,13 +38,13 @@ def web_urls() -> dict[str, str]:
 def is_inside(app: Application, image: Image | None, known: list[Image]) -> bool:
     """`Stub.is_inside`: whether this container is one of `image`. `InvalidError` for one not in `known`."""
     if image is not None:
-        wanted = identity(image)
-        if wanted not in {identity(one) for one in known}:
+        wanted = image._identity()
+        if wanted not in {one._identity() for one in known}:
             raise InvalidError(
                 "is_inside: this image is not on the stub: write Stub(image=…) or `stub.my_image = "
                 "image` first"
             )
-        return not config.is_local() and current().get("image") == wanted
+        return not config.is_local() and config.context().get("image") == wanted
     return not config.is_local()
 
 
@@ -105,7 +90,7 @@ container_app = ContainerApp()
 
 
 def _own_app() -> Application | None:
-    about = current()
+    about = config.context()
     for app in declared:
         if about.get("function") in app._functions and about.get("app") in (app.name, None):
             return app

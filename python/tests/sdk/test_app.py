@@ -12,7 +12,6 @@ import modal
 import pytest
 from modal.exception import InvalidError, NotBuiltError
 from pilotlight import _launch, config
-from pilotlight._context import identity
 from sdk_project import Project
 
 stub = modal.Stub("era")
@@ -304,7 +303,7 @@ def test_is_inside_compares_declarations(monkeypatch: pytest.MonkeyPatch) -> Non
         held.is_inside(modal.Image.debian_slim())
     monkeypatch.setenv("PILOTLIGHT_IS_REMOTE", "1")
     monkeypatch.setenv(
-        "PILOTLIGHT_CONTEXT", json.dumps({"app": None, "function": "f", "image": identity(mine)})
+        "PILOTLIGHT_CONTEXT", json.dumps({"app": None, "function": "f", "image": mine._identity()})
     )
     again = modal.Stub(image=modal.Image.debian_slim().pip_install("a"), extra=other)
     assert again.is_inside() and again.is_inside(again.image) and not again.is_inside(other)
