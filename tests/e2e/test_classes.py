@@ -92,6 +92,23 @@ SERIALIZED = """
     make("hello")
 """
 
+OWN_SOURCE = """
+    import modal
+
+    app = modal.App("own-source", include_source=False)
+    image = modal.Image.debian_slim().pip_install("fastapi").add_local_python_source("helper", "program")
+
+
+    @app.function(image=image)
+    @modal.fastapi_endpoint()
+    def f():
+        import os
+
+        import helper
+
+        return [helper.ANSWER, sorted(name for name in os.listdir("/root") if name.endswith(".py"))]
+"""
+
 INSIDE = """
     import json
     import os
@@ -150,6 +167,20 @@ def test_a_serialized_function_needs_no_import(program, serve) -> None:
     mark = command.output.count("imported")
     assert request(command.url("greet") + "?name=ann").json() == "hello ann"
     assert command.output.count("imported") == mark, "the module is not imported in the container"
+
+
+def test_only_the_source_that_was_added_is_there(program, serve) -> None:
+    program("ANSWER = 42", "helper.py")
+    program("", "other.py")
+    command: Command = serve(program(OWN_SOURCE))
+    assert request(command.url("f")).json() == [42, ["helper.py", "program.py"]]
+
+
+def test_without_its_source_a_function_does_not_load(program, serve) -> None:
+    text = OWN_SOURCE.replace('.add_local_python_source("helper", "program")', "")
+    command: Command = serve(program(text))
+    assert request(command.url("f")).status == 500
+    command.wait_for("ModuleNotFoundError: No module named 'program'")
 
 
 def test_the_container_is_told_what_it_is(program, serve) -> None:

@@ -29,6 +29,9 @@ const FILES_MAX: usize = 100_000;
 /// The longest context of a function, bytes: it becomes one environment variable (execve(2) takes 128 KiB).
 const CONTEXT_MAX: usize = 64 * 1024;
 
+/// The most a function's environment may take, bytes: it travels to its container in one message.
+const ENV_BYTES_MAX: usize = 128 * 1024;
+
 /// One broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -282,6 +285,11 @@ fn check_function(function: &Function, path: &str, problems: &mut Problems) {
         format!("its context is longer than {CONTEXT_MAX} bytes or contains a NUL")
     });
     check_limits(function, path, problems);
+    let size: usize = function.env.iter().map(|(name, value)| name.len() + value.expose().len() + 2).sum();
+    problems.require(size <= ENV_BYTES_MAX, path, || {
+        let (size, max) = (size / 1024, ENV_BYTES_MAX / 1024);
+        format!("its environment variables and secrets take {size} KiB, and at most {max} KiB fit")
+    });
     check_env(function.env.iter().map(|(name, value)| (name, Hidden::expose(value))), path, problems);
 }
 

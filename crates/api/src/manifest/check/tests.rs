@@ -124,7 +124,7 @@ fn paths_that_leave_their_place_are_refused() {
 #[test]
 fn each_rule_is_told_in_a_sentence() {
     type Case = (fn(&mut Manifest), &'static str);
-    let table: [Case; 22] = [
+    let table: [Case; 23] = [
         (
             |m| m.manifest = 2,
             "manifest: this is format 2, and only format 1 is understood: update pilotlight",
@@ -184,6 +184,10 @@ fn each_rule_is_told_in_a_sentence() {
         (
             |m| m.functions[0].pickled = Some("/root/.pilotlight/f.pickle".to_owned()),
             "functions.f: its pickle `/root/.pilotlight/f.pickle` is not among the files",
+        ),
+        (
+            |m| m.functions[0].env = [("A".to_owned(), "x".repeat(200 * 1024).into())].into(),
+            "functions.f: its environment variables and secrets take 200 KiB, and at most 128 KiB fit",
         ),
         (|m| m.functions[0].cls = Some("C".to_owned()), "functions.f: `f` is no method of the class `C`"),
         (
