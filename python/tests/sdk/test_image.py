@@ -224,12 +224,12 @@ def test_local_files_come_last_unless_they_are_copied(tmp_path: Path) -> None:
 
 def test_copies_of_the_past_are_placed_as_a_build_does(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a")
-    base, mount = Image.debian_slim().workdir("/work"), modal.Mount("/m", local_dir=tmp_path)
+    base, mount = Image.debian_slim().workdir("/srv"), modal.Mount("/m", local_dir=tmp_path)
     for image, expected in [
-        (base.copy_local_file(tmp_path / "a.txt"), "/work/a.txt"),
+        (base.copy_local_file(tmp_path / "a.txt"), "/srv/a.txt"),
         (base.copy_local_file(tmp_path / "a.txt", "/x/b.txt"), "/x/b.txt"),
-        (base.copy_local_dir(tmp_path, "sub"), "/work/sub/a.txt"),
-        (base.copy(mount), "/work/m/a.txt"),
+        (base.copy_local_dir(tmp_path, "sub"), "/srv/sub/a.txt"),
+        (base.copy(mount), "/srv/m/a.txt"),
         (Image.debian_slim().copy(mount), "/m/a.txt"),
         (base.copy_mount(mount, "/static"), "/static/m/a.txt"),
     ]:
