@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 import types
-import typing
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from . import _declare, _partial, _settings
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cls", "Obj", "batched", "build", "enter", "exit", "method", "parameter"]
 
-_PARAMETER_TYPES = (str, int, bytes, bool)
+_PARAMETER_TYPES: dict[str, type] = {"str": str, "int": int, "bytes": bytes, "bool": bool}
 
 
 class Cls:
@@ -330,23 +330,11 @@ def _class_notices(
 def _parameters(name: str, raw: type) -> dict[str, Parameter]:
     """Reads the class's parameters, and leaves their defaults in it as plain attributes."""
     found: dict[str, Parameter] = {}
-    hints: dict[str, Any] | None = None
-    for attribute, value in [(key, one) for base in reversed(raw.__mro__) for key, one in vars(base).items()]:
-        if not isinstance(value, Parameter):
-            continue
-        if hints is None:
-            hints = _hints(name, raw)
-        kind = hints.get(attribute)
-        if kind not in _PARAMETER_TYPES:
-            shown = "no annotation" if kind is None else f"the type {getattr(kind, '__name__', kind)}"
-            raise InvalidError(
-                f"{name}.{attribute}: modal.parameter() has {shown}: write one of `{attribute}: str`, "
-                "int, bytes "
-                "and bool"
-            )
-        if value.default is not MISSING and type(value.default) is not kind:
-            raise InvalidError(f"{name}.{attribute}: the default {value.default!r} is no {kind.__name__}")
-        found[attribute] = value
+    for base in reversed(raw.__mro__):
+        for attribute, value in list(vars(base).items()):
+            if isinstance(value, Parameter):
+                _check_parameter(f"{name}.{attribute}", value, _annotations(base).get(attribute))
+                found[attribute] = value
     for attribute, value in found.items():
         if value.default is not MISSING:
             setattr(raw, attribute, value.default)
@@ -355,8 +343,23 @@ def _parameters(name: str, raw: type) -> dict[str, Parameter]:
     return found
 
 
-def _hints(name: str, raw: type) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(raw)
-    except Exception as error:
-        raise InvalidError(f"{name}: its annotations cannot be read: {error}") from None
+def _check_parameter(where: str, parameter: Parameter, annotation: object) -> None:
+    # A quoted annotation keeps its quotes where `from __future__ import annotations` stands.
+    kind = _PARAMETER_TYPES.get(getattr(annotation, "__name__", str(annotation)).strip("'\""))
+    if kind is None:
+        said = "no annotation" if annotation is None else f"the type {annotation}"
+        attribute = where.rpartition(".")[2]
+        raise InvalidError(
+            f"{where}: modal.parameter() has {said}: write one of `{attribute}: str`, int, bytes and bool"
+        )
+    if parameter.default is not MISSING and type(parameter.default) is not kind:
+        raise InvalidError(f"{where}: the default {parameter.default!r} is no {kind.__name__}")
+
+
+def _annotations(base: type) -> dict[str, Any]:
+    """The annotations of the class itself as they stand: resolving them could need what is not here."""
+    if sys.version_info >= (3, 14):
+        import annotationlib
+
+        return annotationlib.get_annotations(base, format=annotationlib.Format.STRING)
+    return vars(base).get("__annotations__", {})

@@ -269,6 +269,7 @@ def test_misuse_raises_the_listed_error(text: str, error: type[BaseException], m
         in_class("stub", "@modal.build()\n    @modal.enter()\n    def e(self): ..."),
         in_class("stub", "@modal.enter(checkpoint=True)\n    def e(self): ..."),
         in_class("app", "x: bytes = modal.parameter(init=False, default=b'')"),
+        in_class("app", "y: 'torch.Tensor'\n    x: int = modal.parameter(default=1)"),
         in_class("app", "x: 'bool' = modal.parameter()\n    @modal.method()\n    def m(self): ..."),
     ],
 )
