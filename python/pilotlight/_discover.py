@@ -26,10 +26,25 @@ if (
 import contextlib
 import importlib.util
 import json
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import _alias, _files, _find, _import, _launch, _manifest, _neighbours, _scan, _sources, config
+from . import (
+    _alias,
+    _files,
+    _find,
+    _import,
+    _launch,
+    _manifest,
+    _neighbours,
+    _reference,
+    _scan,
+    _sources,
+    config,
+)
 from ._failure import Failure
+
+if TYPE_CHECKING:
+    from ._application import Application
 
 
 def main(arguments: list[str]) -> NoReturn:
@@ -77,30 +92,25 @@ def discover(program: str | None, module: str | None = None, name: str | None = 
 
     Changes `sys.path`, `sys.argv` and `sys.modules` as running the program would: once per process.
     """
-    if program is not None:
-        program, name = _split_reference(program, name)
-        found = _import.locate_file(program)
-    else:
-        _prepare_path(os.getcwd())
-        found = _import.locate_module(str(module))
-    extra = _prepare_path(found.root)
+    reference = _reference.parse(program, module, name)
+    found = _located(reference)
+    extra = _prepare_path(found)
     with open(found.path, "rb") as file:
         source = file.read()
-    notices = _provide_modal(found, source)
+    notices = [reference.notice] if reference.notice else []
+    notices += _provide_modal(found, source)
     script_arguments: list[str] = json.loads(os.environ.get(_launch.ARGUMENTS_VARIABLE, "[]"))
-    sys.argv = [program or found.path, *script_arguments]
+    sys.argv = [reference.file or found.path, *script_arguments]
     known, search_path = set(sys.modules), [path for path in sys.path if path not in extra]
     try:
         imported = _import.import_program(found, source)
-        app = _find.application(imported, found, name, os.path.basename(program or found.path))
-        notices += _find.undeclared(imported, app)
-        # Without automount every module counts as known, so only the program's own file or package is left.
-        before = known if config.automount() else set(sys.modules)
-        files = _sources.collect(found, before, search_path, extra)
+        app = _find.application(imported, found, reference.variable, reference.shown())
+        notices += [*_chosen(app, reference), *_find.undeclared(imported, app)]
+        new = set(sys.modules) - known if config.automount() else set[str]()
+        required = {function._spec.module for function in app._functions.values()}
+        sources = _sources.collect(found, new, required, search_path, extra)
         description = " ".join([os.path.basename(found.path), *script_arguments])
-        manifest = _manifest.build(_manifest.Program(app, description, files, notices))
-        manifest["watch"] = list(dict.fromkeys([*manifest["watch"], *_files.noted()]))
-        return manifest
+        return _manifest.build(_manifest.Program(app, description, sources, notices))
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -111,30 +121,48 @@ def discover(program: str | None, module: str | None = None, name: str | None = 
 
 def _print_era(program: str | None, module: str | None) -> int:
     try:
-        if module is not None:
-            sys.path.insert(0, os.getcwd())
-        path = _import.locate_module(module.partition("::")[0]).path if module else str(program)
-        with open(path.partition("::")[0], "rb") as file:
-            print(_scan.era(file.read()))
+        found = _located(_reference.parse(program, module, None))
+        print(_scan.era(found.path, [found.root, os.getcwd()]))
     except (OSError, Failure):
         print("app")
     return 0
 
 
-def _split_reference(program: str, name: str | None) -> tuple[str, str | None]:
-    path, separator, variable = program.partition("::")
-    return (path, name or variable or None) if separator else (program, name)
+def _located(reference: _reference.Reference) -> _sources.Program:
+    if reference.file is not None:
+        return _import.locate_file(reference.file)
+    if sys.path[:1] != [os.getcwd()]:
+        sys.path.insert(0, os.getcwd())
+    return _import.locate_module(str(reference.module))
 
 
-def _prepare_path(root: str) -> list[str]:
-    """Puts the program's folder first, as `python FILE` does, and the discovery environment behind or before
-    the user's packages. Returns the folders that count as installed packages.
+def _chosen(app: Application, reference: _reference.Reference) -> list[str]:
+    """Checks that the function of `APP.FUNCTION` exists; a notice that all of the app is taken."""
+    function = reference.function
+    if function is None:
+        return []
+    where = f"{reference.shown()}::{reference.variable}"
+    if function not in app._functions:
+        listed = ", ".join(f"{where}.{name}" for name in app._functions) or "it has none"
+        raise Failure("no_stub", f"{where} has no function {function}", f"name one: {listed}")
+    others = len(app._functions) - 1
+    return [f"{where}: all of its functions are taken, not {function} alone"] if others else []
+
+
+def _prepare_path(program: _sources.Program) -> list[str]:
+    """Puts the program's folder first, as `python FILE` does, the working directory behind the user's
+    packages, and the discovery environment behind or before all of them. Returns the folders that count as
+    installed.
 
     Before them: for a program of 2022, and where the user has no FastAPI. Ours would then import the user's
     older copies of what it needs, which it was never tried with.
     """
+    root = program.root
     extra = [path for path in os.environ.get("PILOTLIGHT_DISCOVERY_PATH", "").split(os.pathsep) if path]
-    sys.path[:] = [path for path in sys.path if path not in extra and path != root]
+    # Modal looks in the working directory as well; a link's file finds the modules beside itself too.
+    others = [os.path.dirname(os.path.realpath(program.path)), os.getcwd()]
+    behind = [path for path in dict.fromkeys(others) if path != root and path not in sys.path]
+    sys.path[:] = [path for path in sys.path if path not in extra and path != root] + behind
     if os.environ.get("PILOTLIGHT_DISCOVERY_FRONT") == "1" or importlib.util.find_spec("fastapi") is None:
         sys.path[:0] = [root, *extra]
     else:

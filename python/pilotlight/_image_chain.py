@@ -47,8 +47,6 @@ class Chain:
     _unbuilt: tuple[str, ...] = ()
     _ignored: tuple[str, ...] = ()
     _declared: tuple[str, ...] = ()
-    # For the manifest: files whose change matters, beside those that are noted as read.
-    _watch: tuple[str, ...] = ()
     # The methods by which local files were added: `copied` as part of the image, `mounted` at its start.
     _copied: str | None = None
     _mounted: str | None = None

@@ -49,9 +49,9 @@ def locate_file(path: str) -> _sources.Program:
 
 def locate_module(name: str) -> _sources.Program:
     """The program in a module, found with the working directory first; `Failure` when there is none."""
-    spec = _find_spec(name)
+    spec = find_spec(name)
     if spec is not None and spec.submodule_search_locations is not None:
-        spec = _find_spec(name + ".__main__") or spec
+        spec = find_spec(name + ".__main__") or spec
     if spec is None or spec.origin is None or not os.path.isfile(spec.origin):
         raise Failure(
             "not_found", f"there is no module {name}", f"looked in {os.getcwd()} and the Python path"
@@ -63,9 +63,9 @@ def locate_module(name: str) -> _sources.Program:
     return _sources.Program(path, root, spec.name)
 
 
-def _find_spec(name: str) -> importlib.machinery.ModuleSpec | None:
-    """`importlib.util.find_spec` without importing the packages on the way."""
-    spec, path, full_name = None, sys.path, ""
+def find_spec(name: str, path: list[str] | None = None) -> importlib.machinery.ModuleSpec | None:
+    """`importlib.util.find_spec` in `path`, else `sys.path`, without importing the packages on the way."""
+    spec, path, full_name = None, sys.path if path is None else path, ""
     for part in name.split("."):
         full_name += "." + part if full_name else part
         spec = importlib.machinery.PathFinder.find_spec(full_name, path)
@@ -132,7 +132,7 @@ def _explain(error: BaseException, program: _sources.Program) -> Failure:
         raise error  # A mistake of ours, to be seen whole.
     summary = "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()[-1]
     message = f"{short(program.path)} cannot be imported: {summary}"
-    return Failure("import", message, _import_hint(error), _trace.format_exception(error))
+    return Failure("import", message, _import_hint(error, program), _trace.format_exception(error))
 
 
 def _syntax_failure(error: SyntaxError, path: str) -> Failure:
@@ -141,7 +141,13 @@ def _syntax_failure(error: SyntaxError, path: str) -> Failure:
     return Failure("syntax", message, None, shown, [os.path.abspath(path)])
 
 
-def _import_hint(error: BaseException) -> str | None:
+def _import_hint(error: BaseException, program: _sources.Program) -> str | None:
+    if type(error) is ImportError and "relative import with no known parent" in str(error):
+        folder = os.path.basename(program.root)
+        return (
+            f"{short(program.path)} is in no package: put an `__init__.py` into {short(program.root)}, or "
+            f"write `-m {folder}.{program.module}` in the folder above it"
+        )
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return None
     top = error.name.partition(".")[0]

@@ -1,6 +1,6 @@
 """Turns a declared application into the manifest: plain data, the only thing the command reads of a program.
 
-Its shape is the wire type `api::manifest::Manifest`. Reads file modes; decides nothing about containers.
+Its shape is the wire type `api::manifest::Manifest`. Decides nothing about containers.
 """
 
 from __future__ import annotations
@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 import os
 import platform
-import stat
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _context, _pickle, config
-from ._files import File
+from ._payload import Payload
 from .exception import InvalidError
 from .image import Image
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ._application import Application
+    from ._sources import Sources
     from .functions import Function
 
 MANIFEST_VERSION = 1
@@ -31,7 +31,7 @@ class Program(NamedTuple):
 
     app: Application
     description: str
-    files: list[File]
+    sources: Sources
     notices: list[str]
 
 
@@ -41,10 +41,8 @@ def build(program: Program) -> dict[str, Any]:
     Raises `NotBuiltError` and `InvalidError` for functions that ask for what cannot be given.
     """
     images = _Images()
-    own = {} if _leaves_own_out(program.app) else {file.remote: file.local for file in program.files}
-    files = {remote: _file(local, remote) for remote, local in own.items()}
-    watch = [file.local for file in program.files]
-    notices = [*program.notices, *program.app._notices, *_source_notices(program.app)]
+    payload = Payload(program.sources)
+    notices = [*program.notices, *program.app._notices]
     described: list[dict[str, Any]] = []
     pickles = _pickle.Pickles()
     for function in program.app._functions.values():
@@ -55,10 +53,7 @@ def build(program: Program) -> dict[str, Any]:
         described.append(entry)
         notices += _notices(function, image)
         mounts = (*image._mounts, *home._settings.mounts, *function._spec.settings.mounts)
-        for file in (file for mount in mounts for file in mount._files()):
-            files[file.remote] = _file(file.local, file.remote)
-            watch.append(file.local)
-        watch += image._watch
+        notices += payload.add(function._spec.name, mounts, _includes_source(home, function))
     return {
         "manifest": MANIFEST_VERSION,
         "sdk": config.__version__,
@@ -66,9 +61,9 @@ def build(program: Program) -> dict[str, Any]:
         "python": python(),
         "app": {"name": program.app.name, "description": program.description},
         "images": images.described,
-        "files": [*files.values(), *pickles.files],
+        "files": [*payload.files(), *pickles.files],
         "functions": described,
-        "watch": _unique(watch),
+        "watch": payload.watch(),
         "notices": _unique(notices),
     }
 
@@ -159,33 +154,9 @@ def _notices(function: Function[..., Any], image: Image) -> list[str]:
     return [f"{spec.name}: {note}" for note in found]
 
 
-def _includes_source(app: Application, function: Function[..., Any]) -> bool:
+def _includes_source(home: Application, function: Function[..., Any]) -> bool:
     wanted = function._spec.settings.include_source
-    if wanted is None:
-        wanted = (function._home or app)._settings.include_source
-    return wanted is not False
-
-
-def _leaves_own_out(app: Application) -> bool:
-    functions = app._functions.values()
-    return bool(functions) and not any(_includes_source(app, function) for function in functions)
-
-
-def _source_notices(app: Application) -> list[str]:
-    """The functions of an app share their files: one that wants its source gives it to all."""
-    if _leaves_own_out(app):
-        return []
-    return [
-        f"{name}: include_source=False has no effect while another function of the app includes the source"
-        for name, function in app._functions.items()
-        if not _includes_source(app, function)
-    ]
-
-
-def _file(local: str, remote: str) -> dict[str, Any]:
-    # Digest and size are added by the command, which reads the file anyway.
-    mode = stat.S_IMODE(os.stat(local).st_mode) & 0o777
-    return {"remote": remote, "local": local, "mode": mode, "digest": None, "size": None}
+    return (home._settings.include_source if wanted is None else wanted) is not False
 
 
 def _unique(values: Iterable[str]) -> list[str]:

@@ -1,8 +1,11 @@
 """Finds the local files of a program, and where they lie in the container. Reads `sys.modules` and folders.
 
-The rule is Modal's automount (A7 of 2023): the program's own file, and every local module it imported,
-packages whole, below `/root` so that they are importable there by the same names. The standard library and
-installed packages are the image's business.
+The rule is Modal's automount (A7 of 2023), for both eras: the program's own file, the modules of its
+functions, and every local module it imported, packages whole with their data, below `/root` so that they are
+importable there by the same names. The standard library and installed packages are the image's business.
+Today's Modal takes the function's own file or package alone and expects the rest from
+`Image.add_local_python_source`; a program that says so gets the same files from both. `MODAL_AUTOMOUNT=0`
+gives today's rule, `include_source=False` leaves a function without any of it.
 """
 
 from __future__ import annotations
@@ -34,6 +37,15 @@ class Program(NamedTuple):
     """The dotted name it is imported by."""
 
 
+class Sources(NamedTuple):
+    """The program's own files."""
+
+    files: list[_files.File]
+    """The program's file first, each place in the container once."""
+    folders: list[str]
+    """The packages' folders: a new file in one belongs to the program as well."""
+
+
 def locate(path: str) -> Program:
     """The name a file is imported by: its own, with the packages it lies in before it."""
     path = os.path.abspath(path)
@@ -42,28 +54,37 @@ def locate(path: str) -> Program:
     if parts == ["__init__"]:
         root, name = os.path.split(root)
         parts = [name]
-    while os.path.isfile(os.path.join(root, "__init__.py")) and os.path.dirname(root) != root:
+    while os.path.isfile(os.path.join(root, "__init__.py")) and os.path.basename(root).isidentifier():
         root, package = os.path.split(root)
         parts.insert(0, package)
     return Program(path, root, ".".join(parts))
 
 
 def collect(
-    program: Program, known: Iterable[str], search_path: Iterable[str], excluded: Iterable[str]
-) -> list[_files.File]:
-    """The program's files, its own first, each place in the container once.
+    program: Program,
+    imported: Iterable[str],
+    required: Iterable[str],
+    search_path: Iterable[str],
+    excluded: Iterable[str],
+) -> Sources:
+    """The program's files and folders.
 
-    `known` are the modules that were loaded before the import, `search_path` was `sys.path` then (the
-    program's root first), and `excluded` are folders beside the Python's own that hold installed packages.
+    `imported` are the modules that go along if they are local, `required` those of the functions, which go
+    along wherever they are; `search_path` was `sys.path` before the import (the program's root first), and
+    `excluded` are folders beside the Python's own that hold installed packages.
     """
     found = {_own_place(program): program.path}
-    for file in _of_package(program):
-        found.setdefault(file.remote, file.local)
-    local = _LocalModules(program, list(search_path), [*excluded])
-    for name in sorted(set(sys.modules) - set(known)):
-        for file in local.files(name, sys.modules[name]):
+    folders = _own_packages(program)
+    for folder in folders:
+        for file in _files.tree(folder, os.path.basename(folder)):
             found.setdefault(file.remote, file.local)
-    return [_files.File(path, remote) for remote, path in found.items()]
+    local = _LocalModules(program, list(search_path), [*excluded])
+    for names, anywhere in ((sorted(set(required)), True), (sorted(set(imported)), False)):
+        for name in names:
+            for file in local.files(name, sys.modules.get(name), anywhere):
+                found.setdefault(file.remote, file.local)
+    files = [_files.File(path, remote) for remote, path in found.items()]
+    return Sources(files, list(dict.fromkeys(folders + local.folders)))
 
 
 def imported_local_files(known: Iterable[str], excluded: Iterable[str]) -> list[str]:
@@ -83,20 +104,22 @@ class _LocalModules:
         self._search_path = {os.path.realpath(folder or os.curdir) for folder in search_path}
         self._installed = _python_folders() + [os.path.realpath(folder) for folder in excluded]
         self._done: set[str] = set()
+        self.folders: list[str] = []
 
-    def files(self, name: str, module: ModuleType | None) -> Iterator[_files.File]:
+    def files(self, name: str, module: ModuleType | None, anywhere: bool) -> Iterator[_files.File]:
         top = name.partition(".")[0]
         if top in _OUR_PACKAGES or top in self._done or module is None:
             return
         top_module = sys.modules.get(top) or module
-        package_dirs = [folder for folder in _package_dirs(top_module) if self._is_local(folder)]
+        package_dirs = [folder for folder in _package_dirs(top_module) if anywhere or self._is_local(folder)]
         if package_dirs:
             self._done.add(top)
+            self.folders += package_dirs
             for folder in package_dirs:
                 yield from self._placed(folder, top, _files.tree(folder, top))
         else:
             path = _source_of(module)
-            if path and self._is_local(path):
+            if path and (anywhere or self._is_local(path)):
                 remote = _files.remote_path(name.replace(".", "/") + os.path.splitext(path)[1])
                 yield from self._placed(path, name, [_files.File(path, remote)])
 
@@ -125,10 +148,10 @@ def _own_place(program: Program) -> str:
     return posixpath.join(_files.ROOT, relative)
 
 
-def _of_package(program: Program) -> Iterator[_files.File]:
+def _own_packages(program: Program) -> list[str]:
     top, dot, _ = program.module.partition(".")
     is_package = dot or os.path.basename(program.path) == "__init__.py"
-    return _files.tree(os.path.join(program.root, top), top) if is_package else iter(())
+    return [os.path.join(program.root, top)] if is_package else []
 
 
 def _package_dirs(module: ModuleType) -> list[str]:

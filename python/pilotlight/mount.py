@@ -171,6 +171,10 @@ class Mount:
         """The folders in which new files count; files are watched by themselves."""
         return (source.local for source in self._sources if source.is_dir)
 
+    def _places(self) -> Iterator[str]:
+        """The local files and folders that were named."""
+        return (source.local for source in self._sources)
+
 
 def create_package_mounts(module_names: Iterable[str]) -> list[Mount]:
     """A mount per module, at `/pkg`, importable in the container by its name (Modal: the same, 2022 to 2024).

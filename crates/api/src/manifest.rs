@@ -171,6 +171,16 @@ pub struct File {
     /// The content's length, bytes. Filled in by the command line.
     #[serde(default)]
     pub size: Option<u64>,
+    /// The functions whose containers have it; empty means every function's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<String>,
+}
+
+impl File {
+    /// Whether the containers of `function` have it.
+    pub fn is_for(&self, function: &str) -> bool {
+        self.functions.is_empty() || self.functions.iter().any(|name| name == function)
+    }
 }
 
 /// A function.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from sdk_project import REPOSITORY, SDK_DIR, Project
+from sdk_project import REPOSITORY, SDK_DIR, Project, sdk_environment
 
 APP = """
 import modal
@@ -433,3 +435,50 @@ def test_files_that_declarations_read_are_watched_also_when_they_are_missing(pro
     project.write("requirements.txt", "six\n")
     line = "modal.Image.debian_slim().pip_install_from_requirements('requirements.txt')\n"
     assert project.manifest(text + line)["watch"][-2:] == [env, listed]
+
+
+def test_packages_mounts_and_links_are_watched_as_a_whole(project: Project, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere.txt"
+    elsewhere.write_text("x")
+    for name in ("top/__init__.py", "top/page.html", "data/a.txt"):
+        project.write(name)
+    (project.folder / "data" / "link.txt").symlink_to(elsewhere)
+    (project.folder / "empty").mkdir()
+    project.write(
+        "top/main.py",
+        """
+        import modal
+        data, empty = modal.Mount("/data", local_dir="data"), modal.Mount("/e", local_dir="empty")
+        stub = modal.Stub(mounts=[data, empty])
+        @stub.webhook
+        def f(): ...
+        """,
+    )
+    found = project.discover("-m", "top.main")
+    watched = {os.path.relpath(path, project.folder) for path in found["watch"]}
+    assert {
+        "top",
+        "top/page.html",
+        "data",
+        "data/a.txt",
+        "data/link.txt",
+        "../elsewhere.txt",
+        "empty",
+    } <= watched
+    assert "f: a mount of empty has no files" in found["notices"]
+
+
+def test_the_manifest_goes_where_it_is_told_and_nowhere_else(project: Project) -> None:
+    project.write("program.py", APP)
+    reader, writer = os.pipe()
+    run = subprocess.run(
+        [sys.executable, "-m", "pilotlight._discover", "--output", f"/dev/fd/{writer}", "program.py"],
+        cwd=project.folder,
+        env=sdk_environment(TMPDIR="/nowhere"),
+        pass_fds=[writer],
+        check=False,
+    )
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        assert (run.returncode, json.load(pipe)["functions"][0]["name"]) == (0, "f")
+    assert [path.name for path in project.folder.iterdir()] == ["program.py"]

@@ -1,6 +1,6 @@
 //! The rules of a manifest that its types cannot hold. Every broken one is told, in a sentence.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use pilotlight_core::id::AppId;
@@ -81,7 +81,7 @@ impl Manifest {
         for (key, image) in &self.images {
             check_image(image, &format!("images.{key}"), &mut problems);
         }
-        check_files(&self.files, &mut problems);
+        check_files(self, &mut problems);
         let mut names = BTreeSet::new();
         let mut labels = BTreeSet::new();
         let mut domains = BTreeSet::new();
@@ -196,18 +196,28 @@ fn check_env<'a>(vars: impl Iterator<Item = (&'a String, &'a str)>, path: &str, 
     }
 }
 
-fn check_files(files: &[File], problems: &mut Problems) {
+fn check_files(manifest: &Manifest, problems: &mut Problems) {
+    let files = &manifest.files;
     problems.require(files.len() <= FILES_MAX, "files", || {
         format!("{} files are more than the {FILES_MAX} that an app may have", files.len())
     });
-    let mut seen = BTreeSet::new();
+    let functions: BTreeSet<&String> = manifest.functions.iter().map(|function| &function.name).collect();
+    let mut places: BTreeMap<&str, Vec<&File>> = BTreeMap::new();
     for file in files {
         let path = format!("files.{}", file.remote);
         check_remote(&file.remote, &path, problems);
         problems.require(file.remote != "/" && !file.remote.ends_with('/'), &path, || {
             "this is no file".to_owned()
         });
-        problems.require(seen.insert(&file.remote), &path, || "two files have this path".to_owned());
+        // Each function has one file at a path.
+        let others = places.entry(&file.remote).or_default();
+        let meets =
+            |other: &&File| file.functions.is_empty() || file.functions.iter().any(|name| other.is_for(name));
+        problems.require(!others.iter().any(meets), &path, || "two files have this path".to_owned());
+        others.push(file);
+        for name in file.functions.iter().filter(|name| !functions.contains(name)) {
+            problems.require(false, &path, || format!("it is for `{name}`, which is no function"));
+        }
         // Who made a file up says what is in it, at once or, when it was uploaded, by its digest.
         let made = file.local.as_os_str().is_empty() && (file.content.is_some() || file.digest.is_some());
         problems.require(file.local.is_absolute() && file.content.is_none() || made, &path, || {

@@ -67,6 +67,20 @@ fn a_server_insists_on_digests() {
 }
 
 #[test]
+fn functions_may_have_different_files_at_one_path() {
+    let mut manifest = example();
+    manifest.functions.push(manifest.functions[0].clone());
+    let other = &mut manifest.functions[1];
+    (other.name, other.label) = ("g".to_owned(), None);
+    other.custom_domains.clear();
+    manifest.files.push(manifest.files[0].clone());
+    manifest.files[0].functions = vec!["f".to_owned()];
+    manifest.files[1].functions = vec!["g".to_owned()];
+    manifest.check().unwrap();
+    assert!(manifest.files[1].is_for("g") && !manifest.files[1].is_for("f"));
+}
+
+#[test]
 fn a_file_that_discovery_made_has_content_in_place_of_a_path() {
     let text = r#"{"remote": "/root/.pilotlight/f.pickle", "content": "aGk=", "mode": 420}"#;
     let mut manifest = example();
@@ -124,7 +138,7 @@ fn paths_that_leave_their_place_are_refused() {
 #[test]
 fn each_rule_is_told_in_a_sentence() {
     type Case = (fn(&mut Manifest), &'static str);
-    let table: [Case; 23] = [
+    let table: [Case; 25] = [
         (
             |m| m.manifest = 2,
             "manifest: this is format 2, and only format 1 is understood: update pilotlight",
@@ -146,6 +160,17 @@ fn each_rule_is_told_in_a_sentence() {
             "functions.f: its image `im-9` is not in the manifest",
         ),
         (|m| m.files.push(m.files[0].clone()), "files./root/hello.py: two files have this path"),
+        (
+            |m| {
+                m.files.push(m.files[0].clone());
+                m.files[0].functions = vec!["f".to_owned()];
+            },
+            "files./root/hello.py: two files have this path",
+        ),
+        (
+            |m| m.files[0].functions = vec!["g".to_owned()],
+            "files./root/hello.py: it is for `g`, which is no function",
+        ),
         (|m| m.files[0].mode = 0o1777, "files./root/hello.py: 1023 are no permission bits"),
         (
             |m| m.functions[0].timeout = 0.0,

@@ -82,7 +82,7 @@ impl Apps {
         Ok(fresh)
     }
 
-    /// Builds the images and the tree; gives one template per web endpoint.
+    /// Builds the images and the trees of files; gives one template per web endpoint.
     async fn templates(
         &self,
         app: &App,
@@ -98,12 +98,15 @@ impl Apps {
         let cancel = build.cancel();
         let work = tokio::task::spawn_blocking(move || {
             let builder = shared.builder.of(&manifest);
-            let files = manifest.files.iter().filter_map(|file| {
-                let digest = file.digest.clone()?;
-                let blob = shared.blobs.join(&digest);
-                Some(TreeFile { remote: file.remote.clone(), mode: file.mode, digest, blob })
-            });
-            let tree = builder.tree(&files.collect::<Vec<_>>()).map_err(|error| image_error(&error))?;
+            let tree = |function: &Function| {
+                let files = manifest.files.iter().filter(|file| file.is_for(&function.name));
+                let files = files.filter_map(|file| {
+                    let digest = file.digest.clone()?;
+                    let blob = shared.blobs.join(&digest);
+                    Some(TreeFile { remote: file.remote.clone(), mode: file.mode, digest, blob })
+                });
+                builder.tree(&files.collect::<Vec<_>>()).map_err(|error| image_error(&error))
+            };
             let mut images = BTreeMap::new();
             let mut templates = Vec::new();
             for function in manifest.functions.iter().filter(|function| function.web.is_some()) {
@@ -121,7 +124,7 @@ impl Apps {
                     &manifest,
                     function,
                     &images[&function.image],
-                    tree.clone(),
+                    tree(function)?,
                 ));
             }
             Ok(templates)
