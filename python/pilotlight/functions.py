@@ -96,10 +96,13 @@ class Function(Generic[P, R_co]):
     ) -> Function[..., Any]:
         """The function `name` of a deployed app; nothing is asked before it is used.
 
-        Its URL is what this version can give: `get_web_url()`. Raises `InvalidError` without names.
+        Its URL is what this version can give: `get_web_url()`. Raises `InvalidError` without names,
+        `NotBuiltError` for a `version`.
         """
         wanted = name or tag or ""
         _check_reference(app_name, wanted)
+        if version is not None:
+            raise not_built("Function.from_name(version=…)")
         function = Function[..., Any](None, None, None)
         function.__name__ = wanted
         function._deployed = (app_name, wanted)

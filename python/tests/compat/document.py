@@ -7,6 +7,7 @@ With `--check` nothing is written, and the exit code is 1 when the file is not w
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -14,10 +15,10 @@ from pathlib import Path
 
 from .areas import AREAS
 from .eras import ERAS, eras
-from .table import Area, Row
+from .table import Area, Row, split
 
 PATH = Path(__file__).resolve().parents[3] / "docs" / "reference" / "compatibility.md"
-STATUS = {"works": "works", "notice": "notice", "refused": "refused"}
+STATUS = ("works", "notice", "refused")
 INTRODUCTION = """\
 # Compatibility
 
@@ -43,29 +44,55 @@ def _chapter(area: Area) -> str:
     lines = [f"## {area.title}", ""]
     if area.about:
         lines += [area.about, ""]
-    dated = area.kind == "python"
-    columns = ["name", *(ERAS if dated else ()), "", "proof, or what is said"]
+    columns = ["name", *(ERAS if area.kind == "python" else ()), "", "proof, or what is said"]
     lines += ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    for row in area.rows:
-        cells = [", ".join(f"`{name}`" for name in row.names())]
-        if dated:
-            known = eras(row)
-            cells += ["●" if era in known else "" for era in ERAS]
-        cells += [STATUS[row.status], "<br>".join(_proof(row))]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    for cells, rows in _merged(area).items():
+        names = _shown([name for row in rows for name in row.names()])
+        proof = "<br>".join(_proof(rows[0], whole=len(rows) == 1))
+        shown = [", ".join(f"`{name}`" for name in names), *cells[:-1], proof]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in shown) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _proof(row: Row) -> Iterator[str]:
+def _merged(area: Area) -> dict[tuple[str, ...], list[Row]]:
+    """Rows that say the same of other names, by what they have in common: eras, status and proof."""
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in area.rows:
+        known = eras(row)
+        dated = ["●" if era in known else "" for era in ERAS] if area.kind == "python" else []
+        proof = "<br>".join(_proof(row, whole=False))
+        found.setdefault((*dated, row.status, proof), []).append(row)
+    return found
+
+
+def _shown(names: list[str]) -> list[str]:
+    """`names`, where parameters of one callable stand together."""
+    parameters: dict[str, list[str]] = {}
+    for name in names:
+        path, _, inside = name.partition("(")
+        parameters.setdefault(path, []).extend([inside[:-1]] if inside else [])
+    return [f"{path}({', '.join(inside)})" if inside else path for path, inside in parameters.items()]
+
+
+def _proof(row: Row, whole: bool) -> Iterator[str]:
     if row.words:
-        words = " ".join(row.words.replace("NAME", "…").split())
-        said = words.replace("``", "` `")
-        fence = "``" if "`" in said else "`"
-        pad = " " if "`" in said else ""
+        words = row.words.replace("NAME", "…") if whole else _template(row)
+        said = re.sub("……+", "…", " ".join(words.split()))
+        fence, pad = ("``", " ") if "`" in said else ("`", "")
         error = f"{row.error}: " if row.error and not row.error.isdigit() else ""
         yield f"{error}{fence}{pad}{said}{pad}{fence}"
     for test in row.tests:
         yield f"`{test}`"
+
+
+def _template(row: Row) -> str:
+    """The row's words, with `…` for the names that the row is about."""
+    words = row.words.replace("NAME", "…")
+    for name in row.names():
+        path, parameters = split(name)
+        for about in parameters or [path.rpartition(".")[2]]:
+            words = re.sub(rf"(?<![\w.]){re.escape(about)}(?=[=(])|(?<=\.){re.escape(about)}\b", "…", words)
+    return words
 
 
 def _count() -> str:
@@ -74,7 +101,7 @@ def _count() -> str:
     for area in AREAS:
         count = Counter(dict.fromkeys(STATUS, 0))
         for row in area.rows:
-            count[row.status] += len(row.names())
+            count[row.status] += sum(len(split(name)[1]) or 1 for name in row.names())
         total += count
         lines.append(f"| {area.title} | " + " | ".join(str(count[status]) for status in STATUS) + " |")
     lines.append("| **all** | " + " | ".join(f"**{total[status]}**" for status in STATUS) + " |")

@@ -31,7 +31,7 @@ def known() -> dict[str, set[str]]:
 
     for revision, text in reference.NAMES.items():
         for name in text.split():
-            note("1.x" if revision == "1.6" else "2022", name)
+            note({"1.6": "1.x", "2024": "2024"}.get(revision, "2022"), name)
     for era, text in zip(ERAS, (reference.OLD, reference.BRIDGE, reference_today.TODAY)):
         for path, parameters in reference.parse(text):
             note(era, path)

@@ -28,6 +28,8 @@ NAMES = {
     "2023-05": "App Client Cron Dict Error Function Image Mount Period Proxy Queue Retries Secret "
     "SharedVolume Stub "
     "asgi_app container_app create_package_mounts current_input_id is_local method web_endpoint wsgi_app",
+    "2024": "App Cls CloudBucketMount Cron Dict Function Image Mount NetworkFileSystem Period Queue Retries "
+    "Sandbox Secret Stub Volume forward is_local parameter",
     "1.6": "App Client Cluster Cls Cron Dict Environment Error FilePatternMatcher Function "
     "FunctionCall Image "
     "NetworkFileSystem Period Probe Proxy Queue Retries CloudBucketMount Sandbox SandboxSnapshot "
@@ -131,8 +133,8 @@ Stub.registered_web_endpoints
 Stub.local_entrypoint(raw_f=None, name=None)
 Stub.function(raw_f=None)
 Stub.webhook(raw_f=None, *, method="GET", label=None, wait_for_response=True)
-Stub.asgi(raw_f=None, *, label=None, wait_for_response=True)
-Stub.wsgi(raw_f=None, *, label=None, wait_for_response=True)
+Stub.asgi(asgi_app=None, *, label=None, wait_for_response=True)
+Stub.wsgi(wsgi_app=None, *, label=None, wait_for_response=True)
 Stub.generator(raw_f=None)
 Stub.web_endpoint(method="GET", label=None, wait_for_response=True)
 Stub.asgi_app(label=None, wait_for_response=True)
@@ -161,7 +163,7 @@ Function.from_id(id, client=None)
 FunctionCall.get(timeout=None)
 FunctionCall.get_call_graph()
 FunctionCall.cancel()
-FunctionCall.from_id(id, client=None)
+FunctionCall.from_id(function_call_id, /, client=None)
 functions.gather(*calls)
 DebianSlim(python_version=None)
 Conda()

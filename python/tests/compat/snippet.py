@@ -74,7 +74,7 @@ def _answer(writing: int, how: str, folder: Path, environment: Mapping[str, str]
     try:
         outcome = _discovered() if how == "discover" else _ran()
     except BaseException as error:
-        outcome = Outcome(type(error).__name__, str(error), {})
+        outcome = Outcome(_kind(error), str(error), {})
     with os.fdopen(writing, "w", encoding="utf-8") as pipe:
         json.dump(outcome, pipe)
     os._exit(0)
@@ -88,7 +88,12 @@ def _discovered() -> Outcome:
         cause = failure.__context__
         said = failure.message if cause is None else str(cause)
         hint = "" if failure.hint is None else f"\n{failure.hint}"
-        return Outcome(type(cause or failure).__name__, said + hint, {})
+        return Outcome(_kind(cause or failure), said + hint, {})
+
+
+def _kind(error: BaseException) -> str:
+    """Its class, by a name that users know."""
+    return next(base.__name__ for base in type(error).__mro__ if not base.__name__.startswith("_"))
 
 
 def _ran() -> Outcome:

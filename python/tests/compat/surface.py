@@ -14,6 +14,8 @@ from pilotlight import _options
 
 from . import reference
 
+#: Classes that programs do not make themselves: decorators and methods give them.
+GIVEN = {"Function", "functions.FunctionHandle", "FunctionCall", "cls.Obj", "app.LocalEntrypoint"}
 #: Decorators that take the function's keywords besides their own.
 KEYWORDS = {"Stub.function": _options.StubOptions, "App.function": _options.AppOptions}
 
@@ -64,7 +66,7 @@ def _public(module: ModuleType) -> list[str]:
 
 
 def _add(found: dict[str, list[str]], path: str, value: Any, seen: dict[int, str]) -> None:
-    found[path] = _parameters(value)
+    found[path] = [] if path in GIVEN else _parameters(value)
     if not inspect.isclass(value) or issubclass(value, BaseException) or path.startswith("aio."):
         return
     for name in dir(value):

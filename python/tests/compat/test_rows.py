@@ -63,18 +63,19 @@ def test_row(row: Row, tmp_path: Path) -> None:
 
 
 def check_command(row: Row, folder: Path) -> None:
-    """Runs `pilotlight …`: what it says, and its exit code."""
+    """Runs `pilotlight …`, line by line: what it says, and its exit code."""
     (folder / "program.py").write_text(PROGRAM, encoding="utf-8")
-    ran = subprocess.run(
-        [os.environ["PILOTLIGHT_BINARY"], *row.snippet.split()[1:]],
-        cwd=folder,
-        env={**plain(), "PILOTLIGHT_STATE_DIR": str(folder / "state"), **row.environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert (ran.returncode, matches(row.words, ran.stdout + ran.stderr)) == (int(row.error or 0), True), ran
+    for line in row.snippet.splitlines():
+        ran = subprocess.run(
+            [os.environ["PILOTLIGHT_BINARY"], *line.split()[1:]],
+            cwd=folder,
+            env={**plain(), "PILOTLIGHT_STATE_DIR": str(folder / "state"), **row.environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert (ran.returncode, matches(row.words, ran.stdout + ran.stderr)) == (int(row.error), True), ran
 
 
 PROGRAM = """\

@@ -47,6 +47,27 @@ def test_classes_take_the_keywords_of_functions() -> None:
             modal.App("x").cls(**{name: None})
 
 
+def test_parameters_of_the_hosted_service_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("pilotlight._launch.serve", lambda app, timeout: asked.append("serve"))
+    monkeypatch.setattr("pilotlight._launch.deploy", lambda app, name: asked.append(name) or {})
+    monkeypatch.setattr("pilotlight._deployed.find", lambda name: {"id": "ap-1", "name": name})
+    stub, app, shown = (
+        modal.Stub("s"),
+        modal.App("a"),
+        {"client": None, "stdout": None, "show_progress": True},
+    )
+    stub.serve(**shown)
+    app.serve(**shown)
+    stub.deploy(namespace=1, object_entity="ap", environment_name="main", **shown)
+    app.deploy(environment_name="main", client=None)
+    assert asked == ["serve", "serve", "s", "a"]
+    assert modal.App.lookup("x", client=None, environment_name="main").app_id == "ap-1"
+    stub.run(environment_name="main", **shown)
+    app.run(client=None, environment_name="main")
+    modal.Function.from_name("x", "f", client=None, namespace=1, environment_name="main")
+
+
 def handler() -> None:
     """An endpoint."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .apps import APP_OBJECT, DECLARED, STUB_OBJECT
 from .classes import CLASSES
+from .everywhere import EVERYWHERE
 from .files import FILES, SECRETS
 from .handles import HANDLES
 from .image import IMAGE
@@ -11,4 +12,18 @@ from .keywords import APP, STUB
 from .misuse import MISUSE
 from .web import WEB
 
-AREAS = (WEB, STUB, APP, STUB_OBJECT, DECLARED, APP_OBJECT, CLASSES, HANDLES, IMAGE, FILES, SECRETS, MISUSE)
+AREAS = (
+    WEB,
+    STUB,
+    APP,
+    STUB_OBJECT,
+    DECLARED,
+    APP_OBJECT,
+    CLASSES,
+    HANDLES,
+    IMAGE,
+    FILES,
+    SECRETS,
+    EVERYWHERE,
+    MISUSE,
+)

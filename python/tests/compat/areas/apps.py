@@ -101,7 +101,7 @@ DECLARED = Area(
             sees="stub = modal.Stub()\nstub.image = modal.Image.debian_slim('3.11')\n@stub.webhook",
             expect="image['base']['python_version'] == '3.11'",
         ),
-        refused("stub.missing", "_NoSuchTag", "the stub has nothing named 'missing'", "stub.missing"),
+        refused("stub.missing", "KeyError", "the stub has nothing named 'missing'", "stub.missing"),
         works("stub.f", does="@stub.webhook\ndef f(): ...\nassert stub.f is stub['f'] is f"),
     ),
     "free",

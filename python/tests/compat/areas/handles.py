@@ -40,6 +40,12 @@ HANDLES = Area(
             "sdk/test_handles.py::test_a_deployed_function_has_its_url",
         ),
         refused(
+            "Function.from_name(version=…)",
+            "NotBuiltError",
+            "Function.from_name(version=…)" + _LATER,
+            "modal.Function.from_name('x', 'f', version=1)",
+        ),
+        refused(
             "Function.from_id",
             "NotBuiltError",
             "Function.from_id…" + _LATER,

@@ -169,7 +169,7 @@ STUB = Area(
         ),
         notice(
             "@stub.function(schedule=…)",
-            "f: …",
+            _NO_EFFECT.replace("NAME", "schedule"),
             "@stub.function(schedule=modal.Period(days=1))\ndef f(): ...",
         ),
         *(
@@ -205,7 +205,7 @@ APP = Area(
         ),
         notice(
             "@app.function(schedule=…)",
-            "f: …",
+            _NO_EFFECT.replace("NAME", "schedule"),
             "@app.function(schedule=modal.Period(days=1))\ndef f(): ...",
         ),
         refused(

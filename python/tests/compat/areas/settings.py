@@ -20,12 +20,12 @@ SETTINGS = Area(
     "to them: " + ", ".join(f"`MODAL_{name}`" for name in UNREAD.split()) + ".",
     (
         works("MODAL_SERVE_TIMEOUT", "sdk/test_launch.py::test_serve_with_a_timeout"),
-        works("MODAL_AUTOMOUNT", "sdk/test_discover.py::test_automount_can_be_turned_off"),
+        works("MODAL_AUTOMOUNT", "sdk/test_discover.py::test_without_automount_only_the_program_travels"),
         works("MODAL_IMAGE_PYTHON_VERSION", "sdk/test_image.py::test_python_version_of_the_environment"),
         works("MODAL_DEV_SUFFIX", "e2e/test_urls.py::test_dev_suffix"),
         works(
             "MODAL_IS_REMOTE, MODAL_TASK_ID, MODAL_IMAGE_ID, MODAL_ENVIRONMENT",
-            "e2e/test_container.py::test_it_knows_where_it_is",
+            "e2e/test_classes.py::test_the_container_is_told_what_it_is",
         ),
     ),
     "variable",

@@ -49,9 +49,10 @@ def _waits(decorator: str, above: str = "") -> Row:
 
 
 def _stub(decorator: str, kind: str, test: str) -> tuple[Row, ...]:
+    raw_f = "raw_f" if decorator == "webhook" else f"{decorator}_app"
     return (
         works(
-            f"@stub.{decorator}(raw_f, label=…)",
+            f"@stub.{decorator}({raw_f}, label=…)",
             test,
             sees=f"@stub.{decorator}(label='a-b')",
             expect=f"f['web']['kind'] == '{kind}' and f['label'] == 'a-b'",
