@@ -108,7 +108,7 @@ class Application:
     @dual
     def set_tags(self, tags: Mapping[str, str], *, client: Any = None) -> None:
         """Not built yet: raises `NotBuiltError`."""
-        raise not_built(f"{type(self).__name__}.set_tags (give tags= to modal.App)")
+        raise not_built(f"{type(self).__name__}.set_tags")
 
     @dual
     def get_tags(self, *, client: Any = None) -> dict[str, str]:

@@ -41,8 +41,8 @@ def is_inside(app: Application, image: Image | None, known: list[Image]) -> bool
         wanted = image._identity()
         if wanted not in {one._identity() for one in known}:
             raise InvalidError(
-                "is_inside: this image is not on the stub: write Stub(image=…) or `stub.my_image = "
-                "image` first"
+                "is_inside: this image is not on the stub: write Stub(image=…), or `stub.my_image = image` "
+                "before it"
             )
         return not config.is_local() and config.context().get("image") == wanted
     return not config.is_local()
@@ -69,8 +69,7 @@ class ContainerApp:
         app = _own_app()
         if app is None:
             raise InvalidError(
-                f"container_app.{tag}: the program's Stub does not exist yet: use container_app inside "
-                "functions"
+                f"container_app.{tag}: the program's Stub does not exist yet: use it inside functions"
             )
         return app._object(tag)
 

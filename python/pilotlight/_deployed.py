@@ -58,6 +58,16 @@ def web_url(app_name: str, function: str) -> str | None:
     )
 
 
+def require_class(app_name: str, name: str) -> None:
+    """Raises `NotFoundError` unless the deployed app has a class of this name."""
+    app = find(app_name)
+    if app is None:
+        raise missing(app_name)
+    functions = cast("list[Mapping[str, Any]]", app.get("functions") or [])
+    if not any(str(one.get("name")).startswith(name + ".") for one in functions):
+        raise NotFoundError(f"the app {app_name!r} has no class {name!r}: `pilotlight app list` shows them")
+
+
 def _urls(app: Mapping[str, Any]) -> dict[str, str]:
     functions = cast("list[Mapping[str, Any]]", app.get("functions") or [])
     return {str(one["name"]): str(one["url"]) for one in functions if one.get("url")}

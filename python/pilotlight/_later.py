@@ -91,6 +91,7 @@ NAMES = frozenset(
 )
 
 
-def not_built(what: str) -> NotBuiltError:
-    """The error for `what`, a name as the user wrote it."""
-    return NotBuiltError(f"{what} is not built yet in this version of pilotlight")
+def not_built(what: str, instead: str = "") -> NotBuiltError:
+    """The error for `what`, a name as the user wrote it; `instead` says what to do."""
+    remedy = f": {instead}" if instead else ""
+    return NotBuiltError(f"{what} is not built yet in this version of pilotlight{remedy}")

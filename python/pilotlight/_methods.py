@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         def __call__(self, target: Callable[P, R], /) -> PartialFunction[P, R]: ...
 
 
+#: Of an exit hook until March 2024, as of `__exit__`.
+EXIT_PARAMETERS = 3
 _BATCH_MAX = 1000
 _WAIT_MS_MAX = 600_000
 
@@ -64,8 +66,8 @@ def batched(_bare: None = None, *, max_batch_size: int, wait_ms: int) -> MethodD
         raw_f = cast("types.FunctionType", partial._pilotlight_raw)
         if raw_f.__defaults__ or raw_f.__kwdefaults__:
             raise InvalidError(
-                f"{partial.__name__}: @modal.batched is for functions without default values: each input "
-                "is a list"
+                f"{partial.__name__}: @modal.batched is for functions without default values, since each "
+                "input is a list"
             )
         if _partial.is_generator(raw_f):
             raise InvalidError(f"{partial.__name__}: @modal.batched is not for generators: return a list")
@@ -132,7 +134,7 @@ def _hook(decorator: str, hook: str | None) -> MethodDecorator:
         if raw_f.__code__.co_argcount == 0 and not raw_f.__code__.co_flags & 0x04:
             raise InvalidError(f"{partial.__name__}: @modal.{decorator} is for methods, which take `self`")
         required = _partial.required_parameters(raw_f, 1)
-        if required:
+        if required and not (decorator == "exit" and len(required) == EXIT_PARAMETERS):
             raise InvalidError(
                 f"{partial.__name__}: @modal.{decorator} is for methods that take nothing but `self`: drop "
                 f"{', '.join(required)}"

@@ -37,8 +37,7 @@ def check_tags(where: str, tags: object) -> dict[str, str]:
             if not isinstance(part, str) or not _TAG.fullmatch(part):
                 raise InvalidError(
                     f"{where}: {part!r} cannot be part of a tag: use 1 to 63 letters, digits, dashes, "
-                    "underscores, "
-                    "dots"
+                    "underscores, dots"
                 )
     return dict(cast("Mapping[str, str]", tags))
 

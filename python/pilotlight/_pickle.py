@@ -44,8 +44,7 @@ class Pickles:
         if len(content) > _BYTES_MAX:
             raise InvalidError(
                 f"{name}: serialized=True: it is {len(content) / 2**20:.1f} MiB with what it refers to, "
-                "and at most "
-                "16 MiB can be sent: load large data in the function, or put it into the image"
+                "and at most 16 MiB can be sent: load large data in the function, or put it into the image"
             )
         if len(content) > _BYTES_TO_TELL:
             notices.append(

@@ -46,7 +46,7 @@ class RunningApp:
 
     def log_url(self) -> str:
         """Not built yet: raises `NotBuiltError`."""
-        raise not_built("App.log_url (the log is on the terminal, and in `pilotlight app logs`)")
+        raise not_built("App.log_url", "the log is on the terminal, and in `pilotlight app logs`")
 
     @dual
     def stop(self) -> None:
@@ -86,8 +86,7 @@ class Run:
         if self._home._state is not None:
             raise InvalidError(
                 f"{self._home._variable}.run(): the app runs already ({self._home._state.app_id}): leave "
-                "the first "
-                "`with` block before the next"
+                "the first `with` block before the next"
             )
         self._context = _launch.run(self._home)
         report: Mapping[str, Any] = self._context.__enter__()

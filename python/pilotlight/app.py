@@ -126,7 +126,7 @@ class App(Application):
 
     def server(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Known, not built yet: raises `NotBuiltError`."""
-        raise not_built("@app.server (a web decorator under @app.function() serves requests)")
+        raise not_built("@app.server", "a web decorator under @app.function() serves requests")
 
     def local_entrypoint(
         self, _bare: None = None, *, name: str | None = None

@@ -70,8 +70,12 @@ class Cls:
     @dual_static
     @staticmethod
     def lookup(app_name: str, tag: str | None = None, *args: Any, **kwargs: Any) -> Cls:
-        """`from_name` as it was called until 2025."""
-        return Cls.from_name(app_name, tag)
+        """`from_name` that asks at once (Modal, to 2025). Raises `NotFoundError` when it is not deployed."""
+        cls = Cls.from_name(app_name, tag)
+        from . import _deployed
+
+        _deployed.require_class(app_name, cls.__name__)
+        return cls
 
     def __call__(self, *args: Any, **kwargs: Any) -> Obj:
         """An instance with these parameters. Raises `InvalidError` for parameters it does not have."""
@@ -85,11 +89,11 @@ class Cls:
 
     def with_options(self, **options: Any) -> NoReturn:
         """Not built yet."""
-        raise not_built(f"{self.__name__}.with_options (give the options to @app.cls)")
+        raise not_built(f"{self.__name__}.with_options", "give the options to @app.cls")
 
     def with_concurrency(self, *, max_inputs: int, target_inputs: int | None = None) -> NoReturn:
         """Not built yet."""
-        raise not_built(f"{self.__name__}.with_concurrency (use @modal.concurrent)")
+        raise not_built(f"{self.__name__}.with_concurrency", "use @modal.concurrent")
 
     def with_batching(self, *, max_batch_size: int, wait_ms: int) -> NoReturn:
         """Not built yet."""
@@ -102,6 +106,8 @@ class Cls:
             raise not_built(f"{self.__name__}.{name}: classes of a deployed app")
         if name in self._functions:
             return self._functions[name]
+        if name in ("remote", "update_autoscaler", "keep_warm"):
+            raise not_built(f"{self.__name__}.{name}")
         found: Any = getattr(self._raw, name)
         if isinstance(found, PartialFunction) and cast("PartialFunction[..., Any]", found)._callable:
             raise InvalidError(
@@ -144,7 +150,7 @@ class Obj:
     @dual
     def keep_warm(self, warm_pool_size: int) -> None:
         """Not built yet."""
-        raise not_built(f"{self._cls.__name__}().keep_warm (give min_containers= to @app.cls and deploy)")
+        raise not_built(f"{self._cls.__name__}().keep_warm", "give min_containers= to @app.cls and deploy")
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -296,6 +302,11 @@ def _check_methods(
                 f"{tag}: a class with @modal.batched has no other method: "
                 f"move {', '.join(other for other in callables if other != attribute)} elsewhere"
             )
+        raw_f = cast("types.FunctionType", partial._pilotlight_raw)
+        if era == "app" and partial._pilotlight_hook == "exit" and _partial.required_parameters(raw_f, 1):
+            raise InvalidError(
+                f"{tag}: @modal.exit is for methods that take nothing but `self`: drop the others"
+            )
         if era == "app" and partial._hook_decorator == "build":
             raise DeprecationError(f"{tag}: @modal.build is gone: use Image.run_function(…) instead")
         if era == "app" and partial._pilotlight_hook == "enter_snap" and not settings.snapshot:
@@ -316,8 +327,7 @@ def _class_notices(
     if required:
         raise InvalidError(
             f"{name}: its web endpoints need {', '.join(required)}, and values in a URL's query are not "
-            "built "
-            "yet: write modal.parameter(default=…)"
+            "built yet: write modal.parameter(default=…)"
         )
     if cls._pilotlight_parameters:
         found.append(

@@ -135,7 +135,7 @@ class Function(Generic[P, R_co]):
         """Known, not built yet: raises `NotBuiltError`."""
         if not isinstance(function_id, str) or not function_id.startswith("fu-"):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidError(f"Function.from_id: {function_id!r} is not the id of a function (fu-…)")
-        raise not_built("Function.from_id (Function.from_name finds a deployed function)")
+        raise not_built("Function.from_id", "Function.from_name finds a deployed function")
 
     @property
     def web_url(self) -> str | None:
@@ -273,11 +273,11 @@ class Function(Generic[P, R_co]):
         routing_region: str | None = None,
     ) -> Function[P, R_co]:
         """Not built yet."""
-        raise not_built(f"{self._label}.with_options (give the options to @app.function)")
+        raise not_built(f"{self._label}.with_options", "give the options to @app.function")
 
     def with_concurrency(self, *, max_inputs: int, target_inputs: int | None = None) -> Function[P, R_co]:
         """Not built yet."""
-        raise not_built(f"{self._label}.with_concurrency (use @modal.concurrent)")
+        raise not_built(f"{self._label}.with_concurrency", "use @modal.concurrent")
 
     def with_batching(self, *, max_batch_size: int, wait_ms: int) -> Function[P, R_co]:
         """Not built yet."""
@@ -293,12 +293,12 @@ class Function(Generic[P, R_co]):
         scaledown_window: int | None = None,
     ) -> None:
         """Not built yet."""
-        raise not_built(f"{self._label}.update_autoscaler (give the options to @app.function and deploy)")
+        raise not_built(f"{self._label}.update_autoscaler", "give the options to @app.function and deploy")
 
     @dual
     def keep_warm(self, warm_pool_size: int) -> None:
         """Not built yet."""
-        raise not_built(f"{self._label}.keep_warm (give min_containers= to @app.function and deploy)")
+        raise not_built(f"{self._label}.keep_warm", "give min_containers= to @app.function and deploy")
 
     @dual
     def get_current_stats(self) -> Any:
@@ -329,8 +329,8 @@ class Function(Generic[P, R_co]):
         # Not for type checkers, so that they find the mistake before it is run.
         def __call__(self, *args, **kwargs):
             raise TypeError(
-                f"the function {self._label} is not called directly: use {self._label}.local(…) to run it in "
-                "this process"
+                f"the function {self._label} is not called directly: {self._label}.local(…) runs it in this "
+                "process"
             )
 
     def __reduce__(self) -> Any:
@@ -366,16 +366,15 @@ class Function(Generic[P, R_co]):
     def _refuse(self, verb: str) -> NoReturn:
         name = self._label
         url = self.get_web_url() if self._deployed or self._spec.web else None
-        if self._deployed is None and self._spec.web is None:
+        if url is None and (self._deployed is not None or self._spec.web is None):
             raise not_built(
-                f"{name}.{verb}(…): calling functions, under stub.run() or app.run() and elsewhere, "
-                f"({name}.local(…) runs it in this process)"
+                f"{name}.{verb}(…)",
+                f"{name}.local(…) runs it in this process, under stub.run() and app.run() too",
             )
         where = f"answers at {url}" if url else "has its URL while the app is served (`pilotlight serve`)"
         raise InvalidError(
-            f"{name}.{verb}(…): {name} is a web endpoint and {where}: send a request there, or run it in "
-            "this "
-            f"process with {name}.local(…)"
+            f"{name}.{verb}(…): {name} is a web endpoint and {where}: send a request there, or run it "
+            f"in this process with {name}.local(…)"
         )
 
     def _refuse_plain(self, verb: str) -> None:

@@ -210,8 +210,7 @@ def make_web(
         # Accepting it would open to everyone what the author wanted closed.
         raise InvalidError(
             f"{where}: requires_proxy_auth=True is not built yet, and without the check everyone could "
-            "use the "
-            "endpoint: drop it, or keep the endpoint on loopback behind a proxy that checks"
+            "use the endpoint: drop it, or keep the endpoint on loopback behind a proxy that checks"
         )
     return Web(decorator, kind, upper, docs, label, _domains(where, custom_domains))
 

@@ -132,7 +132,7 @@ def test_running_gives_what_each_era_gave(launched: list[Any]) -> None:
         assert running.add is running["add"] is add
         assert (running.app_id, stub.app_id, stub.app.app_id) == ("ap-1", "ap-1", "ap-1")
         assert add.web_url == "http://localhost:8001"
-        with pytest.raises(InvalidError, match=r"log_url \(the log is on the terminal"):
+        with pytest.raises(InvalidError, match=r"log_url is not built yet.*: the log is on the terminal"):
             running.log_url()
         with pytest.raises(KeyError):
             running.nothing  # noqa: B018

@@ -65,14 +65,18 @@ def test_a_handle_keeps_what_the_function_says_of_itself() -> None:
 def test_direct_calls() -> None:
     assert add(1) == add.local(1) == 2
     assert asyncio.run(double.local(2)) == 4
-    with pytest.raises(TypeError, match=r"use double\.local\(…\)"):
+    with pytest.raises(TypeError, match=r"double\.local\(…\) runs it in this process"):
         double(2)
 
 
 @pytest.mark.parametrize(
     ("use", "error", "message"),
     [
-        (lambda: plain.remote(1), NotBuiltError, r"plain\.remote\(…\): calling functions.*plain\.local\(…\)"),
+        (
+            lambda: plain.remote(1),
+            NotBuiltError,
+            r"plain\.remote\(…\) is not built yet.*plain\.local\(…\) runs it",
+        ),
         (lambda: plain.call(1), NotBuiltError, r"under stub\.run\(\) or app\.run\(\)"),
         (lambda: plain.spawn(1), NotBuiltError, r"plain\.spawn"),
         (lambda: plain.map([1]), NotBuiltError, r"plain\.map"),
@@ -139,7 +143,7 @@ def deployed_apps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: str, 
 
 
 def test_a_deployed_function_has_its_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    functions = [{"name": "f", "url": "http://localhost:8002"}, {"name": "g", "url": None}]
+    functions = [{"name": "f", "url": "http://localhost:8002"}, {"name": "g", "url": None}, {"name": "C.f"}]
     apps = [{"name": "shop", "id": "ap-7", "state": "deployed", "version": 1, "functions": functions}]
     deployed_apps(monkeypatch, tmp_path, json.dumps(apps))
     function = modal.Function.from_name("shop", "f")
@@ -148,6 +152,11 @@ def test_a_deployed_function_has_its_url(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert (repr(function), modal.App.lookup("shop").app_id) == ("<Function shop/f>", "ap-7")
     with pytest.raises(InvalidError, match="answers at http://localhost:8002"):
         function.remote()
+    with pytest.raises(NotBuiltError, match=r"g\.remote"):
+        modal.Function.from_name("shop", "g").remote()
+    assert repr(modal.Cls.lookup("shop", "C")) == "<Cls C>"
+    with pytest.raises(NotFoundError, match="the app 'shop' has no class 'D'"):
+        modal.Cls.lookup("shop", "D")
     with pytest.raises(NotFoundError, match="the app 'shop' has no function 'h'"):
         modal.Function.lookup("shop", "h")
     with pytest.raises(

@@ -196,7 +196,10 @@ APP_OBJECT = Area(
         ),
         works("App.stop", "sdk/test_app.py::test_running_gives_what_each_era_gave"),
         refused(
-            "App.server", "NotBuiltError", "@app.server…" + _LATER, "@app.server(port=8000)\nclass C: ..."
+            "App.server",
+            "NotBuiltError",
+            "@app.server" + _LATER + ": a web decorator under @app.function() serves requests",
+            "@app.server(port=8000)\nclass C: ...",
         ),
         refused("App.set_tags", "NotBuiltError", "App.set_tags…" + _LATER, "app.set_tags({})"),
         refused("App.get_tags", "NotBuiltError", "App.get_tags" + _LATER, "app.get_tags()"),

@@ -7,10 +7,7 @@ from ..table import Area, refused, works
 _LATER = " is not built yet in this version of pilotlight"
 _F = "@app.function()\ndef f(*a): ...\n"
 _G = "@app.function()\ndef f():\n    yield 1\n"
-_CALLING = (
-    "f.NAME(…): calling functions, under stub.run() or app.run() and elsewhere, (f.local(…) runs it in this "
-    "process)" + _LATER
-)
+_CALLING = "f.NAME(…)" + _LATER + ": f.local(…) runs it in this process, under stub.run() and app.run() too"
 
 HANDLES = Area(
     "Functions and calls",
@@ -48,7 +45,7 @@ HANDLES = Area(
         refused(
             "Function.from_id",
             "NotBuiltError",
-            "Function.from_id…" + _LATER,
+            "Function.from_id" + _LATER + ": Function.from_name finds a deployed function",
             "modal.Function.from_id('fu-1')",
         ),
         refused(
@@ -69,19 +66,19 @@ HANDLES = Area(
         refused(
             "Function.with_options, Function.update_autoscaler, Function.get_current_stats",
             "NotBuiltError",
-            "f.NAME…" + _LATER,
+            "f.NAME" + _LATER + "…",
             _F + "f.NAME()",
         ),
         refused(
-            "Function.with_concurrency", "NotBuiltError", "f.NAME…" + _LATER, _F + "f.NAME(max_inputs=1)"
+            "Function.with_concurrency", "NotBuiltError", "f.NAME" + _LATER + "…", _F + "f.NAME(max_inputs=1)"
         ),
         refused(
             "Function.with_batching",
             "NotBuiltError",
-            "f.NAME…" + _LATER,
+            "f.NAME" + _LATER + "…",
             _F + "f.NAME(max_batch_size=1, wait_ms=1)",
         ),
-        refused("Function.keep_warm", "NotBuiltError", "f.NAME…" + _LATER, _F + "f.NAME(1)"),
+        refused("Function.keep_warm", "NotBuiltError", "f.NAME" + _LATER + "…", _F + "f.NAME(1)"),
         refused(
             "Function.shell, Function.autoscaler, Function.info, Function.stats, Function.logs, "
             "Function.metrics, "

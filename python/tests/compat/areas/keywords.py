@@ -25,6 +25,7 @@ def _common(prefix: str) -> tuple[Row, ...]:
         works(f"{prefix}(memory=…)", sees=f"{prefix}(memory=512)", expect="f['memory'] == 512"),
         works(
             f"{prefix}(timeout=…)",
+            ""
             "crates/gateway/tests/it/errors.rs::a_silent_function_is_504_after_its_timeout_and_not_used_again",
             sees=f"{prefix}(timeout=9)",
             expect="f['timeout'] == 9",

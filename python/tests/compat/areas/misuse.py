@@ -348,7 +348,7 @@ MISUSE = Area(
         refused(
             "calling a function of an App",
             "TypeError",
-            "the function f is not called directly: use f.local(…) to run it in this process",
+            "the function f is not called directly: f.local(…) runs it in this process",
             "@app.function()\ndef f(): ...\nf()",
         ),
         _invalid(
