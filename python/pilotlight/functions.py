@@ -439,7 +439,7 @@ class Bound:
             self._function._refuse(name)
         if name in _CALLS:
             raise not_built(
-                f"calling methods ({self._raw.__qualname__}.{name}; .local(…) runs it in this process)"
+                f"{self._raw.__qualname__}.{name}(…)", ".local(…) runs the method in this process"
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 

@@ -77,7 +77,7 @@ def test_direct_calls() -> None:
             NotBuiltError,
             r"plain\.remote\(…\) is not built yet.*plain\.local\(…\) runs it",
         ),
-        (lambda: plain.call(1), NotBuiltError, r"under stub\.run\(\) or app\.run\(\)"),
+        (lambda: plain.call(1), NotBuiltError, r"under stub\.run\(\) and app\.run\(\) too"),
         (lambda: plain.spawn(1), NotBuiltError, r"plain\.spawn"),
         (lambda: plain.map([1]), NotBuiltError, r"plain\.map"),
         (lambda: plain.starmap([(1,)]), NotBuiltError, r"plain\.starmap"),
