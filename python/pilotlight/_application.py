@@ -124,9 +124,9 @@ class Application:
                 f'deploying needs a name: write {self._variable}.deploy({given}), or modal.{kind}("my-app")'
             )
         check_name(name)
-        urls = _launch.deploy(self, name)
-        state = State(None, urls, None)
-        self._show_urls(urls)
+        report = _launch.deploy(self, name)
+        state = State(report["app"].get("id"), report["urls"], None)
+        self._show_urls(state.urls)
         return state
 
     def _begin(self, state: State) -> None:

@@ -93,12 +93,12 @@ def discover(program: str | None, module: str | None = None, name: str | None = 
     Changes `sys.path`, `sys.argv` and `sys.modules` as running the program would: once per process.
     """
     reference = _reference.parse(program, module, name)
-    found = _located(reference)
-    extra = _prepare_path(found)
+    found = located(reference)
+    extra = prepare_path(found)
     with open(found.path, "rb") as file:
         source = file.read()
     notices = [reference.notice] if reference.notice else []
-    notices += _provide_modal(found, source)
+    notices += provide_modal(found, source)
     script_arguments: list[str] = json.loads(os.environ.get(_launch.ARGUMENTS_VARIABLE, "[]"))
     sys.argv = [reference.file or found.path, *script_arguments]
     known, search_path = set(sys.modules), [path for path in sys.path if path not in extra]
@@ -121,14 +121,14 @@ def discover(program: str | None, module: str | None = None, name: str | None = 
 
 def _print_era(program: str | None, module: str | None) -> int:
     try:
-        found = _located(_reference.parse(program, module, None))
+        found = located(_reference.parse(program, module, None))
         print(_scan.era(found.path, [found.root, os.getcwd()]))
     except (OSError, Failure):
         print("app")
     return 0
 
 
-def _located(reference: _reference.Reference) -> _sources.Program:
+def located(reference: _reference.Reference) -> _sources.Program:
     if reference.file is not None:
         return _import.locate_file(reference.file)
     if sys.path[:1] != [os.getcwd()]:
@@ -149,7 +149,7 @@ def _chosen(app: Application, reference: _reference.Reference) -> list[str]:
     return [f"{where}: all of its functions are taken, not {function} alone"] if others else []
 
 
-def _prepare_path(program: _sources.Program) -> list[str]:
+def prepare_path(program: _sources.Program) -> list[str]:
     """Puts the program's folder first, as `python FILE` does, the working directory behind the user's
     packages, and the discovery environment behind or before all of them. Returns the folders that count as
     installed.
@@ -170,7 +170,7 @@ def _prepare_path(program: _sources.Program) -> list[str]:
     return extra
 
 
-def _provide_modal(program: _sources.Program, source: bytes) -> list[str]:
+def provide_modal(program: _sources.Program, source: bytes) -> list[str]:
     """Makes `import modal` ours, unless the user has a module of that name; returns what to tell the user."""
     own = _import.own_modal(program.root)
     if own is not None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 import secrets
+import signal
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from tools import Command, Environment, request
+import pytest
+from tools import Command, Environment, Server, listening, request, wait_until
 
 HELLO = """
     import modal
@@ -64,3 +69,198 @@ def test_the_manifest_is_on_no_disk(program, home: Environment, tmp_path: Path) 
         assert token not in command.output
     finally:
         command.end()
+
+
+JOB = """
+    import json
+    import urllib.request
+
+    import modal
+
+    app = modal.App("job")
+
+
+    @app.function()
+    @modal.fastapi_endpoint()
+    def f(x: int = 1):
+        print("asked", x)
+        return x + 1
+
+
+    def ask(x: int) -> str:
+        return urllib.request.urlopen(f"{f.get_web_url()}?x={x}").read().decode()
+
+
+    @app.local_entrypoint()
+    def main(count: int, name: str = "nobody"):
+        print(json.dumps({"name": name, "answers": [ask(x) for x in range(count)], "url": f.get_web_url()}))
+
+
+    if __name__ == "__main__":
+        with app.run():
+            print(ask(41))
+        print(f.get_web_url())
+"""
+
+
+def test_run_of_an_entrypoint(program, home: Environment) -> None:
+    file = program(JOB)
+    done = home.run("run", f"{file}::main", "--count", "3", "--name", "x")
+    assert done.returncode == 0, done.stderr
+    # What containers print is not the program's output.
+    told = json.loads(done.stdout)
+    assert (told["name"], told["answers"]) == ("x", ["1", "2", "3"])
+    assert "f | asked 2" in done.stderr and "App stopped" in done.stderr
+    assert not listening(urlsplit(told["url"]).port or 0)
+    done = home.run("run", str(file), "--count", "many")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "error: argument --count: invalid int value: 'many'" in done.stderr
+    done = home.run("run", str(file), "--help")
+    assert done.returncode == 0 and "--count NUMBER" in done.stdout
+
+
+def script(home: Environment, python: str, sdk: str, *arguments: str, **more: str) -> Command:
+    """Runs a script as a user does, without the command."""
+    return Command([python, *arguments], home.variables(PYTHONPATH=sdk, **more), home.cwd)
+
+
+def test_a_script_runs_its_app(program, home: Environment, python: str, sdk: str) -> None:
+    command = script(home, python, sdk, str(program(JOB)))
+    assert command.wait() == 0, command.output
+    assert "42" in command.lines and "None" in command.lines
+    assert "App stopped" in command.output
+
+
+def test_a_script_runs_its_app_in_an_event_loop(program, home: Environment, python: str, sdk: str) -> None:
+    head, _, _ = JOB.partition("    if __name__")
+    text = head + (
+        "    if __name__ == '__main__':\n"
+        "        import asyncio\n\n"
+        "        async def go():\n"
+        "            async with app.run():\n"
+        "                print(await asyncio.to_thread(ask, 41))\n\n"
+        "        asyncio.run(go())\n"
+    )
+    command = script(home, python, sdk, str(program(text)))
+    assert command.wait() == 0, command.output
+    assert "42" in command.lines
+
+
+STUB = """
+    import sys
+    import urllib.request
+
+    import modal
+
+    stub = modal.Stub("shop")
+
+
+    @stub.webhook
+    def f():
+        return "hello"
+
+
+    if __name__ == "__main__":
+        if sys.argv[1:] == ["deploy"]:
+            stub.deploy()
+            print("answer", urllib.request.urlopen(f.web_url).read())
+        else:
+            with stub.run() as app:
+                print("answer", urllib.request.urlopen(app.f.web_url).read(), flush=True)
+                if sys.argv[1:] == ["wait"]:
+                    sys.stdin.read()
+                    import signal
+
+                    signal.pause()
+"""
+
+
+def test_a_script_of_2022_runs_and_deploys(program, server: Server, python: str, sdk: str) -> None:
+    file = str(program(STUB))
+    command = script(server.environment, python, sdk, file)
+    assert command.wait() == 0, command.output
+    assert "answer b'\"hello\"'" in command.lines
+    command = script(server.environment, python, sdk, file, "deploy")
+    assert command.wait() == 0, command.output
+    assert "answer b'\"hello\"'" in command.lines
+    apps = json.loads(server.environment.run("app", "list", "--json").stdout)
+    assert [(app["name"], app["state"]) for app in apps] == [("shop", "deployed")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_app_ends_with_its_script(
+    number: signal.Signals, program, home: Environment, python: str, sdk: str
+) -> None:
+    command = script(home, python, sdk, str(program(STUB)), "wait")
+    try:
+        command.wait_for("answer")
+        found = command.wait_for(r"Created f => (http://\S+)").group(1)
+        command.process.send_signal(number)
+        command.wait()
+        wait_until(lambda: not listening(urlsplit(found).port or 0))
+    finally:
+        command.end()
+
+
+def test_app_deploy_of_2022(program, server: Server) -> None:
+    file = program(STUB)
+    done = server.environment.run("app", "deploy", str(file), "--name", "old")
+    assert done.returncode == 0, done.stderr
+    done = server.environment.run("app", "deploy", f"{file}:stub", "--env", "main", "--strategy", "recreate")
+    assert done.returncode == 0, done.stderr
+    assert (
+        "`--env main` has no effect" in done.stderr and "`--strategy recreate` has no effect" in done.stderr
+    )
+    apps = json.loads(server.environment.run("app", "list", "--json").stdout)
+    assert sorted(app["name"] for app in apps) == ["old", "shop"]
+    refused = server.environment.run("run", str(file))
+    assert refused.returncode == 1
+    shop = next(app for app in apps if app["name"] == "shop")
+    assert f"it is deployed at {shop['functions'][0]['url']}" in refused.stderr
+    for app in ("old", shop["id"]):
+        assert server.environment.run("app", "stop", app, "--yes").returncode == 0
+    assert server.environment.run("app", "stop", "nobody").returncode == 1
+
+
+def test_logs(program, server: Server) -> None:
+    urls = server.deploy(program(JOB), "job")
+    for x in range(5):
+        request(f"{urls['f']}?x={x}")
+    told = server.environment.run("app", "logs", "job", "-n", "2", "--timestamps").stdout.splitlines()
+    assert len(told) == 2
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z f \| .*", line) for line in told), told
+    told = server.environment.run("app", "logs", "job", "--since", "1h").stdout
+    assert told.count("asked") == 5
+    assert server.environment.run("app", "logs", "job", "--since", "0s").stdout == ""
+
+
+def test_a_module_and_a_variable(program, home: Environment, tmp_path: Path) -> None:
+    program("", "package/__init__.py")
+    program("NAME = 'web'\n", "package/names.py")
+    text = HELLO.replace("import modal", "import modal\n    from .names import NAME").replace(
+        '"hello"\n', "NAME\n"
+    )
+    program(text.replace("app", "other"), "package/web.py")
+    for reference in (["-m", "package.web"], ["package.web::other"], ["package/web.py:other"]):
+        command = home.command("serve", *reference, "--no-reload")
+        try:
+            command.wait_serving()
+            assert request(command.url("f")).json() == "web"
+            assert "Watching" not in command.output
+        finally:
+            command.end()
+    done = home.run("serve", "package/web.py::nobody")
+    assert done.returncode == 1
+    assert "no App or Stub named nobody" in done.stderr and "package/web.py::other" in done.stderr
+
+
+def test_serve_ends_by_itself(program, home: Environment) -> None:
+    file = str(program(HELLO))
+    for arguments, environment in [
+        (["--timeout", "0.5"], {}),
+        ([], {"MODAL_SERVE_TIMEOUT": "0.5"}),
+        ([], {"PILOTLIGHT_SERVE_TIMEOUT": "0.5", "MODAL_SERVE_TIMEOUT": ""}),
+    ]:
+        done = home.run("serve", file, *arguments, **environment)
+        assert done.returncode == 0, done.stderr
+        assert "Stopping" in done.stderr

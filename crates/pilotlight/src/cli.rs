@@ -1,19 +1,24 @@
 //! The command line, as types. The doc comments are the help text.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::env;
 use crate::reference::Reference;
+
+mod examples;
+mod old;
+
+pub(crate) use old::{Old, is_program, nearest, of_modal};
 
 /// Web endpoints from plain Python files, in containers on your own machine.
 #[derive(Debug, Parser)]
 #[command(name = "pilotlight", version, max_term_width = 100)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
-#[command(
-    after_help = "Exit codes: 0 done, 1 your program or request has a mistake, 2 wrong usage, 3 pilotlight or its server failed"
-)]
+#[command(after_help = examples::TOP)]
 pub(crate) struct Cli {
     /// Where images, deployed apps and logs are kept [default: /var/lib/pilotlight]
     #[arg(long, global = true, env = env::STATE_DIR, value_name = "DIR", hide_env_values = true)]
@@ -29,40 +34,70 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve a file's endpoints at temporary URLs until Ctrl-C, updated at every save
+    /// Serve a program's endpoints at temporary URLs until Ctrl-C, updated at every save
+    #[command(after_help = examples::SERVE)]
     Serve(ServeArgs),
-    /// Deploy a file's endpoints at persistent URLs
+    /// Deploy a program's endpoints at persistent URLs
+    #[command(after_help = examples::DEPLOY)]
     Deploy(DeployArgs),
+    /// Run a program's local entrypoint on this machine while its endpoints are served
+    #[command(after_help = examples::RUN)]
+    Run(RunArgs),
     /// List, read and stop apps
-    #[command(subcommand)]
+    #[command(subcommand, arg_required_else_help = true)]
     App(AppCommand),
     /// Run the server in the foreground, or manage it as a daemon
+    #[command(after_help = examples::SERVER)]
     Server(ServerArgs),
     /// Tools that pilotlight brings along
     #[command(subcommand, hide = true)]
     Tool(ToolCommand),
+    /// What is none of the above: a forgotten verb, a verb of Modal's, a slip of the fingers.
+    #[command(external_subcommand)]
+    Other(Vec<OsString>),
 }
 
-/// How the user's file is found and read.
+impl Command {
+    /// Whether the time stands before containers' lines.
+    pub(crate) fn timestamps(&self) -> bool {
+        match self {
+            Self::Serve(args) => args.output.timestamps,
+            Self::Deploy(args) => args.output.timestamps,
+            _ => false,
+        }
+    }
+}
+
+/// The user's program.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Source {
-    /// The Python file, optionally with the name of its app: FILE or FILE::NAME
-    #[arg(value_name = "FILE")]
-    file: String,
+    /// The program: FILE, or FILE::NAME where several apps are in it
+    #[arg(value_name = "REF")]
+    reference: String,
 
-    /// Take FILE as the dotted name of a module: -m PACKAGE.MODULE
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+}
+
+/// How the user's program is read.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Reading {
+    /// REF is the dotted name of a module, PACKAGE.MODULE or PACKAGE.MODULE::NAME
     #[arg(short, long)]
-    module: bool,
+    pub(crate) module: bool,
 
-    /// The Python that imports the file [default: the active virtual environment's, else python3]
+    /// The Python that imports the program [default: the active virtual environment's, else python3]
     #[arg(long, env = env::PYTHON, value_name = "PYTHON", hide_env_values = true)]
     pub(crate) python: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) old: Old,
 }
 
 impl Source {
-    /// What FILE names.
+    /// What REF names.
     pub(crate) fn reference(&self) -> Reference {
-        Reference::parse(&self.file, self.module)
+        Reference::parse(&self.reference, self.reading.module)
     }
 }
 
@@ -71,9 +106,28 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) source: Source,
 
-    /// Stop by itself after this many seconds
-    #[arg(long, env = env::SERVE_TIMEOUT, value_name = "SECONDS", hide_env_values = true)]
-    pub(crate) timeout: Option<f64>,
+    /// Serve under this name in place of the one in the file
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// Stop by itself after this many seconds [env: PILOTLIGHT_SERVE_TIMEOUT]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Take over the URLs of another session that serves the same app
+    #[arg(long)]
+    pub(crate) take_over: bool,
+
+    /// What ends the names in URLs, in place of `dev` [env: PILOTLIGHT_DEV_SUFFIX]
+    #[arg(long, value_name = "SUFFIX")]
+    pub(crate) dev_suffix: Option<String>,
+
+    /// Serve the program as it is now, whatever is saved later
+    #[arg(long)]
+    pub(crate) no_reload: bool,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -82,34 +136,138 @@ pub(crate) struct DeployArgs {
     pub(crate) source: Source,
 
     /// The app's name, which is part of its URLs [default: the name given in the file]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, short, value_name = "NAME")]
     pub(crate) name: Option<String>,
 
     /// Do not start each endpoint once to prove that it loads
     #[arg(long)]
     pub(crate) no_verify: bool,
+
+    /// Show the app's log afterwards, until Ctrl-C
+    #[arg(long)]
+    pub(crate) stream_logs: bool,
+
+    /// How Modal replaces a version; a new one always takes over when it is ready
+    #[arg(long, value_name = "STRATEGY", hide = true)]
+    pub(crate) strategy: Option<Strategy>,
+
+    /// Modal's tag of a deployment
+    #[arg(long, value_name = "TAG", hide = true)]
+    pub(crate) tag: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// How Modal replaces a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Strategy {
+    Rolling,
+    Recreate,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+
+    /// Serve under this name in place of the one in the file
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// Write what the entrypoint returns (a str or bytes) to this file
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) write_result: Option<PathBuf>,
+
+    /// Show the time before each line that containers print
+    #[arg(long)]
+    pub(crate) timestamps: bool,
+
+    /// What to run, as it was asked for in 2022
+    #[arg(long, value_name = "NAME", hide = true)]
+    pub(crate) function_name: Option<String>,
+
+    /// Modal: let the app go on when the command ends
+    #[arg(long, short, overrides_with = "no_detach", hide = true)]
+    pub(crate) detach: bool,
+
+    #[arg(long, hide = true)]
+    pub(crate) no_detach: bool,
+
+    /// Modal: give containers the terminal
+    #[arg(long, short, hide = true)]
+    pub(crate) interactive: bool,
+
+    /// The program, FILE or FILE::NAME, then the entrypoint's own options: `--help` there lists them
+    #[arg(value_names = ["REF", "ARGS"], num_args = 1.., required = true, trailing_var_arg = true)]
+    pub(crate) words: Vec<OsString>,
+}
+
+/// What is told, and to whom.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Output {
+    /// Show the time before each line that containers print
+    #[arg(long)]
+    pub(crate) timestamps: bool,
+
+    /// The descriptor that gets a line of JSON whenever a version serves: for the SDK
+    #[arg(long, value_name = "FD", hide = true)]
+    pub(crate) report_fd: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AppCommand {
     /// List the apps of the running server
-    List,
-    /// Print an app's log
-    Logs {
-        /// The app's name or id
-        app: String,
-        /// Go on with new lines until Ctrl-C
-        #[arg(long, short)]
-        follow: bool,
-        /// How many of the last lines to begin with
-        #[arg(long, default_value_t = 100)]
-        tail: u32,
+    #[command(after_help = examples::APP_LIST)]
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        old: Old,
     },
+    /// Print an app's log
+    #[command(after_help = examples::APP_LOGS)]
+    Logs(LogsArgs),
     /// Stop an app: its URLs and containers go away
+    #[command(after_help = examples::APP_STOP)]
     Stop {
         /// The app's name or id
         app: String,
+        /// Do not ask first
+        #[arg(long, short)]
+        yes: bool,
+        #[command(flatten)]
+        old: Old,
     },
+    /// `pilotlight deploy`, as it was called in 2022
+    #[command(hide = true)]
+    Deploy(DeployArgs),
+    /// `pilotlight run`, as it was called in 2022
+    #[command(hide = true)]
+    Run(RunArgs),
+    #[command(external_subcommand)]
+    Other(Vec<OsString>),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// The app's name or id
+    pub(crate) app: String,
+    /// Go on with new lines until Ctrl-C
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// How many of the last lines to begin with [default: 100]
+    #[arg(long, short = 'n', value_name = "LINES")]
+    pub(crate) tail: Option<u32>,
+    /// All lines of the last while: 30s, 10m, 2h, 1d
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub(crate) since: Option<Duration>,
+    /// Show the time before each line
+    #[arg(long)]
+    pub(crate) timestamps: bool,
+    #[command(flatten)]
+    pub(crate) old: Old,
 }
 
 #[derive(Debug, Args)]
@@ -132,4 +290,40 @@ pub(crate) enum ServerCommand {
 pub(crate) enum ToolCommand {
     /// Print the path of uv, after fetching it if needed
     Uv,
+}
+
+/// A time in seconds.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| "give a number of seconds that is not negative, for example 60".to_owned())
+}
+
+/// A time with its unit.
+fn age(text: &str) -> Result<Duration, String> {
+    let units = [("s", 1.0), ("m", 60.0), ("h", 3_600.0), ("d", 86_400.0)];
+    let found = units.iter().find_map(|(unit, seconds)| {
+        let number: f64 = text.strip_suffix(unit)?.parse().ok()?;
+        Duration::try_from_secs_f64(number * seconds).ok()
+    });
+    found.ok_or_else(|| "give a number and a unit: 30s, 10m, 2h or 1d".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times() {
+        assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
+        assert!(seconds("-1").is_err() && seconds("nan").is_err() && seconds("").is_err());
+        assert_eq!(age("10m"), Ok(Duration::from_mins(10)));
+        assert!(age("10").is_err() && age("-1s").is_err() && age("m").is_err());
+    }
 }

@@ -2,16 +2,20 @@
 
 mod app;
 mod deploy;
+mod follow;
 mod link;
+mod other;
+mod run;
 mod serve;
 mod server;
 mod steps;
+mod stop;
 mod tool;
 
 use pilotlight_api::client::ClientError;
 use pilotlight_api::error::{ApiError, Code};
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Old};
 use crate::config::Config;
 use crate::exit::{Status, UserError};
 use crate::printer::Printer;
@@ -22,9 +26,11 @@ pub(crate) async fn run(cli: Cli, printer: &Printer) -> anyhow::Result<Status> {
     match cli.command {
         Command::Serve(args) => serve::run(&config, args, printer).await,
         Command::Deploy(args) => deploy::run(&config, args, printer).await,
+        Command::Run(args) => run::run(&config, args, printer).await,
         Command::App(command) => app::run(&config, command, printer).await,
         Command::Server(args) => server::run(&config, args.command, printer).await,
         Command::Tool(command) => tool::run(&config, &command, printer).await,
+        Command::Other(words) => Ok(other::refuse("", &words, printer)),
     }
 }
 
@@ -46,4 +52,31 @@ fn failed(code: &str, message: String, hint: Option<String>, detail: Option<Stri
         return ClientError::Api(ApiError { code: Code::Internal, message, hint, detail }).into();
     }
     UserError { message, hint, detail }.into()
+}
+
+/// Tells which options of Modal's have no effect.
+fn old(printer: &Printer, old: &Old) {
+    for notice in old.notices() {
+        printer.warning(&notice);
+    }
+}
+
+/// Refuses a name that no app can have.
+fn check_name(name: &str) -> Result<(), UserError> {
+    pilotlight_core::name::check_app(name)
+        .map_err(|error| UserError::new(error.to_string(), "choose another name with `--name`"))
+}
+
+/// Asks on the terminal; an empty answer is the `default`.
+async fn asked(printer: &Printer, question: &str, default: bool) -> anyhow::Result<bool> {
+    printer.question(question);
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).map(|_| line)
+    })
+    .await??;
+    Ok(match answer.trim().to_lowercase().as_str() {
+        "" => default,
+        answer => matches!(answer, "y" | "yes"),
+    })
 }

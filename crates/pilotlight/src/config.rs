@@ -8,8 +8,10 @@ pub(crate) mod env {
     pub(crate) const STATE_DIR: &str = "PILOTLIGHT_STATE_DIR";
     /// The Python interpreter that imports the user's file. Since 0.1.
     pub(crate) const PYTHON: &str = "PILOTLIGHT_PYTHON";
-    /// Seconds after which `serve` ends by itself; Modal's name for it. Since 0.1.
-    pub(crate) const SERVE_TIMEOUT: &str = "MODAL_SERVE_TIMEOUT";
+    /// Seconds after which `serve` ends by itself; also by Modal's name, as every [`setting`]. Since 0.1.
+    pub(crate) const SERVE_TIMEOUT: &str = "SERVE_TIMEOUT";
+    /// What ends the labels of ephemeral apps in place of `dev`; a [`setting`]. Since 0.1.
+    pub(crate) const DEV_SUFFIX: &str = "DEV_SUFFIX";
     /// The process id of a script that handed over to this command, which ends with it, `kill -9` included. Since 0.1.
     pub(crate) const PARENT: &str = "PILOTLIGHT_PARENT";
     /// The diagnostics filter, for example `debug` or `pilotlight_gateway=trace`. Since 0.1.
@@ -17,6 +19,12 @@ pub(crate) mod env {
     /// The first of 1000 ports that endpoints are given: the shared port, then 499 ephemeral and 500 deployed ones.
     /// Default 8000. Since 0.1.
     pub(crate) const PORT: &str = "PILOTLIGHT_PORT";
+
+    /// The value of `PILOTLIGHT_<NAME>`, else of `MODAL_<NAME>`; an empty one counts as none.
+    pub(crate) fn setting(name: &str) -> Option<String> {
+        let value = |prefix: &str| std::env::var(format!("{prefix}_{name}")).ok();
+        value("PILOTLIGHT").or_else(|| value("MODAL")).filter(|value| !value.is_empty())
+    }
 }
 
 /// The root of all run directories: short, because a Unix socket's path has at most 108 bytes (unix(7)).

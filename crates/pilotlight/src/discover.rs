@@ -1,6 +1,6 @@
 //! Reads the user's program: runs the SDK's discovery in the local interpreter and takes its manifest.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -15,7 +15,6 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 
-use crate::cli::Source;
 use crate::config::Config;
 use crate::embedded;
 use crate::exit::UserError;
@@ -68,20 +67,20 @@ struct RefusalBody {
 }
 
 impl Discovery {
-    /// Finds the interpreter and the discovery environment for `source`. Blocks for seconds when nothing is cached.
+    /// Finds the interpreter and the discovery environment. Blocks for seconds when nothing is cached.
     pub(crate) fn prepare(
         config: &Config,
-        source: &Source,
+        reference: Reference,
+        python: Option<&Path>,
         progress: &dyn pilotlight_image::Progress,
         cancel: &AtomicBool,
     ) -> anyhow::Result<Self> {
-        let reference = source.reference();
         if let Some(file) = reference.file()
             && !file.is_file()
         {
             return Err(no_file(&file.display().to_string()).into());
         }
-        let python = python::find(source.python.as_deref())?;
+        let python = python::find(python)?;
         let host = HostPython::probe(&python).map_err(|error| python::cannot_run(&python, &error))?;
         let sdk = embedded::unpack_sdk(&config.state_dir)?;
         let era = python::era(&python, &sdk, &reference);
@@ -96,13 +95,8 @@ impl Discovery {
     /// Imports the program and returns what it declares, each file with its digest.
     pub(crate) async fn run(&self) -> anyhow::Result<Result<Loaded, Failure>> {
         let (sender, receiver) = pipe::pipe()?;
-        let mut command = Command::new(&self.python);
+        let mut command = Command::from(self.python());
         command.args(["-c", python::ENTRY]).args(self.reference.arguments());
-        command.env("PYTHONPATH", python::path(&self.sdk));
-        command.env("PILOTLIGHT_DISCOVERY_PATH", &self.environment);
-        if self.front {
-            command.env("PILOTLIGHT_DISCOVERY_FRONT", "1");
-        }
         command.stdin(Stdio::from(sender.into_blocking_fd()?)).kill_on_drop(true);
         let child = command.spawn().map_err(|error| python::cannot_run(&self.python, &error))?;
         // It holds the pipe's other end, which only the child may have: else the pipe would never end.
@@ -128,6 +122,28 @@ impl Discovery {
         }
         let manifest: Manifest = serde_json::from_slice(&text)?;
         Ok(Loaded::new(manifest))
+    }
+
+    /// The interpreter, about to run the `main` of a module of the SDK with the arguments that are added.
+    pub(crate) fn interpreter(&self, module: &str) -> std::process::Command {
+        let mut command = self.python();
+        command.args(["-c", &python::entry(module)]);
+        command
+    }
+
+    /// The interpreter did not start.
+    pub(crate) fn cannot_run(&self, error: &std::io::Error) -> UserError {
+        python::cannot_run(&self.python, error)
+    }
+
+    fn python(&self) -> std::process::Command {
+        let mut command = std::process::Command::new(&self.python);
+        command.env("PYTHONPATH", python::path(&self.sdk));
+        command.env("PILOTLIGHT_DISCOVERY_PATH", &self.environment);
+        if self.front {
+            command.env("PILOTLIGHT_DISCOVERY_FRONT", "1");
+        }
+        command
     }
 
     fn failure(&self, message: String, hint: &str) -> Failure {
@@ -168,6 +184,14 @@ impl Steps for NoSteps {
 }
 
 fn no_file(path: &str) -> UserError {
+    if path == "-" {
+        let hint = "save it into a file, and give its name";
+        return UserError::new("a program cannot be read from standard input", hint);
+    }
+    if Path::new(path).is_dir() {
+        let hint = "name the Python file in it, or a module with `-m`";
+        return UserError::new(format!("`{path}` is a directory"), hint);
+    }
     let here = std::env::current_dir().unwrap_or_default();
     UserError::new(
         format!("there is no file `{path}`"),

@@ -6,23 +6,26 @@ use pilotlight_api::client::ClientError;
 
 use crate::printer::Printer;
 
-/// Exit codes; documented in the help and in the README.
+/// Exit codes; documented in the help and in docs/reference/cli.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     /// The command did what it was asked to do.
     Success,
     /// The user's program, image or request has a mistake.
     UserError,
+    /// The command line has a mistake.
+    Usage,
     /// pilotlight or its server failed.
     Failure,
 }
 
 impl From<Status> for ExitCode {
     fn from(status: Status) -> Self {
-        // 2 is clap's, for wrong usage.
         Self::from(match status {
             Status::Success => 0,
             Status::UserError => 1,
+            // clap's as well.
+            Status::Usage => 2,
             Status::Failure => 3,
         })
     }

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     }
     let cli = cli::Cli::parse();
     init_tracing();
-    let printer = printer::Printer::new(cli.quiet);
+    let printer = printer::Printer::new(cli.quiet, cli.command.timestamps());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -14,16 +14,18 @@ const TAIL: usize = 20;
 /// The one writer of a command.
 pub(crate) struct Printer {
     quiet: bool,
+    timestamps: bool,
     live: bool,
     bars: MultiProgress,
     steps: Mutex<HashMap<String, ProgressBar>>,
 }
 
 impl Printer {
-    /// A printer for this process's stdout and stderr. `quiet` leaves out progress.
-    pub(crate) fn new(quiet: bool) -> Self {
+    /// A printer for this process's stdout and stderr. `quiet` leaves out progress; `timestamps` puts the time before
+    /// containers' lines.
+    pub(crate) fn new(quiet: bool, timestamps: bool) -> Self {
         let live = std::io::stderr().is_terminal() && !quiet;
-        Self { quiet, live, bars: MultiProgress::new(), steps: Mutex::new(HashMap::new()) }
+        Self { quiet, timestamps, live, bars: MultiProgress::new(), steps: Mutex::new(HashMap::new()) }
     }
 
     /// A step begins. On a terminal a live line with the seconds so far, else nothing until it is done.
@@ -80,13 +82,17 @@ impl Printer {
         &self,
         function: &str,
         stream: pilotlight_api::progress::Stream,
+        at: f64,
         line: &str,
     ) {
         use pilotlight_api::progress::Stream;
+        let at = if self.timestamps { format!("{} ", timestamp(at).dimmed()) } else { String::new() };
         match stream {
-            Stream::Stdout => self.out(&format!("{} {line}", format!("{function} |").blue())),
-            Stream::Stderr => self.err(&format!("{} {line}", format!("{function} |").yellow())),
-            Stream::System => self.err(&format!("{} {}", format!("{function} |").dimmed(), line.dimmed())),
+            Stream::Stdout => self.out(&format!("{at}{} {line}", format!("{function} |").blue())),
+            Stream::Stderr => self.err(&format!("{at}{} {line}", format!("{function} |").yellow())),
+            Stream::System => {
+                self.err(&format!("{at}{} {}", format!("{function} |").dimmed(), line.dimmed()));
+            }
         }
     }
 
@@ -95,6 +101,16 @@ impl Printer {
         if !self.quiet {
             self.err(text);
         }
+    }
+
+    /// A question to the user, who cannot answer one that is not seen.
+    pub(crate) fn question(&self, text: &str) {
+        self.err(text);
+    }
+
+    /// Whether only results and errors are printed.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
     }
 
     /// A warning: something works, but not as the user may think.
@@ -139,5 +155,42 @@ impl Printer {
 
     fn steps(&self) -> std::sync::MutexGuard<'_, HashMap<String, ProgressBar>> {
         self.steps.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Seconds since the epoch as RFC 3339 has them, in UTC: `2026-11-22T21:05:57.123Z`.
+pub(crate) fn timestamp(at: f64) -> String {
+    let millis = Duration::try_from_secs_f64(at).unwrap_or_default().as_millis();
+    let (seconds, millis) = (millis / 1000, millis % 1000);
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = date(u64::try_from(days).unwrap_or_default());
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+/// Year, month and day of a day after 1970-01-01. Years are counted from March on, so that the leap day is the last:
+/// <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>.
+fn date(days: u64) -> (u64, u64, u64) {
+    // 719468 days from 0000-03-01; 146097 days are 400 years.
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (year + era * 400 + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_in_utc() {
+        assert_eq!(timestamp(0.0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(timestamp(951_782_400.5), "2000-02-29T00:00:00.500Z");
+        assert_eq!(timestamp(1_795_381_557.125), "2026-11-22T21:05:57.125Z");
+        assert_eq!(timestamp(-1.0), "1970-01-01T00:00:00.000Z");
     }
 }

@@ -45,9 +45,10 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         yield {"app": {"id": "ap-1", "name": app.name, "version": 1}, "urls": {name: "http://localhost:8001"}}
         calls.append(("end", app))
 
-    def deploy(app: Any, name: str) -> dict[str, str]:
+    def deploy(app: Any, name: str) -> dict[str, Any]:
         calls.append(("deploy", app, name))
-        return {"add": "http://localhost:8002", "double": "http://localhost:8003"}
+        urls = {"add": "http://localhost:8002", "double": "http://localhost:8003"}
+        return {"app": {"id": "ap-2", "name": name, "version": 1}, "urls": urls}
 
     monkeypatch.setattr(_launch, "run", run)
     monkeypatch.setattr(_launch, "deploy", deploy)

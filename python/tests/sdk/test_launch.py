@@ -20,6 +20,10 @@ with open({record!r}, "w") as file:
     script = os.environ["PILOTLIGHT_SCRIPT_ARGUMENTS"]
     json.dump({{"argv": sys.argv[1:], "cwd": os.getcwd(), "script": script}}, file)
 does = os.environ.get("FAKE_DOES", "0")
+def report():
+    if "FAKE_REPORT" in os.environ:
+        with open("/dev/fd/" + sys.argv[sys.argv.index("--report-fd") + 1], "w") as file:
+            print(os.environ["FAKE_REPORT"], file=file)
 if does == "wait":
     def stop(number, frame):
         print("stopped by", number, flush=True)
@@ -27,8 +31,10 @@ if does == "wait":
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     print("serving", flush=True)
+    report()
     while True:
         signal.pause()
+report()
 sys.exit(int(does))
 """
 
@@ -147,3 +153,77 @@ def test_the_command_is_found_beside_python_then_on_path(project: Project, tmp_p
     assert run.stdout == f"{folder}/pilotlight\n"
     run = project.run("-c", code, **{**environment, "PATH": "/nonexistent"})
     assert "run `pip install pilotlight`, or name it in PILOTLIGHT_BINARY" in run.stderr
+
+
+REPORT = json.dumps(
+    {"app": {"id": "ap-1", "name": "named", "version": 1}, "urls": {"f": "http://localhost:1"}}
+)
+
+RUNS = """
+import modal
+stub = modal.Stub("named")
+
+@stub.webhook
+def f(): ...
+
+if __name__ == "__main__":
+    with stub.run() as app:
+        print(app.app_id, stub.app.app_id, f.web_url, app.f is f, flush=True)
+        {body}
+    print("after", stub.app, f.web_url)
+"""
+
+
+def run(launch: Launch, body: str = "", **environment: str) -> tuple[Any, Any]:
+    launch.project.write("program.py", RUNS.format(body=body))
+    launch.record.unlink(missing_ok=True)
+    run = launch.project.run("program.py", **{"PILOTLIGHT_BINARY": str(launch.binary), **environment})
+    return run, json.loads(launch.record.read_text()) if launch.record.exists() else None
+
+
+def test_run_serves_while_the_block_lasts(launch: Launch) -> None:
+    found, record = run(launch, FAKE_DOES="wait", FAKE_REPORT=REPORT, MODAL_SERVE_TIMEOUT="3")
+    assert found.stdout == "ap-1 ap-1 http://localhost:1 True\nafter None None\n"
+    # What the command prints is not the script's output.
+    assert (found.returncode, found.stderr) == (0, "serving\nstopped by 2\n")
+    assert record["argv"][:4] == ["serve", "program.py", "--no-reload", "--report-fd"]
+    assert record["argv"][5:] == ["--python", sys.executable]
+
+
+def test_an_error_in_the_block_ends_the_app_and_is_the_users(launch: Launch) -> None:
+    found, _ = run(launch, "1 / 0", FAKE_DOES="wait", FAKE_REPORT=REPORT)
+    assert (found.returncode, "stopped by 2\n" in found.stderr) == (1, True)
+    assert "ZeroDivisionError" in found.stderr and "_launch" not in found.stderr
+
+
+def test_the_block_may_end_the_app_itself(launch: Launch) -> None:
+    found, _ = run(launch, "app.stop(); print(stub.app)", FAKE_DOES="wait", FAKE_REPORT=REPORT)
+    assert (found.returncode, found.stdout.splitlines()[1:]) == (0, ["None", "after None None"])
+
+
+def test_an_app_that_cannot_be_served_ends_the_script_as_the_command_did(launch: Launch) -> None:
+    found, _ = run(launch, FAKE_DOES="3")
+    assert (found.returncode, found.stdout, found.stderr) == (3, "", "")
+    found, _ = run(launch, FAKE_DOES="0")
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr.splitlines()[-1].endswith("ExecutionError: the app was ended before it served")
+    assert "_launch" not in found.stderr
+
+
+def test_deploying_from_a_script_gives_the_urls(launch: Launch) -> None:
+    body = "app = stub.deploy(); print(f.web_url, app.app_id)"
+    launch.project.write("program.py", PROGRAM.format(call="x").replace("stub.x", body))
+    binary = {"PILOTLIGHT_BINARY": str(launch.binary)}
+    found = launch.project.run("program.py", FAKE_REPORT=REPORT, **binary)
+    assert (found.stdout, found.stderr) == ("http://localhost:1 ap-1\nafter\n", "")
+    found = launch.project.run("program.py", FAKE_DOES="1", **binary)
+    assert (found.returncode, found.stdout, found.stderr) == (1, "", "")
+
+
+def test_an_app_of_another_module_is_run_from_there(launch: Launch) -> None:
+    launch.project.write("defined.py", RUNS.format(body="").replace("stub", "mine"))
+    program = launch.project.write("main.py", "import defined\nwith defined.mine.run(): pass\n")
+    environment = {"FAKE_DOES": "wait", "FAKE_REPORT": REPORT, "PILOTLIGHT_BINARY": str(launch.binary)}
+    found = launch.project.run(program.name, **environment)
+    assert (found.returncode, found.stdout) == (0, "")
+    assert json.loads(launch.record.read_text())["argv"][:2] == ["serve", "defined.py::mine"]

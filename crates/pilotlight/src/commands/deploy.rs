@@ -3,25 +3,30 @@
 use std::io::IsTerminal as _;
 use std::sync::atomic::AtomicBool;
 
-use pilotlight_api::progress::Progress;
 use pilotlight_api::wire::{CreateApp, Mode};
 
-use super::{link, server, steps};
-use crate::cli::DeployArgs;
+use super::follow::{self, Reports, Shown};
+use super::{app, link, server, steps};
+use crate::cli::{DeployArgs, LogsArgs, Strategy};
 use crate::config::Config;
 use crate::discover::Discovery;
 use crate::exit::{Status, UserError};
 use crate::printer::Printer;
 
-/// Deploys the file, replacing the version that runs under the same name.
+/// Deploys the program, replacing the version that runs under the same name.
 pub(crate) async fn run(config: &Config, args: DeployArgs, printer: &Printer) -> anyhow::Result<Status> {
+    let mut reports = Reports::to(args.output.report_fd)?;
+    old(printer, &args);
     let client = link::daemon(config);
     if client.status().await.is_err() {
         offer_start(config, printer).await?;
     }
     let discovery = steps::blocking(printer, {
         let (config, source) = (config.clone(), args.source.clone());
-        move |progress| Discovery::prepare(&config, &source, progress, &AtomicBool::new(false))
+        move |progress| {
+            let python = source.reading.python.as_deref();
+            Discovery::prepare(&config, source.reference(), python, progress, &AtomicBool::new(false))
+        }
     })
     .await?;
     let loaded = discovery.run().await?.map_err(|failure| failure.error)?;
@@ -36,8 +41,7 @@ pub(crate) async fn run(config: &Config, args: DeployArgs, printer: &Printer) ->
         )
         .into());
     };
-    pilotlight_core::name::check_app(&name)
-        .map_err(|error| UserError::new(error.to_string(), "choose another name with `--name`"))?;
+    super::check_name(&name)?;
     link::upload(&client, &loaded, printer).await?;
     let request = CreateApp {
         manifest: loaded.manifest,
@@ -48,19 +52,31 @@ pub(crate) async fn run(config: &Config, args: DeployArgs, printer: &Printer) ->
         dev_suffix: None,
     };
     let mut stream = client.create_app(&request).await?;
-    while let Some(progress) = stream.next().await? {
-        match progress {
-            Progress::Ready { name, version, .. } => {
-                printer.note(&format!("✓ App {name} v{version} is deployed"));
-                return Ok(Status::Success);
-            }
-            Progress::Failed { code, message, hint, detail } => {
-                return Err(super::failed(&code, message, hint, detail));
-            }
-            other => steps::show(printer, "Deployed", &other),
-        }
+    let shown = Shown { verb: "Deployed", cached: true };
+    let version = follow::until_ready(&mut stream, printer, shown).await?;
+    let app = &version.app;
+    printer.note(&format!("✓ App {} v{} is deployed", app.name, app.version));
+    reports.tell(&version);
+    if args.stream_logs {
+        let (timestamps, app) = (args.output.timestamps, app.id.clone());
+        let logs =
+            LogsArgs { app, follow: true, tail: None, since: None, timestamps, old: args.source.reading.old };
+        return app::logs(&client, logs, printer).await;
     }
-    anyhow::bail!("the server went away before the app was deployed; run `pilotlight server status`")
+    Ok(Status::Success)
+}
+
+/// Tells what options of Modal's do here.
+fn old(printer: &Printer, args: &DeployArgs) {
+    super::old(printer, &args.source.reading.old);
+    if args.strategy == Some(Strategy::Recreate) {
+        printer.warning(
+            "`--strategy recreate` has no effect: the old version goes on until the new one is ready",
+        );
+    }
+    if args.tag.is_some() {
+        printer.warning("`--tag` has no effect: versions are numbered");
+    }
 }
 
 /// Without a server there is nowhere to deploy to: on a terminal the user is asked, elsewhere told.
@@ -69,13 +85,7 @@ async fn offer_start(config: &Config, printer: &Printer) -> anyhow::Result<()> {
     if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
         return Err(UserError::new("no server is running", hint).into());
     }
-    printer.note("No server is running. Start one now? [Y/n]");
-    let answer = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line).map(|_| line)
-    })
-    .await??;
-    if !matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes") {
+    if !super::asked(printer, "No server is running. Start one now? [Y/n]", true).await? {
         return Err(UserError::new("no server is running", hint).into());
     }
     server::start(config, printer).await

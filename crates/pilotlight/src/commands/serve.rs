@@ -11,12 +11,14 @@ use pilotlight_api::error::Code;
 use pilotlight_api::progress::Progress;
 use pilotlight_api::wire::{CreateApp, Mode};
 
+use super::follow::{self, Reports, Shown, Version};
 use super::link::{self, Link};
 use super::steps;
-use crate::cli::ServeArgs;
+use super::stop::Stop;
+use crate::cli::{self, ServeArgs};
 use crate::config::{Config, env};
 use crate::discover::{Discovery, Failure, Loaded};
-use crate::exit::{Status, UserError};
+use crate::exit::{self, Status, UserError};
 use crate::printer::Printer;
 use crate::watch::Watch;
 
@@ -26,16 +28,25 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 /// How long what containers print at their end is waited for. Longer than the server lets them take.
 const LAST_WORDS_LIMIT: Duration = Duration::from_secs(10);
 
-/// Serves the file until Ctrl-C, SIGTERM or the timeout.
+/// What is asked of the server beside the program.
+struct Wishes {
+    name: Option<String>,
+    take_over: bool,
+    dev_suffix: Option<String>,
+}
+
+/// Serves the program until Ctrl-C, SIGTERM or the timeout.
 pub(crate) async fn run(config: &Config, args: ServeArgs, printer: &Printer) -> anyhow::Result<Status> {
-    let deadline = args.timeout.map(Duration::try_from_secs_f64).transpose().map_err(|_| {
-        UserError::new(
-            "`--timeout` is not a number of seconds",
-            "give a positive number, for example `--timeout 60`",
-        )
-    })?;
-    let end = deadline.map(|after| tokio::time::Instant::now() + after);
+    let timeout = args.timeout.map_or_else(timeout_of_environment, |timeout| Ok(Some(timeout)))?;
+    let end = timeout.map(|after| tokio::time::Instant::now() + after);
     let mut stop = Stop::new(end)?;
+    let mut reports = Reports::to(args.output.report_fd)?;
+    let dev_suffix = args.dev_suffix.clone().or_else(|| env::setting(env::DEV_SUFFIX));
+    let wishes = Wishes { name: args.name.clone(), take_over: args.take_over, dev_suffix };
+    if let Some(name) = &wishes.name {
+        super::check_name(name)?;
+    }
+    super::old(printer, &args.source.reading.old);
     link::check(config).await?;
     let cancel = Arc::new(AtomicBool::new(false));
     let mut preparing = pin!(prepare(config, &args, printer, &cancel));
@@ -52,7 +63,8 @@ pub(crate) async fn run(config: &Config, args: ServeArgs, printer: &Printer) -> 
     };
     let (discovery, loaded) = prepared;
     let link = Link::open(config).await?;
-    let outcome = session(&link.client, &discovery, loaded, printer, &mut stop).await;
+    let session = Session { client: &link.client, discovery: &discovery, printer };
+    let outcome = session.run(loaded, wishes, !args.no_reload, &mut reports, &mut stop).await;
     link.close().await;
     outcome
 }
@@ -65,7 +77,10 @@ async fn prepare(
 ) -> anyhow::Result<(Discovery, Loaded)> {
     let discovery = steps::blocking(printer, {
         let (config, source, cancel) = (config.clone(), args.source.clone(), Arc::clone(cancel));
-        move |progress| Discovery::prepare(&config, &source, progress, &cancel)
+        move |progress| {
+            let python = source.reading.python.as_deref();
+            Discovery::prepare(&config, source.reference(), python, progress, &cancel)
+        }
     })
     .await?;
     let loaded = discovery.run().await?.map_err(|failure| failure.error)?;
@@ -73,141 +88,155 @@ async fn prepare(
     Ok((discovery, loaded))
 }
 
-/// The app from its creation to its end.
-async fn session(
-    client: &Client,
-    discovery: &Discovery,
-    loaded: Loaded,
-    printer: &Printer,
-    stop: &mut Stop,
-) -> anyhow::Result<Status> {
-    let mut watch = Watch::new()?;
-    watch.loaded(&loaded);
-    let watching = summary(&loaded.local_files().map(|file| shown(&file.local)).collect::<Vec<_>>());
-    link::upload(client, &loaded, printer).await?;
-    let request = CreateApp {
-        manifest: loaded.manifest,
-        mode: Mode::Ephemeral,
-        name: None,
-        verify: false,
-        take_over: false,
-        dev_suffix: None,
-    };
-    let mut stream = client.create_app(&request).await?;
-    let app = tokio::select! {
-        ready = wait_ready(&mut stream, printer) => ready?,
-        () = stop.wait() => {
-            printer.clear_steps();
-            printer.note("Stopping…");
-            return Ok(Status::Success);
+/// An app from its creation to its end.
+struct Session<'a> {
+    client: &'a Client,
+    discovery: &'a Discovery,
+    printer: &'a Printer,
+}
+
+impl Session<'_> {
+    async fn run(
+        &self,
+        loaded: Loaded,
+        wishes: Wishes,
+        reloading: bool,
+        reports: &mut Reports,
+        stop: &mut Stop,
+    ) -> anyhow::Result<Status> {
+        let Self { client, printer, .. } = *self;
+        let mut watch = reloading.then(Watch::new).transpose()?;
+        if let Some(watch) = &mut watch {
+            watch.loaded(&loaded);
         }
-    };
-    printer.note(&format!("⚡ Serving… Ctrl-C to stop. Watching {watching}"));
-    loop {
-        tokio::select! {
-            progress = stream.next() => match progress? {
-                Some(Progress::Stopped { reason }) => {
-                    printer.note(&format!("The app was stopped: {reason}"));
-                    return Ok(Status::Success);
+        let watching = summary(&loaded.local_files().map(|file| shown(&file.local)).collect::<Vec<_>>());
+        link::upload(client, &loaded, printer).await?;
+        let Wishes { name, take_over, dev_suffix } = wishes;
+        let (manifest, mode) = (loaded.manifest, Mode::Ephemeral);
+        let request = CreateApp { manifest, mode, name, verify: false, take_over, dev_suffix };
+        let mut stream = client.create_app(&request).await?;
+        let mut version = tokio::select! {
+            version = follow::until_ready(&mut stream, printer, Shown { verb: "Created", cached: true }) => version?,
+            () = stop.wait() => {
+                printer.clear_steps();
+                printer.note("Stopping…");
+                return Ok(Status::Success);
+            }
+        };
+        let watching = if reloading { format!(" Watching {watching}") } else { String::new() };
+        printer.note(&format!("⚡ Serving… Ctrl-C to stop.{watching}"));
+        reports.tell(&version);
+        loop {
+            tokio::select! {
+                progress = stream.next() => match progress? {
+                    Some(Progress::Stopped { reason }) => {
+                        printer.note(&format!("The app was stopped: {reason}"));
+                        return Ok(Status::Success);
+                    }
+                    Some(progress) => steps::show(printer, "Created", &progress),
+                    None => anyhow::bail!("the server went away"),
+                },
+                (watch, (changed, others)) = changed(&mut watch) => {
+                    let more = if others == 0 { String::new() } else { format!(" and {others} more") };
+                    printer.note(&format!("↻ {}{more} changed", shown(&changed)));
+                    tokio::select! {
+                        reloaded = self.reload(&version, watch) => if let Some(newer) = reloaded? {
+                            reports.tell(&newer);
+                            version = newer;
+                        },
+                        () = stop.wait() => return self.end(&version, &mut stream).await,
+                    }
                 }
-                Some(progress) => steps::show(printer, "Created", &progress),
-                None => anyhow::bail!("the server went away"),
-            },
-            (changed, others) = watch.changed() => {
-                let more = if others == 0 { String::new() } else { format!(" and {others} more") };
-                printer.note(&format!("↻ {}{more} changed", shown(&changed)));
-                tokio::select! {
-                    reloaded = reload(client, &app, discovery, &mut watch, printer) => reloaded?,
-                    () = stop.wait() => return end(client, &app, &mut stream, printer).await,
+                () = stop.wait() => return self.end(&version, &mut stream).await,
+            }
+        }
+    }
+
+    /// Stops the app. The stream's end would do it too; this way it is over when the command returns.
+    async fn end(&self, version: &Version, stream: &mut Lines<Progress>) -> anyhow::Result<Status> {
+        self.printer.clear_steps();
+        self.printer.note("Stopping…");
+        let last_words = async {
+            while let Ok(Some(progress)) = stream.next().await {
+                if matches!(progress, Progress::Stopped { .. }) {
+                    break;
                 }
+                steps::show(self.printer, "Created", &progress);
             }
-            () = stop.wait() => return end(client, &app, &mut stream, printer).await,
+        };
+        let stop = self.client.stop(&version.app.id);
+        let (stopped, _) = tokio::join!(stop, tokio::time::timeout(LAST_WORDS_LIMIT, last_words));
+        stopped?;
+        self.printer.note("✓ App stopped");
+        Ok(Status::Success)
+    }
+
+    /// Brings the app to the files as they are now. One that does not load leaves the last good version serving.
+    async fn reload(&self, old: &Version, watch: &mut Watch) -> anyhow::Result<Option<Version>> {
+        let Self { client, printer, .. } = *self;
+        let began = Instant::now();
+        let loaded = match self.discovery.run().await? {
+            Ok(loaded) => loaded,
+            Err(Failure { error, files }) => {
+                watch.failed(files);
+                self.broken(&error.into());
+                return Ok(None);
+            }
+        };
+        watch.loaded(&loaded);
+        // A file that was saved again since it was read, or is gone for an instant: its own event brings it.
+        if let Err(error) = link::upload(client, &loaded, printer).await {
+            tracing::debug!(%error, "an upload was overtaken by a save");
+            return Ok(None);
         }
+        let functions: Vec<String> =
+            loaded.manifest.functions.iter().map(|function| function.name.clone()).collect();
+        let mut stream = match client.update_app(&old.app.id, loaded.manifest).await {
+            Err(ClientError::Api(error)) if error.code == Code::MissingBlobs => return Ok(None),
+            stream => stream?,
+        };
+        let shown = Shown { verb: "Created", cached: false };
+        let mut version = match follow::until_ready(&mut stream, printer, shown).await {
+            Ok(version) => version,
+            Err(error)
+                if matches!(error.downcast_ref(), Some(ClientError::Api(_))) || error.is::<UserError>() =>
+            {
+                self.broken(&error);
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        printer.note(&format!("✓ Updated in {} ms", began.elapsed().as_millis()));
+        // Told are the new URLs only.
+        let kept = old.urls.iter().filter(|(function, _)| functions.contains(function));
+        for (function, url) in kept {
+            version.urls.entry(function.clone()).or_insert_with(|| url.clone());
+        }
+        Ok(Some(version))
+    }
+
+    fn broken(&self, error: &anyhow::Error) {
+        exit::report(self.printer, error);
+        self.printer.note("The last good version goes on serving");
     }
 }
 
-/// Stops the app. The stream's end would do it too; this way it is over when the command returns.
-async fn end(
-    client: &Client,
-    app: &str,
-    stream: &mut Lines<Progress>,
-    printer: &Printer,
-) -> anyhow::Result<Status> {
-    printer.clear_steps();
-    printer.note("Stopping…");
-    let last_words = async {
-        while let Ok(Some(progress)) = stream.next().await {
-            if matches!(progress, Progress::Stopped { .. }) {
-                break;
-            }
-            steps::show(printer, "Created", &progress);
+/// Waits for a change, for ever where nothing is watched. Cancel safe.
+async fn changed(watch: &mut Option<Watch>) -> (&mut Watch, (std::path::PathBuf, usize)) {
+    match watch {
+        Some(watch) => {
+            let changed = watch.changed().await;
+            (watch, changed)
         }
-    };
-    let (stopped, _) = tokio::join!(client.stop(app), tokio::time::timeout(LAST_WORDS_LIMIT, last_words));
-    stopped?;
-    printer.note("✓ App stopped");
-    Ok(Status::Success)
+        None => std::future::pending().await,
+    }
 }
 
-/// Shows the creation's progress until the app is ready, and returns its id.
-async fn wait_ready(stream: &mut Lines<Progress>, printer: &Printer) -> anyhow::Result<String> {
-    while let Some(progress) = stream.next().await? {
-        match progress {
-            Progress::Ready { app_id, .. } => return Ok(app_id),
-            Progress::Failed { code, message, hint, detail } => {
-                return Err(super::failed(&code, message, hint, detail));
-            }
-            other => steps::show(printer, "Created", &other),
-        }
-    }
-    anyhow::bail!("the server went away before the app was ready")
-}
-
-/// Brings the app to the files as they are now. A file that does not load leaves the last good version serving.
-async fn reload(
-    client: &Client,
-    app: &str,
-    discovery: &Discovery,
-    watch: &mut Watch,
-    printer: &Printer,
-) -> anyhow::Result<()> {
-    let began = Instant::now();
-    let loaded = match discovery.run().await? {
-        Ok(loaded) => loaded,
-        Err(Failure { error, files }) => {
-            printer.error(&error.message, error.hint.as_deref(), error.detail.as_deref());
-            printer.note("The last good version goes on serving");
-            watch.failed(files);
-            return Ok(());
-        }
-    };
-    watch.loaded(&loaded);
-    // A file that was saved again since it was read, or is gone for an instant: its own event brings it.
-    if let Err(error) = link::upload(client, &loaded, printer).await {
-        tracing::debug!(%error, "an upload was overtaken by a save");
-        return Ok(());
-    }
-    let mut stream = match client.update_app(app, loaded.manifest).await {
-        Err(ClientError::Api(error)) if error.code == Code::MissingBlobs => return Ok(()),
-        stream => stream?,
-    };
-    while let Some(progress) = stream.next().await? {
-        match progress {
-            Progress::Ready { .. } => {
-                printer.note(&format!("✓ Updated in {} ms", began.elapsed().as_millis()));
-                return Ok(());
-            }
-            Progress::Failed { message, hint, detail, .. } => {
-                printer.error(&message, hint.as_deref(), detail.as_deref());
-                printer.note("The last good version goes on serving");
-                return Ok(());
-            }
-            // That nothing had to be built is no news at every save.
-            Progress::StepDone { cached: true, .. } => {}
-            other => steps::show(printer, "Created", &other),
-        }
-    }
-    anyhow::bail!("the server went away during the update")
+fn timeout_of_environment() -> anyhow::Result<Option<Duration>> {
+    let Some(text) = env::setting(env::SERVE_TIMEOUT) else { return Ok(None) };
+    cli::seconds(&text).map(Some).map_err(|hint| {
+        UserError::new(format!("the serve timeout in the environment is no time: `{text}`"), hint).into()
+    })
 }
 
 /// A path as the user would write it: relative to the working directory where it lies below it.
@@ -224,48 +253,5 @@ fn summary(names: &[String]) -> String {
         [] => "nothing".to_owned(),
         names if names.len() <= 3 => names.join(", "),
         names => format!("{} and {} more files", names[..2].join(", "), names.len() - 2),
-    }
-}
-
-/// Arranges that the script which handed over to this command takes it along when it ends. `false`: it ended already.
-fn end_with_parent() -> anyhow::Result<bool> {
-    let Some(parent) = std::env::var(env::PARENT).ok().and_then(|pid| pid.parse().ok()) else {
-        return Ok(true);
-    };
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
-    Ok(rustix::process::getppid() == rustix::process::Pid::from_raw(parent))
-}
-
-/// What ends the command from outside: Ctrl-C, SIGTERM, SIGHUP, the timeout.
-struct Stop {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
-    end: Option<tokio::time::Instant>,
-}
-
-impl Stop {
-    fn new(end: Option<tokio::time::Instant>) -> anyhow::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let end = if end_with_parent()? { end } else { Some(tokio::time::Instant::now()) };
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-            end,
-        })
-    }
-
-    async fn wait(&mut self) {
-        let end = self.end;
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
-            () = async { match end {
-                Some(end) => tokio::time::sleep_until(end).await,
-                None => std::future::pending().await,
-            } } => {}
-        }
     }
 }

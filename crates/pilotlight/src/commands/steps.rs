@@ -17,7 +17,9 @@ pub(crate) fn show(printer: &Printer, verb: &str, progress: &Progress) {
         Progress::StepDone { id, text, seconds, cached } => printer.step_done(id, text, *seconds, *cached),
         Progress::StepFailed { id, text, tail } => printer.step_failed(id, text, tail),
         Progress::Created { function, url, note } => printer.url(verb, function, url, note.as_deref()),
-        Progress::Log { function, stream, line, .. } => printer.container_line(function, *stream, line),
+        Progress::Log { function, stream, line, at, .. } => {
+            printer.container_line(function, *stream, *at, line);
+        }
         Progress::Ready { .. } | Progress::Failed { .. } | Progress::Stopped { .. } => {}
     }
 }

@@ -18,9 +18,10 @@ pub(super) const ENTRY: &str = "import os, sys; sys.path[:1] = []; pipe = os.dup
      null = os.open(os.devnull, os.O_RDONLY); os.dup2(null, 0); os.close(null); \
      from pilotlight._discover import main; sys.exit(main(['--output', f'/dev/fd/{pipe}', *sys.argv[1:]]))";
 
-/// As above, for what needs no manifest.
-const SNIFF: &str =
-    "import sys; sys.path[:1] = []; from pilotlight._discover import main; sys.exit(main(sys.argv[1:]))";
+/// Runs the `main` of a module of the SDK, the working directory not on `sys.path`, for the same reason.
+pub(super) fn entry(module: &str) -> String {
+    format!("import sys; sys.path[:1] = []; from {module} import main; sys.exit(main(sys.argv[1:]))")
+}
 
 /// The interpreter to import the file with: as asked, else the active environment's, else `python3` on PATH.
 pub(super) fn find(asked: Option<&Path>) -> anyhow::Result<PathBuf> {
@@ -52,7 +53,7 @@ pub(super) fn find(asked: Option<&Path>) -> anyhow::Result<PathBuf> {
 /// Which generation of the API the program uses, read off its source. A program that cannot be read is today's.
 pub(super) fn era(python: &Path, sdk: &Path, reference: &Reference) -> Era {
     let output = std::process::Command::new(python)
-        .args(["-c", SNIFF, "--era"])
+        .args(["-c", &entry("pilotlight._discover"), "--era"])
         .args(reference.arguments())
         .env("PYTHONPATH", path(sdk))
         .stdin(Stdio::null())

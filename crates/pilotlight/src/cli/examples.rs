@@ -1,0 +1,63 @@
+//! What stands below the options of a help text: examples to copy.
+
+/// Below the list of commands.
+pub(super) const TOP: &str = "\
+Examples:
+  pilotlight serve hello.py                 try it: temporary URLs, updated at every save
+  pilotlight server start                   let a server run in the background
+  pilotlight deploy hello.py --name hello   give it URLs that stay
+
+Exit codes:
+  0  done
+  1  your program, image or request has a mistake
+  2  wrong usage
+  3  pilotlight or its server failed";
+
+/// Below `serve`.
+pub(super) const SERVE: &str = "\
+Examples:
+  pilotlight serve hello.py
+  pilotlight serve hello.py::other_app --timeout 60
+  pilotlight serve -m package.web";
+
+/// Below `deploy`.
+pub(super) const DEPLOY: &str = "\
+Examples:
+  pilotlight deploy hello.py --name hello
+  pilotlight deploy -m package.web
+
+The version that serves goes on until the new one is ready. A server must run: `pilotlight server start`.";
+
+/// Below `run`.
+pub(super) const RUN: &str = "\
+Examples:
+  pilotlight run job.py                     the only local entrypoint of the file
+  pilotlight run job.py::main --count 3     one by its name, with its own options
+  pilotlight run job.py --help              the options of the entrypoint
+
+Options of pilotlight stand before REF, those of the entrypoint after it.";
+
+/// Below `app list`.
+pub(super) const APP_LIST: &str = "\
+Examples:
+  pilotlight app list
+  pilotlight app list --json";
+
+/// Below `app logs`.
+pub(super) const APP_LOGS: &str = "\
+Examples:
+  pilotlight app logs hello
+  pilotlight app logs hello -f -n 20
+  pilotlight app logs hello --since 10m --timestamps";
+
+/// Below `app stop`.
+pub(super) const APP_STOP: &str = "\
+Examples:
+  pilotlight app stop hello
+  pilotlight app stop hello --yes           without being asked";
+
+/// Below `server`.
+pub(super) const SERVER: &str = "\
+Examples:
+  pilotlight server start
+  pilotlight server status";

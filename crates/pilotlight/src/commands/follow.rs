@@ -1,0 +1,95 @@
+//! Follows a version that is being made until it serves: the one loop over progress.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
+
+use pilotlight_api::client::Lines;
+use pilotlight_api::progress::Progress;
+use serde::Serialize;
+
+use super::steps;
+use crate::exit::UserError;
+use crate::printer::Printer;
+
+/// How the making of a version is shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown {
+    /// What happened to an endpoint: `Created`, `Deployed`.
+    pub(crate) verb: &'static str,
+    /// Whether steps are shown for which nothing had to be done: no news at every save.
+    pub(crate) cached: bool,
+}
+
+/// A version that serves. Its JSON is the report to the SDK.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Version {
+    pub(crate) app: App,
+    /// The URL of each function of which it was told.
+    pub(crate) urls: BTreeMap<String, String>,
+}
+
+/// The app of a version.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct App {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) version: u32,
+}
+
+/// Shows progress until the version serves. Cancel safe: lines that were not read stay in `stream`.
+pub(crate) async fn until_ready(
+    stream: &mut Lines<Progress>,
+    printer: &Printer,
+    shown: Shown,
+) -> anyhow::Result<Version> {
+    let mut urls = BTreeMap::new();
+    while let Some(progress) = stream.next().await? {
+        match progress {
+            Progress::Ready { app_id: id, name, version } => {
+                return Ok(Version { app: App { id, name, version }, urls });
+            }
+            Progress::Failed { code, message, hint, detail } => {
+                return Err(super::failed(&code, message, hint, detail));
+            }
+            Progress::StepDone { cached: true, .. } if !shown.cached => {}
+            other => {
+                if let Progress::Created { function, url, .. } = &other {
+                    urls.insert(function.clone(), url.clone());
+                }
+                steps::show(printer, shown.verb, &other);
+            }
+        }
+    }
+    anyhow::bail!(
+        "the server went away before the app was ready; `pilotlight server status` tells whether it runs"
+    )
+}
+
+/// Where versions are reported to the program that started this command.
+pub(crate) struct Reports(Option<File>);
+
+impl Reports {
+    /// Reports to the descriptor `number`, which was inherited; without one to nobody.
+    pub(crate) fn to(number: Option<u32>) -> anyhow::Result<Self> {
+        // Opened anew: taking over a number that no value of ours owns is nothing that safe code can do (proc(5), fd).
+        let open = |number| {
+            let file = std::fs::OpenOptions::new().write(true).open(format!("/dev/fd/{number}"));
+            file.map_err(|error| {
+                let hint = "this option is for the SDK; leave it out";
+                UserError::new(format!("`--report-fd {number}` cannot be written to: {error}"), hint)
+            })
+        };
+        Ok(Self(number.map(open).transpose()?))
+    }
+
+    /// Reports a version. Who does not listen any more misses it.
+    pub(crate) fn tell(&mut self, version: &Version) {
+        let Some(file) = &mut self.0 else { return };
+        let mut line = serde_json::to_vec(version).expect("a version has text keys only");
+        line.push(b'\n');
+        if let Err(error) = file.write_all(&line) {
+            tracing::debug!(%error, "nobody reads the reports");
+        }
+    }
+}
