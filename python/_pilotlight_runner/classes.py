@@ -20,11 +20,11 @@ class Plain:
     """A function: nothing happens before it and nothing after."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
+        self.function = function
 
     def enter(self, _loop: asyncio.AbstractEventLoop) -> Callable[..., Any]:
         """The function itself."""
-        return self._function
+        return self.function
 
     def exit(self, _loop: asyncio.AbstractEventLoop) -> None:
         """Nothing to do."""

@@ -37,6 +37,19 @@ class Control:
     def imported(self, import_ms: float) -> None:
         self._send({"type": "imported", "import_ms": round(import_ms, 3)})
 
+    def lit(self, import_ms: float, app_ms: float, obstacles: list[str]) -> None:
+        """This zygote can be forked from, unless there are `obstacles`."""
+        times = {"import_ms": round(import_ms, 3), "app_ms": round(app_ms, 3)}
+        self._send({"type": "lit", **times, "obstacles": obstacles})
+
+    def fileno(self) -> int:
+        """The descriptor of the socket."""
+        return self._socket.fileno()
+
+    def forget(self) -> None:
+        """Let go of the descriptor, which is another's by now."""
+        self._socket.detach()
+
     def ready(self, app_ms: float) -> None:
         self._send({"type": "ready", "app_ms": round(app_ms, 3)})
 

@@ -1,0 +1,154 @@
+"""What a runner's process is, from its configuration on: a server of one function, or a zygote.
+
+A zygote's fork goes on here with what the zygote has: the server's libraries, or the function as well.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import socket
+import sys
+import time
+import traceback
+from typing import Any, Callable
+
+from . import apps, deps, errors, forks, load, places
+from .classes import Instance, Plain
+from .control import Control
+from .serve import Server, Serving
+from .zygote import ORDERS_FD, Order, Zygote
+
+#: What an image's zygote has imported if the image has it: most of what a FastAPI program needs.
+_FRAMEWORK = (
+    "fastapi",
+    "fastapi.middleware.cors",
+    "fastapi.responses",
+    "starlette.staticfiles",
+    "anyio._backends._asyncio",
+)
+
+
+class Life:
+    """A process and what it has loaded so far."""
+
+    def __init__(self, start_path: list[str]) -> None:
+        self._start_path = start_path
+        self._server: Server | None = None
+        self._target: Plain | Instance | None = None
+        self._app: Any = None
+
+    def live(self, configuration: dict[str, Any], control: Control, listener: int) -> Order | None:
+        """Be what `configuration` says. Returns None at the end of a server, an order in a zygote's fork.
+
+        Raises `StartError` where the user's program does not load or start.
+        """
+        role = configuration.get("role", "serve")
+        if role == "serve":
+            # Followed from now on: a zygote must not have the thread that does it.
+            control.watch()
+            self._serve(configuration["function"], control, socket.socket(fileno=listener))
+            return None
+        import_ms = app_ms = 0.0
+        if role == "image":
+            self._prepare()
+            import_ms = _timed(_import_framework)
+        else:
+            function = configuration["function"]
+            import_ms = self._load(function)
+            app_ms = _timed(lambda: self._build(function))
+        orders = socket.socket(fileno=ORDERS_FD)
+        obstacles = forks.obstacles(ours=frozenset({control.fileno(), ORDERS_FD}))
+        control.lit(import_ms, app_ms, obstacles)
+        if obstacles:
+            return None
+        return Zygote(orders).serve()
+
+    def _serve(self, function: dict[str, Any], control: Control, listener: socket.socket) -> None:
+        server = self._prepare()
+        control.imported(self._load(function))
+        target, built = self._target, self._app
+        assert target is not None
+
+        def build(raw: Callable[..., Any]) -> Any:
+            return self._made(function, raw) if built is None else built
+
+        server.run(
+            Serving(target, build, function["name"], function["max_inputs"], time.perf_counter()),
+            listener,
+            control,
+        )
+
+    def _prepare(self) -> Server:
+        if self._server is None:
+            try:
+                self._server = deps.prepare(Server)
+            except Exception as error:
+                sentence = f"the server's libraries in {places.DEPS} do not import: {errors.summary(error)}"
+                raise errors.StartError("import", sentence, traceback.format_exc()) from None
+            places.enter_user_world(self._start_path)
+        return self._server
+
+    def _load(self, function: dict[str, Any]) -> float:
+        """Import the user's module unless that was done before the fork; how long it took, milliseconds."""
+        if self._target is not None:
+            return 0.0
+        self._prepare()
+        began = time.perf_counter()
+        self._target = load.load(function, deps.unpickle)
+        return (time.perf_counter() - began) * 1000
+
+    def _build(self, function: dict[str, Any]) -> None:
+        # An object of the user's is made in its container, with the hooks around it.
+        if isinstance(self._target, Plain):
+            self._app = self._made(function, self._target.function)
+
+    def _made(self, function: dict[str, Any], raw: Callable[..., Any]) -> Any:
+        return apps.build(raw, function["name"], function["web"], self._prepare().libraries)
+
+
+def replaced(order: Order, start_path: list[str]) -> None:
+    """Become the container that a fork joined: its environment, directory, module path, random streams."""
+    os.environ.clear()
+    os.environ.update(order.environment)
+    os.chdir(order.directory)
+    if hasattr(time, "tzset"):
+        time.tzset()
+    forks.refresh()
+    importlib.invalidate_caches()
+    if _shadowed(start_path):
+        # The user's own file has the name of a module that the zygote has: only a fresh interpreter is right.
+        for descriptor in (3, 4):
+            os.set_inheritable(descriptor, True)
+        os.execv(sys.executable, [sys.executable, "-m", "_pilotlight_runner"])
+    own = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    start_path[:0] = [entry for entry in own if entry and entry not in start_path]
+    places.enter_user_world(start_path)
+
+
+def _shadowed(start_path: list[str]) -> bool:
+    try:
+        entries = os.listdir(places.ROOT)
+    except OSError:
+        return False
+    loaded = {
+        name
+        for name, module in sys.modules.items()
+        if "." not in name and "site-packages" in (getattr(module, "__file__", None) or "")
+    }
+    return any(entry.partition(".")[0] in loaded for entry in entries)
+
+
+def _import_framework() -> None:
+    for name in _FRAMEWORK:
+        try:
+            importlib.import_module(name)
+        except Exception:
+            # The image has none, or one that is broken: whoever imports it will be told.
+            continue
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return (time.perf_counter() - began) * 1000
