@@ -55,8 +55,11 @@ def _keep_descriptors() -> None:
         # Replaced, not closed: the child's objects still own these numbers.
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (CONTROL_FD, LISTENER_FD):
-            os.dup2(null, descriptor, inheritable=False)
-        os.close(null)
+            # A zygote has no listener: its place may be the one that was just given out.
+            if descriptor != null:
+                os.dup2(null, descriptor, inheritable=False)
+        if null not in (CONTROL_FD, LISTENER_FD):
+            os.close(null)
 
     for descriptor in (CONTROL_FD, LISTENER_FD):
         # A zygote listens to nobody.

@@ -117,13 +117,18 @@ pub(crate) fn to_client(headers: &mut HeaderMap, switched: bool) {
 /// Adds the receipt of a start to the answer that waited for it; what the app says about itself stays.
 pub(crate) fn add_receipt(headers: &mut HeaderMap, receipt: &Receipt) {
     let ms = |duration: std::time::Duration| duration.as_secs_f64() * 1e3;
-    let text = format!(
-        "queue;dur={:.1}, sandbox;dur={:.1}, import;dur={:.1}, app;dur={:.1}",
+    let start = &receipt.start;
+    let mut text = format!(
+        "queue;dur={:.1}, sandbox;dur={:.1}, fork;dur={:.1}, import;dur={:.1}, app;dur={:.1}",
         ms(receipt.queue),
-        ms(receipt.sandbox),
-        ms(receipt.import),
-        ms(receipt.app),
+        ms(start.sandbox),
+        ms(start.fork),
+        ms(start.import),
+        ms(start.app),
     );
+    if !start.path.is_empty() {
+        text.push_str(&format!(", path;desc=\"{}\"", start.path));
+    }
     headers.append(SERVER_TIMING, HeaderValue::try_from(text).expect("numbers and names are ASCII"));
 }
 

@@ -9,8 +9,10 @@ pub(crate) mod launcher;
 pub(crate) mod logs;
 pub(crate) mod plan;
 pub(crate) mod progress;
+pub(crate) mod runner;
 pub(crate) mod stored;
 pub(crate) mod tasks;
+pub(crate) mod zygotes;
 
 /// Randomness for an id, from the system.
 pub(crate) fn entropy() -> u128 {

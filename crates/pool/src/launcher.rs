@@ -91,12 +91,16 @@ impl From<PathBuf> for Address {
 /// Where the time of a start went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StartReceipt {
-    /// From the launch to the runner's first word.
+    /// Making the empty container; without a zygote, to the first word of its interpreter.
     pub sandbox: Duration,
+    /// From there to the first word of the fork of a zygote; zero without one.
+    pub fork: Duration,
     /// Importing the user's module.
     pub import: Duration,
     /// Building the web app, its lifespan start included.
     pub app: Duration,
+    /// Which way was taken, a word for people: `function-zygote`, `image-zygote`, `plain`.
+    pub path: &'static str,
 }
 
 /// Why a container did not become ready. Written for the user.

@@ -7,7 +7,7 @@ use pilotlight_core::id::ContainerId;
 use pilotlight_core::pool::{ContainerNumber, RequestId};
 use tokio::sync::mpsc;
 
-use crate::launcher::{Address, StartFailure};
+use crate::launcher::{Address, StartFailure, StartReceipt};
 
 /// A slot in a container. Dropping it tells the pool that the request has ended.
 #[derive(Debug)]
@@ -45,12 +45,8 @@ impl Lease {
 pub struct Receipt {
     /// Waiting for a slot, the start of the container not counted.
     pub queue: Duration,
-    /// From the launch to the runner's first word. Zero, as the next two, if the request waited for no start.
-    pub sandbox: Duration,
-    /// Importing the user's module.
-    pub import: Duration,
-    /// Building the web app.
-    pub app: Duration,
+    /// The start it waited for, or a part of; all zero if it waited for none.
+    pub start: StartReceipt,
 }
 
 /// Why a request gets no container.

@@ -66,8 +66,7 @@ impl Member {
             // It waited for the start, or for the part of it that was left when it arrived.
             Some(ready) if ready.at > arrived => {
                 let start = ready.at - self.launched.max(arrived);
-                let StartReceipt { sandbox, import, app } = ready.receipt;
-                Receipt { queue: waited.saturating_sub(start), sandbox, import, app }
+                Receipt { queue: waited.saturating_sub(start), start: ready.receipt }
             }
             // It only waited for another request to end.
             _ => Receipt { queue: waited, ..Receipt::default() },

@@ -6,7 +6,7 @@
 mod message;
 mod sequence;
 
-pub use message::{FromRunner, Stage, ToRunner};
+pub use message::{FromRunner, Role, Stage, ToRunner};
 pub use sequence::{OutOfOrder, Phase, Sequence};
 
 /// The version of the protocol, named by the runner's `hello`.

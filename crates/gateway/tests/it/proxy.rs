@@ -238,14 +238,16 @@ async fn only_an_answer_that_waited_for_a_start_carries_its_receipt() {
     let mut world = World::new().await;
     container::serve(&world.socket);
     let ms = Duration::from_millis;
-    world.launcher.set_receipt(StartReceipt { sandbox: ms(12), import: ms(34), app: ms(5) });
+    let told = StartReceipt { sandbox: ms(12), fork: ms(3), import: ms(34), app: ms(5), path: "plain" };
+    world.launcher.set_receipt(told);
     world.pool = pool(&world.launcher, pilotlight_pool::Settings::default());
     world.publish(|_| {});
     let cold = world.get("/hop").await;
     let timings: Vec<&str> = cold.headers("server-timing").collect();
     assert_eq!(timings.len(), 2, "{timings:?}");
     assert_eq!(timings[0], "db;dur=1", "the app's own is kept");
-    assert!(timings[1].contains("sandbox;dur=12.0, import;dur=34.0, app;dur=5.0"), "{timings:?}");
+    let expected = "sandbox;dur=12.0, fork;dur=3.0, import;dur=34.0, app;dur=5.0, path;desc=\"plain\"";
+    assert!(timings[1].ends_with(expected), "{timings:?}");
     world.quiet().await;
     let warm = world.get("/hop").await;
     assert_eq!(warm.headers("server-timing").collect::<Vec<_>>(), ["db;dur=1"]);

@@ -20,6 +20,7 @@ use super::builders::{Builders, Builds};
 use super::containers::Containers;
 use super::logs::{self, AppLog};
 use super::tasks::{self, Kind};
+use super::zygotes::Zygotes;
 
 mod version;
 
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) builder: Builders,
     /// Makes containers.
     pub(crate) containers: Containers,
+    /// What containers are forked from.
+    pub(crate) zygotes: Zygotes,
     /// Answers requests.
     pub(crate) gateway: Gateway,
     /// Remembers deployed apps; an embedded server has none.

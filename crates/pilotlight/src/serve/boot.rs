@@ -21,6 +21,7 @@ use super::containers::Containers;
 use super::control::Controller;
 use super::stored::stored;
 use super::tasks::{self, Kind as Task};
+use super::zygotes::Zygotes;
 use crate::config::{self, Config};
 use crate::exit::UserError;
 
@@ -193,6 +194,7 @@ fn shared(config: &Config, run_dir: &Path, kind: Kind, containers: &Containers) 
     Ok(Shared {
         builder: Builders::new(state, containers)?,
         containers: containers.clone(),
+        zygotes: Zygotes::new(containers.clone(), scratch.clone()),
         gateway: Gateway::new(pilotlight_gateway::Options::default()),
         store: daemon.then(|| Store::open(&state.join("pilotlight.db"))).transpose()?,
         logs: daemon

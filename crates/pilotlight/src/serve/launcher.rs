@@ -9,22 +9,20 @@ use std::time::{Duration, Instant};
 use pilotlight_api::progress::Stream;
 use pilotlight_core::id::ContainerId;
 use pilotlight_pool::{Address, LaunchEvent, Launcher, Sender, Stage, StartFailure, StartReceipt, Stop};
-use pilotlight_sandbox::runner::{FromRunner, OutOfOrder, Phase, Sequence, ToRunner};
-use pilotlight_sandbox::{ExitStatus, Fds, Signal, Spec};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use pilotlight_sandbox::runner::{FromRunner, OutOfOrder, Phase, Role, Sequence, ToRunner};
+use pilotlight_sandbox::{ExitStatus, Signal, Spec};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::containers::{Containers, Ended};
 use super::logs::AppLog;
+use super::runner::{self, Messages, Voice, milliseconds, send, stage_of};
 use super::tasks::{self, Kind};
+use super::zygotes::{FunctionLight, Path};
 
 /// How long a container may take to end after its runner said that it cannot start, before it is killed.
 const EXIT_LIMIT: Duration = Duration::from_secs(10);
-
-/// The longest message a runner may send, bytes: a traceback fits, a flood does not.
-const MESSAGE_MAX: u64 = 1024 * 1024;
 
 /// How long the log may take to be read to its end after its container's. Its writers are all gone by then.
 const LOG_LIMIT: Duration = Duration::from_secs(1);
@@ -38,6 +36,8 @@ pub(crate) struct FunctionLauncher {
     pub(crate) template: Template,
     /// Where containers are made.
     pub(crate) containers: Containers,
+    /// What they are forked from.
+    pub(crate) light: Arc<FunctionLight>,
     /// Where their output goes.
     pub(crate) log: AppLog,
     /// The run directory's folder of container sockets.
@@ -59,6 +59,17 @@ pub(crate) struct Template {
     pub(crate) configure: Configure,
     /// How long a container may take to become ready. The pool ends one that takes longer; its log says so.
     pub(crate) start_timeout: Duration,
+    /// The image by itself.
+    pub(crate) image: TemplateImage,
+}
+
+/// What of a template does not depend on the function.
+#[derive(Clone)]
+pub(crate) struct TemplateImage {
+    /// The image's key.
+    pub(crate) key: String,
+    /// The environment of a process that serves nobody yet.
+    pub(crate) env: Vec<(String, String)>,
 }
 
 /// What the runner is told, without the container's id.
@@ -80,6 +91,7 @@ impl Launcher for FunctionLauncher {
             container: container.clone(),
             template: self.template.clone(),
             containers: self.containers.clone(),
+            light: Arc::clone(&self.light),
             log: self.log.clone(),
             socket: self.sockets.join(container.as_str().trim_start_matches(ContainerId::PREFIX)),
             scratch: self.scratch.join(container.as_str()),
@@ -107,6 +119,7 @@ struct Life {
     container: ContainerId,
     template: Template,
     containers: Containers,
+    light: Arc<FunctionLight>,
     log: AppLog,
     socket: PathBuf,
     scratch: PathBuf,
@@ -121,6 +134,7 @@ struct Running {
     began: Instant,
     /// Those who copy the container's output into the log.
     copies: [JoinHandle<()>; 2],
+    receipt: StartReceipt,
 }
 
 impl Life {
@@ -136,54 +150,58 @@ impl Life {
         _ = fs_err::remove_file(&self.socket);
     }
 
-    /// Makes the sockets and pipes, starts the container, and sends the runner its work.
+    /// Starts the container, as a fork of the nearest zygote if there is one, and sends the runner its work.
     async fn start(&self) -> anyhow::Result<Running> {
         let began = Instant::now();
-        let listener = std::os::unix::net::UnixListener::bind(&self.socket)?;
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-        ours.set_nonblocking(true)?;
-        let (stdout_reader, stdout) = std::io::pipe()?;
-        let (stderr_reader, stderr) = std::io::pipe()?;
+        let listener = OwnedFd::from(std::os::unix::net::UnixListener::bind(&self.socket)?);
         let mut spec = self.template.spec.clone();
         spec.id = self.container.to_string();
         spec.hostname = self.container.to_string();
         spec.scratch.clone_from(&self.scratch);
         spec.command.env.push(("MODAL_TASK_ID".into(), self.container.to_string()));
-        let fds = Fds {
-            control: Some(theirs.into()),
-            listener: Some(listener.into()),
-            stdout: stdout.into(),
-            stderr: stderr.into(),
+        let mut receipt = StartReceipt::default();
+        let mut forked = None;
+        if let Some(from) = self.light.nearest().await {
+            receipt.path = from.path.as_str();
+            let spec = Spec { from: Some(from.id), ..spec.clone() };
+            match runner::start(&self.containers, spec, Some(listener.try_clone()?), self.voice()).await {
+                Ok(process) => forked = Some(process),
+                // A zygote that is gone or hangs is no reason not to start.
+                Err(error) => tracing::warn!(container = %self.container, "{error:#}; starting without"),
+            }
+        }
+        let process = match forked {
+            Some(process) => {
+                receipt.fork = process.started.phases.run;
+                process
+            }
+            None => {
+                receipt.path = Path::Plain.as_str();
+                runner::start(&self.containers, spec, Some(listener), self.voice()).await?
+            }
         };
-        let copies = [
-            self.copy(stdout_reader.into(), Stream::Stdout)?,
-            self.copy(stderr_reader.into(), Stream::Stderr)?,
-        ];
-        let (started, ended) = self.containers.run(spec, fds).await?;
-        for note in started.notes {
+        receipt.sandbox = process.started.setup.saturating_sub(receipt.fork);
+        for note in process.started.notes {
             self.system(&note);
         }
-        let mut control = UnixStream::from_std(ours)?;
+        let mut control = process.control;
         let Configure { app, era, function } = self.template.configure.clone();
         let container = self.container.to_string();
-        send(&mut control, &ToRunner::Configure { app, era, function, container }).await?;
-        Ok(Running { control, ended, began, copies })
+        let configure = ToRunner::Configure { app, era, function, container, role: Role::Serve };
+        send(&mut control, &configure).await?;
+        Ok(Running { control, ended: process.ended, began, receipt, copies: process.copies })
     }
 
-    /// Copies one of the container's outputs into the log until its end.
-    fn copy(&self, output: OwnedFd, stream: Stream) -> std::io::Result<JoinHandle<()>> {
-        let output = tokio::net::unix::pipe::Receiver::from_owned_fd(output)?;
-        let function = Arc::clone(&self.template.function);
-        let copy = self.log.clone().copy(output, function, self.container.clone(), stream);
-        Ok(tasks::spawn(Kind::Logs, copy))
+    fn voice(&self) -> Voice<'_> {
+        Voice { log: &self.log, function: &self.template.function, container: &self.container }
     }
 
     /// Follows the runner's messages and the orders to stop until the container has ended.
     async fn follow(&self, running: Running, mut stop: mpsc::Receiver<Stop>) {
-        let Running { control, mut ended, began, copies } = running;
+        let Running { control, mut ended, began, receipt, copies } = running;
         let (reader, mut writer) = control.into_split();
         let mut messages = Messages::new(reader);
-        let mut course = Course::new(began);
+        let mut course = Course::new(began, receipt);
         let mut open = true;
         loop {
             let overdue = course.failed_at.map(|at| at + EXIT_LIMIT);
@@ -237,7 +255,13 @@ impl Life {
     fn hear(&self, course: &mut Course, message: FromRunner) -> Result<(), OutOfOrder> {
         course.sequence.accept(&message)?;
         match message {
-            FromRunner::Hello { .. } => course.receipt.sandbox = course.began.elapsed(),
+            // An interpreter of its own boots until here; a fork is there at once.
+            FromRunner::Hello { .. } if course.receipt.fork.is_zero() => {
+                course.receipt.sandbox = course.began.elapsed();
+            }
+            FromRunner::Hello { .. } => course.receipt.fork = course.began.elapsed() - course.receipt.sandbox,
+            // Only a zygote says so; this one said it out of order, and the sequence has refused it.
+            FromRunner::Lit { .. } => {}
             FromRunner::Imported { import_ms } => course.receipt.import = milliseconds(import_ms),
             FromRunner::Ready { app_ms } => {
                 course.receipt.app = milliseconds(app_ms);
@@ -269,7 +293,7 @@ impl Life {
                 }
                 self.events.send(LaunchEvent::Exited { container: self.container.clone() });
             }
-            Phase::Launched | Phase::Greeted | Phase::Imported => {
+            Phase::Launched | Phase::Greeted | Phase::Imported | Phase::Lit => {
                 let summary = format!("the container {how} before it was ready");
                 if course.ordered.is_none() {
                     self.system(&summary);
@@ -321,14 +345,8 @@ struct Course {
 }
 
 impl Course {
-    fn new(began: Instant) -> Self {
-        Self {
-            began,
-            sequence: Sequence::new(),
-            receipt: StartReceipt::default(),
-            failed_at: None,
-            ordered: None,
-        }
+    fn new(began: Instant, receipt: StartReceipt) -> Self {
+        Self { began, sequence: Sequence::new(), receipt, failed_at: None, ordered: None }
     }
 }
 
@@ -337,55 +355,4 @@ async fn sleep_until(deadline: Option<tokio::time::Instant>) {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
-}
-
-/// The runner's messages: JSON lines of bounded length.
-struct Messages<R> {
-    reader: BufReader<R>,
-    line: Vec<u8>,
-}
-
-impl<R: tokio::io::AsyncRead + Unpin> Messages<R> {
-    fn new(reader: R) -> Self {
-        Self { reader: BufReader::new(reader), line: Vec::new() }
-    }
-
-    /// The next message; `None` when the runner closed its end. Cancel safe: a part read stays in the buffer.
-    async fn next(&mut self) -> std::io::Result<Option<FromRunner>> {
-        use tokio::io::AsyncReadExt as _;
-        loop {
-            let room = MESSAGE_MAX.saturating_sub(self.line.len() as u64);
-            if room == 0 {
-                return Err(std::io::Error::other("the runner's message is too long"));
-            }
-            let read = (&mut self.reader).take(room).read_until(b'\n', &mut self.line).await?;
-            if self.line.last() == Some(&b'\n') {
-                let message = serde_json::from_slice(&self.line).map_err(std::io::Error::other);
-                self.line.clear();
-                return message.map(Some);
-            }
-            if read == 0 {
-                return Ok(None);
-            }
-        }
-    }
-}
-
-async fn send<W: tokio::io::AsyncWrite + Unpin>(writer: &mut W, message: &ToRunner) -> std::io::Result<()> {
-    writer.write_all(message.to_line().as_bytes()).await
-}
-
-/// The runner's word for how far it got, as the pool's.
-fn stage_of(stage: pilotlight_sandbox::runner::Stage) -> Stage {
-    use pilotlight_sandbox::runner::Stage as Runner;
-    match stage {
-        Runner::App => Stage::App,
-        Runner::Import => Stage::Import,
-        Runner::Lifespan => Stage::Lifespan,
-    }
-}
-
-/// A runner's figure as a duration: never negative, never not a number, whatever the runner says.
-fn milliseconds(value: f64) -> Duration {
-    Duration::try_from_secs_f64(value / 1000.0).unwrap_or_default()
 }

@@ -10,7 +10,7 @@ use pilotlight_image::Image;
 use pilotlight_pool::Settings;
 use pilotlight_sandbox::{Command, Limits, Network, Spec};
 
-use super::launcher::{Configure, Template};
+use super::launcher::{Configure, Template, TemplateImage};
 
 /// Requests that may wait for one function's containers.
 const QUEUE_MAX: usize = 1000;
@@ -95,6 +95,12 @@ pub(crate) fn template(
     env.push(("MODAL_IMAGE_ID".to_owned(), image.key.clone()));
     env.push(("PYTHONPATH".to_owned(), python_path(&env)));
     let argv = [pilotlight_core::image::VENV_PYTHON, "-m", "_pilotlight_runner"].map(str::to_owned);
+    let image_env = {
+        let mut env = environment();
+        env.extend(image.env.iter().cloned());
+        env.push(("PYTHONPATH".to_owned(), python_path(&env)));
+        env
+    };
     let cwd = image.workdir.clone().unwrap_or_else(|| "/root".into());
     Template {
         function: Arc::from(function.name.as_str()),
@@ -130,6 +136,7 @@ pub(crate) fn template(
                 "max_inputs": function.max_inputs,
             }),
         },
+        image: TemplateImage { key: image.key.clone(), env: image_env },
     }
 }
 

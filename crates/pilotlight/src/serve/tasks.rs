@@ -12,6 +12,8 @@ pub(crate) enum Kind {
     Control,
     /// Follows one container's control channel and log from start to end.
     Container,
+    /// Follows one zygote from its lighting to its end.
+    Zygote,
     /// A function's pool.
     Pool,
     /// Applies a manifest: builds, verifies, swaps.

@@ -42,16 +42,21 @@ async fn the_receipt_tells_the_start_from_the_queue() {
         Outcome::ReadyAfter(Duration::from_secs(2), Address::new("/run/a.sock".into()))
     });
     let millis = Duration::from_millis;
-    launcher.set_receipt(StartReceipt { sandbox: millis(300), import: millis(1500), app: millis(200) });
+    let told = StartReceipt {
+        sandbox: millis(200),
+        fork: millis(100),
+        import: millis(1500),
+        app: millis(200),
+        path: "image-zygote",
+    };
+    launcher.set_receipt(told);
     let clock = launcher.clone();
     tokio::spawn(async move { clock.run().await });
     let settings = Settings { max_containers: Some(1), ..Settings::default() };
     let (pool, _actor) = pool(settings, &launcher);
 
     let lease = pool.lease(after(10)).await.unwrap();
-    let start =
-        Receipt { queue: Duration::ZERO, sandbox: millis(300), import: millis(1500), app: millis(200) };
-    assert_eq!(lease.waited, Some(start));
+    assert_eq!(lease.waited, Some(Receipt { queue: Duration::ZERO, start: told }));
 
     let hold = async {
         tokio::time::sleep(millis(700)).await;

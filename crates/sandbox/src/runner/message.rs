@@ -17,9 +17,25 @@ pub enum ToRunner {
         function: Value,
         /// The container's id.
         container: String,
+        /// What the process is.
+        #[serde(default)]
+        role: Role,
     },
     /// Finish what is held, run the lifespan's shutdown, exit with code 0.
     Drain,
+}
+
+/// What a runner's process is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It serves the function.
+    #[default]
+    Serve,
+    /// The zygote of an image: everything imported that is not the user's.
+    Image,
+    /// The zygote of a function: imported, its web app built.
+    Function,
 }
 
 /// What a runner tells the host.
@@ -37,6 +53,15 @@ pub enum FromRunner {
     Imported {
         /// How long that took, in milliseconds.
         import_ms: f64,
+    },
+    /// Of a zygote: it can be forked from, if nothing is in the way.
+    Lit {
+        /// How long its imports took, in milliseconds.
+        import_ms: f64,
+        /// How long building the web app took, in milliseconds.
+        app_ms: f64,
+        /// What a fork would break: "the thread 'poll'".
+        obstacles: Vec<String>,
     },
     /// The app is built, its lifespan has started: requests may come.
     Ready {
@@ -107,9 +132,11 @@ mod tests {
             era: "stub".into(),
             function: json!({"name": "f"}),
             container: "co-1".into(),
+            role: Role::Serve,
         };
         let expected = json!({
-            "type": "configure", "app": "hello", "era": "stub", "function": {"name": "f"}, "container": "co-1"
+            "type": "configure", "app": "hello", "era": "stub", "function": {"name": "f"}, "container": "co-1",
+            "role": "serve"
         });
         assert_eq!(serde_json::from_str::<Value>(&message.to_line()).unwrap(), expected);
         assert_eq!(ToRunner::Drain.to_line(), "{\"type\":\"drain\"}\n");

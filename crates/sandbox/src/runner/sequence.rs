@@ -11,6 +11,8 @@ pub enum Phase {
     Greeted,
     /// The user's module is imported.
     Imported,
+    /// A zygote that can be forked from, or says why not.
+    Lit,
     /// It serves.
     Ready,
     /// It finishes what it holds.
@@ -72,12 +74,14 @@ impl Sequence {
                 Phase::Greeted
             }
             (FromRunner::Imported { .. }, Phase::Greeted) => Phase::Imported,
+            (FromRunner::Lit { .. }, Phase::Greeted) => Phase::Lit,
             (FromRunner::Ready { .. }, Phase::Imported) => Phase::Ready,
             // Asked to drain before it was ready, it has nothing to finish but says so.
             (FromRunner::Draining, Phase::Greeted | Phase::Imported | Phase::Ready) => Phase::Draining,
             (FromRunner::Failed { .. }, Phase::Greeted | Phase::Imported) => Phase::Failed,
             (FromRunner::Hello { .. }, _) => return out_of_order("hello"),
             (FromRunner::Imported { .. }, _) => return out_of_order("imported"),
+            (FromRunner::Lit { .. }, _) => return out_of_order("lit"),
             (FromRunner::Ready { .. }, _) => return out_of_order("ready"),
             (FromRunner::Draining, _) => return out_of_order("draining"),
             (FromRunner::Failed { .. }, _) => return out_of_order("failed"),

@@ -27,6 +27,7 @@ use crate::serve::launcher::{FunctionLauncher, Template};
 use crate::serve::progress::Steps;
 use crate::serve::stored::stored;
 use crate::serve::tasks::{self, Kind};
+use crate::serve::zygotes::Light;
 use crate::serve::{entropy, plan};
 
 /// The domain under which every endpoint has a host of its own, beside its port.
@@ -175,8 +176,10 @@ impl Apps {
             Some(listener) => listener,
             None => Arc::new(self.listen(app, &function.name).await?),
         };
+        let light = self.0.zygotes.function(template.clone(), app.log.clone());
         let launcher = Arc::new(FunctionLauncher {
             template,
+            light: Arc::new(light),
             containers: self.0.containers.clone(),
             log: app.log.clone(),
             sockets: self.0.sockets.clone(),
@@ -226,6 +229,11 @@ impl Apps {
     async fn try_out(app: &App, candidate: Candidate, trial: Trial) -> Result<Live, ApiError> {
         let warm = trial == Trial::Warm && app.has_containers(&candidate.function);
         let (pool, actor) = if trial == Trial::None {
+            // Who serves a file is about to ask; the many apps of a server that starts again are not.
+            if app.mode == Mode::Ephemeral {
+                let light = Arc::clone(&candidate.launcher.light);
+                tasks::spawn(Kind::Zygote, async move { _ = light.light().await });
+            }
             candidate.pool(candidate.settings.clone())
         } else {
             // One that does not stay starts one container, however many are kept warm later.
@@ -235,6 +243,9 @@ impl Apps {
                 buffer_containers: 0,
                 ..candidate.settings.clone()
             };
+            if let Light::Failed(failure) = candidate.launcher.light.light().await {
+                return Err(start_error(&candidate.function, &failure));
+            }
             let (tried, actor) = candidate.pool(if warm { candidate.settings.clone() } else { one });
             if let Err(failure) = tried.warm().await {
                 tried.kill();

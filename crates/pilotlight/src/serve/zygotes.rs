@@ -1,0 +1,385 @@
+//! The pilot lights of this server: processes that have everything imported, from which containers are forked.
+//!
+//! An image's zygote has what is not the user's, and above it a function's zygote has the user's module and web app.
+//! They are lit when first needed, and go out when nobody holds them, by budget, or when they die; without one a
+//! container starts all the same, slower.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use pilotlight_api::progress::Stream;
+use pilotlight_core::id::{AppId, ContainerId};
+use pilotlight_pool::{Stage, StartFailure};
+use pilotlight_sandbox::runner::{FromRunner, Phase, Role, Sequence, ToRunner};
+use pilotlight_sandbox::{Limits, Network, Signal, Spec};
+use tokio::sync::watch;
+
+use super::containers::Containers;
+use super::entropy;
+use super::launcher::{Configure, Template};
+use super::logs::AppLog;
+use super::runner::{self, Messages, Process, Voice, send, stage_of};
+use super::tasks::{self, Kind};
+
+/// How long an image's zygote may take to be lit: it runs no code of the user's.
+const IMAGE_WITHIN: Duration = Duration::from_mins(1);
+
+/// Functions' zygotes at a time; the one that was used longest ago goes first.
+const FUNCTIONS_MAX: usize = 64;
+
+/// How long a function's zygote stays lit without being used.
+const UNUSED_MAX: Duration = Duration::from_hours(1);
+
+/// A zygote that lived shorter than this is not lit again by itself.
+const SOUND: Duration = Duration::from_secs(30);
+
+/// The zygotes of a server. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Zygotes(Arc<Shared>);
+
+struct Shared {
+    containers: Containers,
+    scratch: PathBuf,
+    images: Mutex<HashMap<String, Weak<Zygote>>>,
+    functions: Mutex<Vec<Weak<Zygote>>>,
+}
+
+/// What a zygote is to become.
+struct Wanted {
+    spec: Spec,
+    configure: Configure,
+    role: Role,
+    function: Arc<str>,
+    log: Option<AppLog>,
+    within: Duration,
+}
+
+/// One zygote. It goes out when the last reference is dropped.
+pub(crate) struct Zygote {
+    id: ContainerId,
+    state: watch::Receiver<State>,
+    containers: Containers,
+    used: Mutex<Instant>,
+}
+
+/// How far a zygote is.
+#[derive(Clone, Debug)]
+enum State {
+    Lighting,
+    Lit,
+    /// A fork would break what was found in it.
+    Unfit,
+    Failed(StartFailure),
+    /// It was lit, and ended.
+    Out,
+}
+
+/// How a zygote came out.
+pub(crate) enum Light {
+    /// It can be forked from.
+    Lit,
+    /// It cannot be used, and was not the user's mistake.
+    Without,
+    /// The user's code failed in it.
+    Failed(StartFailure),
+}
+
+/// A function's own way to its zygotes: the image's, held as long as the function lives, and its own.
+pub(crate) struct FunctionLight {
+    zygotes: Zygotes,
+    template: Template,
+    log: AppLog,
+    image: Mutex<Option<Arc<Zygote>>>,
+    own: Mutex<Own>,
+}
+
+/// A function's own zygote.
+#[derive(Default)]
+struct Own {
+    zygote: Option<Arc<Zygote>>,
+    since: Option<Instant>,
+    /// It is not to be tried again.
+    never: bool,
+}
+
+/// The zygote to fork a container from.
+#[derive(Clone, Debug)]
+pub(crate) struct From {
+    pub(crate) id: String,
+    pub(crate) path: Path,
+}
+
+/// Which way a container was started. Its text is part of the receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Path {
+    /// Forked from the function's zygote.
+    Function,
+    /// Forked from the image's zygote.
+    Image,
+    /// An interpreter of its own.
+    Plain,
+}
+
+impl Zygotes {
+    /// None is lit yet.
+    pub(crate) fn new(containers: Containers, scratch: PathBuf) -> Self {
+        Self(Arc::new(Shared { containers, scratch, images: Mutex::default(), functions: Mutex::default() }))
+    }
+
+    /// The way to zygotes for one function of one version.
+    pub(crate) fn function(&self, template: Template, log: AppLog) -> FunctionLight {
+        let (image, own) = (Mutex::default(), Mutex::default());
+        FunctionLight { zygotes: self.clone(), template, log, image, own }
+    }
+
+    /// The zygote of a template's image, lit by whoever asks first.
+    fn image(&self, template: &Template) -> Arc<Zygote> {
+        let mut images = lock(&self.0.images);
+        images.retain(|_, zygote| zygote.strong_count() > 0);
+        let lit = images.get(&template.image.key).and_then(Weak::upgrade);
+        if let Some(zygote) = lit.filter(|zygote| !matches!(*zygote.state.borrow(), State::Out)) {
+            return zygote;
+        }
+        let mut spec = template.spec.clone();
+        // The topmost layer is the user's files.
+        spec.lowers.drain(..1);
+        spec.network = Network::None;
+        spec.limits = Limits::default();
+        spec.command.env.clone_from(&template.image.env);
+        let zygote = self.light(Wanted {
+            spec,
+            configure: Configure {
+                app: String::new(),
+                era: template.configure.era.clone(),
+                function: serde_json::Value::Null,
+            },
+            role: Role::Image,
+            function: Arc::from("image"),
+            log: None,
+            within: IMAGE_WITHIN,
+        });
+        images.insert(template.image.key.clone(), Arc::downgrade(&zygote));
+        zygote
+    }
+
+    fn light(&self, mut wanted: Wanted) -> Arc<Zygote> {
+        let id = ContainerId::from_entropy(entropy());
+        wanted.spec.id = id.to_string();
+        wanted.spec.hostname = id.to_string();
+        wanted.spec.scratch = self.0.scratch.join(id.as_str());
+        wanted.spec.zygote = true;
+        let (sender, state) = watch::channel(State::Lighting);
+        let zygote = Arc::new(Zygote {
+            id: id.clone(),
+            state,
+            containers: self.0.containers.clone(),
+            used: Mutex::new(Instant::now()),
+        });
+        tasks::spawn(Kind::Zygote, burn(self.0.containers.clone(), wanted, id, sender));
+        zygote
+    }
+
+    /// Keeps count of a function's zygote, and puts out those that are too many or too old.
+    fn enter(&self, zygote: &Arc<Zygote>) {
+        let mut functions = lock(&self.0.functions);
+        functions.push(Arc::downgrade(zygote));
+        let mut lit: Vec<Arc<Zygote>> = functions.iter().filter_map(Weak::upgrade).collect();
+        lit.sort_by_key(|zygote| *lock(&zygote.used));
+        let too_many = lit.len().saturating_sub(FUNCTIONS_MAX);
+        for (place, zygote) in lit.iter().enumerate() {
+            if place < too_many || lock(&zygote.used).elapsed() > UNUSED_MAX {
+                zygote.put_out();
+            }
+        }
+        *functions = lit.iter().map(Arc::downgrade).collect();
+    }
+}
+
+impl FunctionLight {
+    /// Lights the function's zygote, and the image's before it, and says how that went.
+    pub(crate) async fn light(&self) -> Light {
+        let Some(image) = self.image().await else { return Light::Without };
+        let zygote = self.own(&image);
+        match zygote {
+            Some(zygote) => match zygote.settled().await {
+                State::Lit => Light::Lit,
+                State::Failed(failure) if failure.stage.is_users() || failure.stage == Stage::Timeout => {
+                    Light::Failed(failure)
+                }
+                State::Unfit | State::Failed(_) | State::Out | State::Lighting => {
+                    lock(&self.own).never = true;
+                    Light::Without
+                }
+            },
+            None => Light::Without,
+        }
+    }
+
+    /// The nearest zygote that can be forked from now. Waits for the image's, which takes no longer than its imports
+    /// would, and for none of the user's code: the function's own is lit beside, for the next container.
+    pub(crate) async fn nearest(&self) -> Option<From> {
+        if let Some(own) = self.lit() {
+            *lock(&own.used) = Instant::now();
+            return Some(From { id: own.id.to_string(), path: Path::Function });
+        }
+        let image = self.image().await?;
+        _ = self.own(&image);
+        Some(From { id: image.id.to_string(), path: Path::Image })
+    }
+
+    fn lit(&self) -> Option<Arc<Zygote>> {
+        let own = lock(&self.own);
+        own.zygote.clone().filter(|zygote| matches!(*zygote.state.borrow(), State::Lit))
+    }
+
+    async fn image(&self) -> Option<Arc<Zygote>> {
+        let image = {
+            let mut kept = lock(&self.image);
+            let out = |zygote: &&Arc<Zygote>| !matches!(*zygote.state.borrow(), State::Out);
+            match kept.as_ref().filter(out) {
+                Some(zygote) => Arc::clone(zygote),
+                None => Arc::clone(kept.insert(self.zygotes.image(&self.template))),
+            }
+        };
+        matches!(image.settled().await, State::Lit).then_some(image)
+    }
+
+    /// The function's own zygote; lights it unless it is, or is not to be.
+    fn own(&self, image: &Zygote) -> Option<Arc<Zygote>> {
+        let mut own = lock(&self.own);
+        let out = own.zygote.as_ref().is_some_and(|zygote| matches!(*zygote.state.borrow(), State::Out));
+        if out {
+            own.never |= own.since.is_some_and(|since| since.elapsed() < SOUND);
+            own.zygote = None;
+        }
+        if own.never {
+            return None;
+        }
+        if own.zygote.is_none() {
+            let mut spec = self.template.spec.clone();
+            spec.from = Some(image.id.to_string());
+            let zygote = self.zygotes.light(Wanted {
+                spec,
+                configure: self.template.configure.clone(),
+                role: Role::Function,
+                function: Arc::clone(&self.template.function),
+                log: Some(self.log.clone()),
+                within: self.template.start_timeout,
+            });
+            self.zygotes.enter(&zygote);
+            own.since = Some(Instant::now());
+            own.zygote = Some(zygote);
+        }
+        own.zygote.clone()
+    }
+}
+
+impl Zygote {
+    /// Its state once it is no longer being lit.
+    async fn settled(&self) -> State {
+        let mut state = self.state.clone();
+        let settled = state.wait_for(|state| !matches!(state, State::Lighting)).await;
+        settled.map_or(State::Out, |state| state.clone())
+    }
+
+    /// Ends its process. What was forked from it goes on.
+    fn put_out(&self) {
+        self.containers.signal(self.id.as_str(), Signal::Terminate);
+    }
+}
+
+impl Drop for Zygote {
+    fn drop(&mut self) {
+        self.put_out();
+    }
+}
+
+impl Path {
+    /// The word for it in receipts.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Function => "function-zygote",
+            Self::Image => "image-zygote",
+            Self::Plain => "plain",
+        }
+    }
+}
+
+/// The life of one zygote, as a task.
+async fn burn(containers: Containers, wanted: Wanted, id: ContainerId, state: watch::Sender<State>) {
+    let log = wanted.log.clone().unwrap_or_else(|| AppLog::new(AppId::from_entropy(0), None));
+    let say = |line: String| log.push(&wanted.function, Some(&id), Stream::System, line);
+    let voice = Voice { log: &log, function: &wanted.function, container: &id };
+    let process = match runner::start(&containers, wanted.spec, None, voice).await {
+        Ok(process) => process,
+        Err(error) => {
+            tracing::warn!(function = &*wanted.function, "cannot light a zygote: {error:#}");
+            state.send_replace(State::Failed(StartFailure::new(Stage::Sandbox, format!("{error:#}"))));
+            return;
+        }
+    };
+    let Process { mut control, ended, .. } = process;
+    let Configure { app, era, function } = wanted.configure;
+    let configure = ToRunner::Configure { app, era, function, container: id.to_string(), role: wanted.role };
+    // A runner that cannot be told anything ends by itself, which is heard below.
+    _ = send(&mut control, &configure).await;
+    let mut messages = Messages::new(control);
+    let lit = tokio::time::timeout(wanted.within, lighting(&mut messages)).await;
+    let next = match lit {
+        Ok(Ok(obstacles)) if obstacles.is_empty() => State::Lit,
+        Ok(Ok(obstacles)) => {
+            say(format!(
+                "each container imports the program by itself, since a fork would break {}",
+                obstacles.join(" and ")
+            ));
+            State::Unfit
+        }
+        Ok(Err(failure)) => State::Failed(failure),
+        Err(_) => {
+            let seconds = wanted.within.as_secs();
+            State::Failed(StartFailure::new(Stage::Timeout, format!("importing took more than {seconds} s")))
+        }
+    };
+    let lives = matches!(next, State::Lit);
+    state.send_replace(next);
+    if !lives {
+        containers.signal(id.as_str(), Signal::Kill);
+    }
+    _ = ended.await;
+    if lives {
+        state.send_replace(State::Out);
+    }
+}
+
+/// Hears a zygote until it is lit; what a fork of it would break.
+async fn lighting<R: tokio::io::AsyncRead + Unpin>(
+    messages: &mut Messages<R>,
+) -> Result<Vec<String>, StartFailure> {
+    let broken = |text: String| StartFailure::new(Stage::Sandbox, text);
+    let mut sequence = Sequence::new();
+    loop {
+        let message = match messages.next().await {
+            Ok(Some(message)) => message,
+            Ok(None) => {
+                let users = sequence.phase() == Phase::Greeted;
+                let stage = if users { Stage::Exited } else { Stage::Sandbox };
+                return Err(StartFailure::new(stage, "it ended before it was lit"));
+            }
+            Err(error) => return Err(broken(error.to_string())),
+        };
+        sequence.accept(&message).map_err(|error| broken(error.to_string()))?;
+        match message {
+            FromRunner::Lit { obstacles, .. } => return Ok(obstacles),
+            FromRunner::Failed { stage, summary, traceback } => {
+                return Err(StartFailure { stage: stage_of(stage), summary, traceback: Some(traceback) });
+            }
+            _ => {}
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
