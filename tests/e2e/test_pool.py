@@ -35,7 +35,8 @@ def runners(pid: int) -> int:
 
 def test_the_first_request_starts_a_container_and_idling_ends_it(program, serve) -> None:
     command = serve(program(SLOW.format(options="container_idle_timeout=2")))
-    assert runners(command.process.pid) == 0
+    # A zygote is told from a container once it is lit.
+    wait_until(lambda: runners(command.process.pid) == 0)
     first = request(command.url())
     assert first.status == 200
     timing = first.headers["server-timing"]
@@ -108,7 +109,7 @@ def test_a_start_that_takes_too_long_is_told_in_the_log(program, serve) -> None:
 
         app = modal.App()
 
-        @app.function(startup_timeout=2, timeout=300)
+        @app.function(startup_timeout=4, timeout=300)
         @modal.asgi_app()
         def f():
             print("begun")
@@ -116,9 +117,9 @@ def test_a_start_that_takes_too_long_is_told_in_the_log(program, serve) -> None:
     """
     command = serve(program(text))
     answer = request(command.url())
-    assert answer.status == 500 and "not ready within 2s" in answer.text, answer.text
+    assert answer.status == 500 and "not ready within 4s" in answer.text, answer.text
     command.wait_for("begun")
-    command.wait_for("the container is ended: it was still making its app after 2 s; `startup_timeout` gives")
+    command.wait_for("the container is ended: it was still making its app after 4 s; `startup_timeout` gives")
 
 
 def test_what_an_app_prints_at_its_end_is_shown(program, serve) -> None:

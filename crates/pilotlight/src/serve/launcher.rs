@@ -170,15 +170,12 @@ impl Life {
                 Err(error) => tracing::warn!(container = %self.container, "{error:#}; starting without"),
             }
         }
-        let process = match forked {
-            Some(process) => {
-                receipt.fork = process.started.phases.run;
-                process
-            }
-            None => {
-                receipt.path = Path::Plain.as_str();
-                runner::start(&self.containers, spec, Some(listener), self.voice()).await?
-            }
+        let process = if let Some(process) = forked {
+            receipt.fork = process.started.phases.run;
+            process
+        } else {
+            receipt.path = Path::Plain.as_str();
+            runner::start(&self.containers, spec, Some(listener), self.voice()).await?
         };
         receipt.sandbox = process.started.setup.saturating_sub(receipt.fork);
         for note in process.started.notes {
@@ -259,9 +256,9 @@ impl Life {
             FromRunner::Hello { .. } if course.receipt.fork.is_zero() => {
                 course.receipt.sandbox = course.began.elapsed();
             }
-            FromRunner::Hello { .. } => course.receipt.fork = course.began.elapsed() - course.receipt.sandbox,
-            // Only a zygote says so; this one said it out of order, and the sequence has refused it.
-            FromRunner::Lit { .. } => {}
+            FromRunner::Hello { .. } => {
+                course.receipt.fork = course.began.elapsed().saturating_sub(course.receipt.sandbox);
+            }
             FromRunner::Imported { import_ms } => course.receipt.import = milliseconds(import_ms),
             FromRunner::Ready { app_ms } => {
                 course.receipt.app = milliseconds(app_ms);
@@ -271,7 +268,8 @@ impl Life {
                     receipt: course.receipt,
                 });
             }
-            FromRunner::Draining => {}
+            // Only a zygote is lit; of a container the pool hears that it is not ready in time.
+            FromRunner::Draining | FromRunner::Lit { .. } => {}
             FromRunner::Failed { stage, summary, traceback } => {
                 course.failed_at = Some(tokio::time::Instant::now());
                 self.fail(stage_of(stage), summary, Some(traceback));
