@@ -72,7 +72,19 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function)
     except Exception:  # An annotation that cannot be evaluated here (`int | None` before Python 3.10).
-        return {}
+        names: dict[str, Any] = getattr(function, "__globals__", {})
+        return {key: _evaluated(hint, names) for key, hint in function.__annotations__.items()}
+
+
+def _evaluated(hint: Any, names: dict[str, Any]) -> Any:
+    """What `from __future__ import annotations` left as text; the text where it cannot be evaluated."""
+    if not isinstance(hint, str):
+        return hint
+    kinds = [kind for kind in map(str.strip, hint.split("|")) if kind != "None"]
+    try:
+        return eval(kinds[0] if len(kinds) == 1 else hint, names)
+    except Exception:
+        return hint
 
 
 def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, hint: Any, name: str) -> None:

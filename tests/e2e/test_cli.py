@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import signal
+import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -232,6 +234,14 @@ def test_logs(program, server: Server) -> None:
     told = server.environment.run("app", "logs", "job", "--since", "1h").stdout
     assert told.count("asked") == 5
     assert server.environment.run("app", "logs", "job", "--since", "0s").stdout == ""
+    command = server.environment.command("deploy", str(program(JOB)), "--stream-logs")
+    try:
+        command.wait_for("is deployed")
+        request(f"{urls['f']}?x=77")
+        command.wait_for("asked 77")
+        assert command.interrupt() == 0
+    finally:
+        command.end()
 
 
 def test_a_module_and_a_variable(program, home: Environment, tmp_path: Path) -> None:
@@ -247,6 +257,9 @@ def test_a_module_and_a_variable(program, home: Environment, tmp_path: Path) -> 
             command.wait_serving()
             assert request(command.url("f")).json() == "web"
             assert "Watching" not in command.output
+            assert ("written `-m package.web` today" in command.output) == (
+                reference[0] == "package.web::other"
+            )
         finally:
             command.end()
     done = home.run("serve", "package/web.py::nobody")
@@ -264,3 +277,51 @@ def test_serve_ends_by_itself(program, home: Environment) -> None:
         done = home.run("serve", file, *arguments, **environment)
         assert done.returncode == 0, done.stderr
         assert "Stopping" in done.stderr
+
+
+def answered(environment: Environment, answer: str, *arguments: str) -> tuple[int, str]:
+    """Runs a command on a terminal where `answer` is typed; its exit status, and what stands there."""
+    ours, theirs = os.openpty()
+    os.write(ours, f"{answer}\n".encode())
+    command = [str(environment.binary), *arguments]
+    process = subprocess.Popen(
+        command, env=environment.variables(), stdin=theirs, stdout=theirs, stderr=theirs, cwd=environment.cwd
+    )
+    os.close(theirs)
+    told = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:  # Nobody has the terminal open any more (EIO).
+            break
+        told += part
+    os.close(ours)
+    return process.wait(60), told.decode()
+
+
+def test_stop_asks_on_a_terminal(program, server: Server) -> None:
+    server.deploy(program(HELLO), "hello")
+    status, told = answered(server.environment, "n", "app", "stop", "hello")
+    assert status == 1 and "Stop hello?" in told and "Nothing was stopped" in told
+    assert "hello" in server.environment.run("app", "list").stdout
+    status, told = answered(server.environment, "y", "app", "stop", "hello")
+    assert status == 0 and "Stopped hello" in told
+    server.stop()
+    status, told = answered(server.environment, "n", "deploy", str(program(HELLO)))
+    assert status == 1 and "Start one now?" in told and "no server is running" in told
+    status, told = answered(server.environment, "", "deploy", str(program(HELLO)))
+    assert status == 0 and "is deployed" in told, told
+
+
+def test_serving_by_another_name(program, server: Server) -> None:
+    command = server.environment.command("serve", str(program(HELLO)), "--name", "other")
+    try:
+        command.wait_serving()
+        apps = json.loads(server.environment.run("app", "list", "--json").stdout)
+        assert [(app["name"], app["state"]) for app in apps] == [("other", "serving")]
+    finally:
+        command.end()
+    done = server.environment.run("serve", str(program(HELLO)), "--name", "no spaces")
+    assert done.returncode == 1 and "no spaces" in done.stderr
+    done = server.environment.run("serve", str(program(HELLO)), "--dev-suffix", "Not.Good")
+    assert done.returncode == 1 and "Not.Good" in done.stderr

@@ -19,6 +19,8 @@ pub(crate) enum Program {
     File(String),
     /// A module, by its dotted name.
     Module(String),
+    /// A module that was not said to be one: discovery takes it, and tells how it is written today.
+    Unmarked(String),
 }
 
 impl Reference {
@@ -26,8 +28,10 @@ impl Reference {
     /// directory is taken as one: that is how references were written until Modal 1.4.
     pub(crate) fn parse(text: &str, module: bool) -> Self {
         let (place, name) = split(text);
-        let program = if module || (!Path::new(place).exists() && module_exists(place)) {
+        let program = if module {
             Program::Module(place.to_owned())
+        } else if !Path::new(place).exists() && module_exists(place) {
+            Program::Unmarked(place.to_owned())
         } else {
             Program::File(place.to_owned())
         };
@@ -37,7 +41,7 @@ impl Reference {
     /// The arguments that tell the SDK's discovery what to import.
     pub(crate) fn arguments(&self) -> Vec<&str> {
         let mut arguments = match &self.program {
-            Program::File(path) => vec![path.as_str()],
+            Program::File(place) | Program::Unmarked(place) => vec![place.as_str()],
             Program::Module(name) => vec!["-m", name.as_str()],
         };
         if let Some(name) = &self.name {
@@ -50,7 +54,7 @@ impl Reference {
     pub(crate) fn file(&self) -> Option<&Path> {
         match &self.program {
             Program::File(path) => Some(Path::new(path)),
-            Program::Module(_) => None,
+            Program::Module(_) | Program::Unmarked(_) => None,
         }
     }
 }
@@ -58,7 +62,7 @@ impl Reference {
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.program {
-            Program::File(path) => write!(f, "{path}")?,
+            Program::File(place) | Program::Unmarked(place) => write!(f, "{place}")?,
             Program::Module(name) => write!(f, "-m {name}")?,
         }
         self.name.as_ref().map_or(Ok(()), |name| write!(f, "::{name}"))

@@ -95,6 +95,21 @@ def test_parameters_become_options(run) -> None:
     assert done.returncode == 0 and "--some-number NUMBER" in done.stdout and "default: 0.5" in done.stdout
 
 
+def test_annotations_that_are_text(run) -> None:
+    text = "from __future__ import annotations\n" + APP.replace(
+        "@app.local", "import collections as c\n\n@app.local"
+    )
+    done = run(
+        text + "def main(a: int | None = None, b: Literal['x'] = 'x'):\n    print(a, b)\n",
+        "program.py",
+        "--",
+        "--a=3",
+    )
+    assert (done.returncode, done.stdout) == (0, "3 x\n"), done.stderr
+    done = run(text + "def main(a: c.OrderedDict): ...\n")
+    assert done.stderr.startswith("error: main: the parameter a is a OrderedDict, which")
+
+
 def test_the_rest_of_the_arguments(run) -> None:
     text = APP + "def main(first: int = 1, *rest: str):\n    print(first, rest)\n"
     assert run(text, "program.py", "--", "a", "b").stdout == "1 ('a', 'b')\n"
