@@ -17,6 +17,10 @@ pub type Content = Option<String>;
 #[derive(Debug, Clone, Default)]
 pub struct Watched {
     files: BTreeMap<PathBuf, Content>,
+    /// The folders in which a new file counts.
+    roots: BTreeSet<PathBuf>,
+    /// The files in those folders that were there, and were left out.
+    beside: BTreeSet<PathBuf>,
     broken: bool,
 }
 
@@ -37,7 +41,13 @@ pub enum Decision {
 impl Watched {
     /// The files of an app that loaded, by their resolved paths.
     pub fn new(files: impl IntoIterator<Item = (PathBuf, Content)>) -> Self {
-        Self { files: files.into_iter().collect(), broken: false }
+        Self { files: files.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Also the folders whose new files count. Those in `beside` are not new: the app that loaded left them out.
+    #[must_use]
+    pub fn with_folders(self, roots: BTreeSet<PathBuf>, beside: BTreeSet<PathBuf>) -> Self {
+        Self { roots, beside, ..self }
     }
 
     /// The files that an attempt to load saw before it failed. They are added to those of the last good version, and
@@ -55,7 +65,7 @@ impl Watched {
 
     /// Whether an event on `path` may matter, so that its content is worth reading.
     pub fn concerns(&self, path: &Path) -> bool {
-        self.files.contains_key(path) || (self.broken && self.may_be_missing_module(path))
+        self.files.contains_key(path) || self.may_be_new(path)
     }
 
     /// Decides about a complete batch: each path with its content now. The new content becomes the loaded one.
@@ -64,7 +74,7 @@ impl Watched {
         for (path, now) in batch {
             let before = match self.files.get(&path) {
                 Some(before) => before,
-                None if self.broken && self.may_be_missing_module(&path) => &None,
+                None if self.may_be_new(&path) => &None,
                 None => continue,
             };
             if *before == now {
@@ -82,10 +92,49 @@ impl Watched {
         }
     }
 
+    fn may_be_new(&self, path: &Path) -> bool {
+        self.broken && self.may_be_missing_module(path) || self.is_below(path) && !self.beside.contains(path)
+    }
+
+    fn is_below(&self, path: &Path) -> bool {
+        let below = self.roots.iter().any(|root| {
+            path.strip_prefix(root).is_ok_and(|inside| {
+                let folders = inside.parent().into_iter().flat_map(Path::components);
+                !inside.as_os_str().is_empty() && !folders.into_iter().any(|part| is_tools(part.as_ref()))
+            })
+        });
+        below && !is_tools(path) && !is_scratch(path)
+    }
+
     fn may_be_missing_module(&self, path: &Path) -> bool {
         let python = path.extension().is_some_and(|extension| extension == "py");
         python && !is_scratch(path) && path.parent().is_some_and(|folder| self.folders().contains(folder))
     }
+}
+
+/// Whether the name is that of a folder or file that tools keep for themselves: nobody edits it to change the app.
+pub fn is_tools(path: &Path) -> bool {
+    // Those that Modal's watcher leaves out.
+    const NAMES: [&str; 13] = [
+        "__pycache__",
+        ".DS_Store",
+        ".git",
+        ".hg",
+        ".hypothesis",
+        ".idea",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".svn",
+        ".tox",
+        ".venv",
+        "node_modules",
+    ];
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+        return false;
+    };
+    let compiled = [".pyc", ".pyo", ".pyd"].iter().any(|ending| name.ends_with(ending));
+    NAMES.contains(&name) || compiled || name.starts_with("flycheck_")
 }
 
 /// Whether the name is one that editors give to files of their own: swap files, locks and backups.

@@ -14,6 +14,8 @@ use tokio::sync::mpsc;
 
 use crate::discover::Loaded;
 
+mod scan;
+
 /// Events that may wait. When more come at once, those that are dropped are of a file that others name already, or of
 /// one that the next save names.
 const EVENTS_MAX: usize = 4096;
@@ -34,6 +36,9 @@ pub(crate) struct Watch {
     missing: BTreeSet<PathBuf>,
     retry: Option<Instant>,
     files: BTreeSet<PathBuf>,
+    /// The folders whose new files count, those below them included, and what is in them.
+    roots: BTreeSet<PathBuf>,
+    below: scan::Scan,
     watched: Watched,
     debounce: Debounce,
 }
@@ -60,6 +65,8 @@ impl Watch {
             missing: BTreeSet::new(),
             retry: None,
             files: BTreeSet::new(),
+            roots: BTreeSet::new(),
+            below: scan::Scan::default(),
             watched: Watched::default(),
             debounce: Debounce::default(),
         })
@@ -72,8 +79,17 @@ impl Watch {
         let others = loaded.manifest.watch.iter().filter(|path| !known.contains(*path));
         let others: BTreeSet<PathBuf> = others.cloned().collect();
         self.files = known.union(&others).cloned().collect();
+        let roots: BTreeSet<PathBuf> = others.iter().filter(|path| path.is_dir()).cloned().collect();
+        // What was in the folders before the app was read, and what is in those that it was not known to have. A file
+        // that has come since then has an event.
+        let mut beside = std::mem::take(&mut self.below.files);
+        beside.extend(scan::scan(roots.difference(&self.roots)).files);
+        let beside = beside.difference(&self.files).cloned().collect();
         self.watched =
-            Watched::new(shipped.chain(others.into_iter().map(|path| (path.clone(), content(&path)))));
+            Watched::new(shipped.chain(others.into_iter().map(|path| (path.clone(), content(&path)))))
+                .with_folders(roots.clone(), beside);
+        self.roots = roots;
+        self.below = scan::scan(&self.roots);
         _ = self.listen();
         let now = Instant::now();
         for path in known {
@@ -117,19 +133,24 @@ impl Watch {
                 continue;
             }
             let Some(batch) = self.debounce.step(Instant::now(), event) else { continue };
+            if batch.iter().any(|path| path.is_dir()) {
+                self.below = scan::scan(&self.roots);
+            }
             let again = self.listen();
             let batch = batch.into_iter().chain(again).map(|path| (path.clone(), content(&path)));
             if let Decision::Reload { named, others } = self.watched.decide(batch) {
+                self.below = scan::scan(&self.roots);
                 return (named, others);
             }
         }
     }
 
-    /// Listens in exactly the folders that hold watched files, in what stands at their paths now. Gives the files of the
-    /// folders that were not listened in before: what happened to them until now is unknown.
+    /// Listens in exactly the folders that hold watched files or may get some, in what stands at their paths now. Gives
+    /// the files of the folders that were not listened in before: what happened to them until now is unknown.
     #[must_use]
     fn listen(&mut self) -> Vec<PathBuf> {
-        let wanted: BTreeSet<PathBuf> = self.watched.folders().into_iter().map(PathBuf::from).collect();
+        let mut wanted: BTreeSet<PathBuf> = self.watched.folders().into_iter().map(PathBuf::from).collect();
+        wanted.extend(self.below.folders.iter().cloned());
         let watcher = &mut self.watcher;
         self.folders.retain(|folder, before| {
             let keep = wanted.contains(folder) && identity(folder).is_some_and(|now| now == *before);
@@ -163,7 +184,11 @@ impl Watch {
         self.retry = (!missing.is_empty()).then(|| Instant::now() + RETRY);
         self.missing = missing;
         let of_added = |file: &&PathBuf| file.parent().is_some_and(|folder| added.contains(folder));
-        self.files.iter().filter(of_added).cloned().collect()
+        let mut files: Vec<PathBuf> = self.files.iter().filter(of_added).cloned().collect();
+        for folder in added.intersection(&self.below.folders) {
+            files.extend(scan::children(folder).filter(|path| path.is_file()));
+        }
+        files
     }
 
     /// Stops to listen in the folder at `path` and in those below, if there are any: one of them was removed, renamed
@@ -201,6 +226,8 @@ fn identity(folder: &Path) -> Option<Identity> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     async fn changed(watch: &mut Watch) -> PathBuf {
@@ -241,6 +268,59 @@ mod tests {
         fs_err::create_dir(&folder).unwrap();
         fs_err::write(&file, "1").unwrap();
         assert_eq!(changed(&mut watch).await, file);
+    }
+
+    #[tokio::test]
+    async fn new_files_and_folders_in_a_watched_folder_are_seen() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let folder = root.join("data");
+        fs_err::create_dir_all(folder.join("sub")).unwrap();
+        for name in ["known.txt", "left_out.log"] {
+            fs_err::write(folder.join(name), "1").unwrap();
+        }
+        std::os::unix::fs::symlink(&folder, folder.join("sub/circle")).unwrap();
+        let loaded = |files: &[PathBuf]| {
+            let files = files.iter().map(|path| json!({"remote": path, "local": path, "mode": 420}));
+            let manifest = json!({
+                "manifest": 1, "sdk": "0", "era": "app", "app": {}, "watch": [&folder],
+                "python": {"version": "3.11.7", "executable": "/p", "base_prefix": "/p"},
+                "files": files.collect::<Vec<_>>(),
+            });
+            Loaded::new(serde_json::from_value(manifest).unwrap()).unwrap()
+        };
+        let mut watch = Watch::new().unwrap();
+        let mut files = vec![folder.join("known.txt")];
+        watch.loaded(&loaded(&files));
+
+        // Before what counts, so that it would be seen first.
+        for name in ["left_out.log", "__pycache__/x.pyc", "sub/.x.swp"] {
+            fs_err::create_dir_all(folder.join(name).parent().unwrap()).unwrap();
+            fs_err::write(folder.join(name), "2").unwrap();
+        }
+        for name in ["new.txt", "sub/new.txt", "other/deep/new.txt"] {
+            let file = folder.join(name);
+            fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+            fs_err::write(&file, "1").unwrap();
+            assert_eq!(changed(&mut watch).await, file);
+            files.push(file);
+            watch.loaded(&loaded(&files));
+        }
+
+        // Written while the app was being read.
+        fs_err::write(folder.join("known.txt"), "2").unwrap();
+        assert_eq!(changed(&mut watch).await, folder.join("known.txt"));
+        fs_err::write(folder.join("late.txt"), "1").unwrap();
+        watch.loaded(&loaded(&files));
+        assert_eq!(changed(&mut watch).await, folder.join("late.txt"));
+
+        // Moved in as a whole, and gone.
+        fs_err::create_dir_all(root.join("ready")).unwrap();
+        fs_err::write(root.join("ready/x.txt"), "1").unwrap();
+        fs_err::rename(root.join("ready"), folder.join("ready")).unwrap();
+        assert_eq!(changed(&mut watch).await, folder.join("ready/x.txt"));
+        fs_err::remove_file(folder.join("new.txt")).unwrap();
+        assert_eq!(changed(&mut watch).await, folder.join("new.txt"));
     }
 
     #[tokio::test]

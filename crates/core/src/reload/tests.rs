@@ -120,3 +120,38 @@ fn a_removal_is_given_time_to_turn_into_a_save() {
     assert_eq!(debounce.deadline(), Some(at(130)));
     assert_eq!(debounce.step(at(130), Event::Woke), Some(vec![path]));
 }
+
+fn with_package() -> Watched {
+    let roots = [PathBuf::from("/src/lib"), PathBuf::from("/data")].into();
+    hello().with_folders(roots, [PathBuf::from("/data/app.log")].into())
+}
+
+#[test]
+fn a_new_file_in_a_watched_folder_counts() {
+    for path in ["/src/lib/new.py", "/src/lib/deep/er/page.html", "/data/x"] {
+        let path = Path::new(path);
+        assert!(!hello().concerns(path) && with_package().concerns(path), "{path:?}");
+        let batch = [(path.to_owned(), content("1"))];
+        assert_eq!(with_package().decide(batch), Decision::Reload { named: path.to_owned(), others: 0 });
+    }
+}
+
+#[test]
+fn new_files_of_editors_and_tools_and_those_left_out_trigger_nothing() {
+    for path in [
+        "/src/lib",
+        "/src/new.py",
+        "/src/lib/.util.py.swp",
+        "/src/lib/__pycache__/util.cpython-311.pyc",
+        "/src/lib/util.pyc",
+        "/src/lib/.git/HEAD",
+        "/src/lib/node_modules/a/b.js",
+        "/data/.DS_Store",
+        "/data/app.log",
+    ] {
+        let batch = [(PathBuf::from(path), content("1"))];
+        assert_eq!(with_package().decide(batch), Decision::Nothing, "{path}");
+    }
+    let gone = [(PathBuf::from("/data/was_here_for_an_instant"), None)];
+    assert_eq!(with_package().decide(gone), Decision::Nothing);
+}

@@ -24,7 +24,7 @@ pub(crate) struct Loaded {
 
 impl Loaded {
     /// Gives each file of `manifest` its digest and size.
-    pub(super) fn new(mut manifest: Manifest) -> Result<Self, Failure> {
+    pub(crate) fn new(mut manifest: Manifest) -> Result<Self, Failure> {
         let mut made = BTreeMap::new();
         for file in &mut manifest.files {
             let content = match file.content.take() {
