@@ -4,8 +4,13 @@
 folder: where Modal's own client is installed, its folder `modal` goes first; see docs/design/0003.
 """
 
-from pilotlight import *  # noqa: F403 - what editors and type checkers see
+from typing import TYPE_CHECKING
+
 from pilotlight import _alias, _neighbours
+
+if TYPE_CHECKING:
+    # What editors see. When it runs, `install` puts the package itself in this module's place.
+    from pilotlight import *  # noqa: F403
 
 _neighbours.warn_if_client_is_hidden()
 _alias.install()

@@ -50,37 +50,38 @@ if TYPE_CHECKING:
     class BothEnter(Generic[P, R]):
         """A callable whose result serves `with` and `async with` alike."""
 
+        def __init__(self, blocking: Callable[P, R], /) -> None: ...
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
         def aio(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
-    class _Method(Generic[S, P, R]):
+    class Method(Generic[S, P, R]):
         @overload
         def __get__(self, instance: None, owner: type) -> Both[Concatenate[S, P], R]: ...
         @overload
         def __get__(self, instance: S, owner: type | None = None) -> Both[P, R]: ...
         def __get__(self, instance: Any, owner: Any = None) -> Any: ...
 
-    class _IteratorMethod(Generic[S, P, R]):
+    class IteratorMethod(Generic[S, P, R]):
         @overload
         def __get__(self, instance: None, owner: type) -> BothIterate[Concatenate[S, P], R]: ...
         @overload
         def __get__(self, instance: S, owner: type | None = None) -> BothIterate[P, R]: ...
         def __get__(self, instance: Any, owner: Any = None) -> Any: ...
 
-    class _ContextMethod(Generic[S, P, R]):
+    class ContextMethod(Generic[S, P, R]):
         @overload
         def __get__(self, instance: None, owner: type) -> BothEnter[Concatenate[S, P], R]: ...
         @overload
         def __get__(self, instance: S, owner: type | None = None) -> BothEnter[P, R]: ...
         def __get__(self, instance: Any, owner: Any = None) -> Any: ...
 
-    class _ClassMethod(Generic[S, P, R]):
+    class ClassMethod(Generic[S, P, R]):
         def __get__(self, instance: Any, owner: type[S]) -> Both[P, R]: ...
 
     @overload
-    def dual(method: Callable[Concatenate[S, P], Iterator[R]], /) -> _IteratorMethod[S, P, R]: ...
+    def dual(method: Callable[Concatenate[S, P], Iterator[R]], /) -> IteratorMethod[S, P, R]: ...
     @overload
-    def dual(method: Callable[Concatenate[S, P], R], /) -> _Method[S, P, R]: ...
+    def dual(method: Callable[Concatenate[S, P], R], /) -> Method[S, P, R]: ...
     def dual(method: Any, /) -> Any:
         """A method with a twin."""
 
@@ -88,11 +89,11 @@ if TYPE_CHECKING:
         """A static method, or a function of a module, with a twin."""
         ...
 
-    def dual_class(method: Callable[Concatenate[type[S], P], R], /) -> _ClassMethod[S, P, R]:
+    def dual_class(method: Callable[Concatenate[type[S], P], R], /) -> ClassMethod[S, P, R]:
         """A class method with a twin."""
         ...
 
-    def dual_context(method: Callable[Concatenate[S, P], R], /) -> _ContextMethod[S, P, R]:
+    def dual_context(method: Callable[Concatenate[S, P], R], /) -> ContextMethod[S, P, R]:
         """A method whose result is entered, with a twin whose result is entered by `async with`."""
         ...
 
@@ -120,11 +121,11 @@ else:
         def aio(self, *args, **kwargs):
             return _iterate_in_thread(functools.partial(self._blocking, *args, **kwargs))
 
-    class _BothEnter(Both):
+    class BothEnter(Both):
         def aio(self, *args, **kwargs):
             return self._blocking(*args, **kwargs)
 
-    class _Method:
+    class Method:
         """Binds like a method, and gives `kind`."""
 
         def __init__(self, method, kind):
@@ -134,23 +135,23 @@ else:
         def __get__(self, instance, owner=None):
             return self._kind(self._method.__get__(instance, owner))
 
-    class _ClassMethod(_Method):
+    class ClassMethod(Method):
         def __get__(self, instance, owner=None):
             return self._kind(self._method.__get__(owner))
 
     def dual(method, /):
         iterates = method.__code__.co_flags & _CO_GENERATOR
-        return _Method(method, _BothIterate if iterates else Both)
+        return Method(method, _BothIterate if iterates else Both)
 
     def dual_static(function, /):
         # An instance that does not bind: right in a class and in a module.
         return Both(getattr(function, "__func__", function))
 
     def dual_class(method, /):
-        return _ClassMethod(method.__func__, Both)
+        return ClassMethod(method.__func__, Both)
 
     def dual_context(method, /):
-        return _Method(method, _BothEnter)
+        return Method(method, BothEnter)
 
 
 class AsyncMirror:
@@ -168,7 +169,7 @@ class AsyncMirror:
                     continue
                 if isinstance(value, Both):
                     setattr(cls, name, staticmethod(value.aio))
-                elif isinstance(value, _ClassMethod):
+                elif isinstance(value, ClassMethod):
                     setattr(cls, name, _twin_of(value))
 
 

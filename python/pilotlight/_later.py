@@ -1,97 +1,82 @@
-"""Stand-ins for the parts of Modal's interface that are declared but not built yet.
+"""What is declared but not built yet: `not_built`, the error of using it, and the notices of declaring it.
 
-A program may *declare* them (so that it imports, and its endpoints are served); using one raises
-`NotBuiltError`, and a function that names one adds a notice to the manifest.
+A program may *declare* such things (so that it imports, and its endpoints are served); using one raises
+`NotBuiltError`. Discovery tells of each declared one in the manifest's notices.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from typing import TYPE_CHECKING, Any
 
+from . import config
+from ._aio import BothEnter, dual_context
 from .exception import NotBuiltError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import overload
 
-class Later:
-    """Base of the stand-ins: remembers how it was declared and refuses everything else."""
+    from typing_extensions import Concatenate
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._declared = (args, kwargs)
+    from ._aio import IteratorMethod, Method, P, R, S
 
-    @classmethod
-    def from_name(cls, *args: Any, **kwargs: Any) -> Any:
-        """Declares the named object; nothing is looked up."""
-        return cls(*args, **kwargs)
-
-    @classmethod
-    def persisted(cls, *args: Any, **kwargs: Any) -> Any:
-        """Declares the named object; nothing is looked up."""
-        return cls(*args, **kwargs)
-
-    @classmethod
-    def new(cls, *args: Any, **kwargs: Any) -> Any:
-        """Declares a new object; nothing is created."""
-        return cls(*args, **kwargs)
-
-    def persist(self, *args: Any, **kwargs: Any) -> Any:
-        """Returns itself; nothing is created."""
-        return self
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        raise not_built(f"{type(self).__name__}.{name}")
-
-
-class Cron(Later):
-    """A schedule as a cron line."""
-
-
-class Dict(Later):
-    """A shared dictionary."""
-
-
-class NetworkFileSystem(Later):
-    """A shared file system (2023)."""
-
-
-class Period(Later):
-    """A schedule as a length of time."""
-
-
-class Proxy(Later):
-    """A static outbound address."""
-
-
-class Queue(Later):
-    """A shared queue."""
-
-
-class RateLimit(Later):
-    """A limit of calls per time (2022)."""
-
-
-class Retries(Later):
-    """How often a failed call is tried again."""
-
-
-class SharedVolume(Later):
-    """A shared file system (2022)."""
-
-
-class Volume(Later):
-    """A file system that outlives its containers."""
-
-
-#: Names that Modal's package has and this one will have; asking for one says so.
-NAMES = frozenset(
-    "Client CloudBucketMount Cluster Environment FilePatternMatcher Probe Sandbox "
-    "SandboxSnapshot SchedulerPlacement Server Tunnel Workspace aio billing clustered "
-    "current_function_call_id current_input_id enable_output experimental forward "
-    "interact lookup ref runner sessioned types".split()
-)
+#: What this process has declared, as the user wrote it; kept during discovery only.
+_declared: dict[str, None] = {}
 
 
 def not_built(what: str, instead: str = "") -> NotBuiltError:
     """The error for `what`, a name as the user wrote it; `instead` says what to do."""
     remedy = f": {instead}" if instead else ""
     return NotBuiltError(f"{what} is not built yet in this version of pilotlight{remedy}")
+
+
+def declare(what: str) -> None:
+    """Remembers that the program declares `what`, for a notice."""
+    if config.discovering:
+        _declared[what] = None
+
+
+def withdraw(what: str) -> None:
+    """Forgets `what`: the program has declared more about it."""
+    _declared.pop(what, None)
+
+
+def notices() -> list[str]:
+    """A line for each thing declared so far."""
+    return [
+        f"{what} is accepted but not built yet: using it raises modal.exception.NotBuiltError"
+        for what in _declared
+    ]
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def unbuilt(method: Callable[Concatenate[S, P], Iterator[R]], /) -> IteratorMethod[S, P, R]: ...
+    @overload
+    def unbuilt(method: Callable[Concatenate[S, P], R], /) -> Method[S, P, R]: ...
+
+
+def unbuilt(method: Any, /) -> Any:
+    """A method that checks its arguments and raises `NotBuiltError`, and so does its `.aio`, at once."""
+
+    @functools.wraps(method)
+    def refuse(self: Any, *args: Any, **kwargs: Any) -> Any:
+        # Without a body, calling it does nothing but check the arguments.
+        method(self, *args, **kwargs)
+        raise not_built(f"{self._shown}.{method.__name__}")
+
+    return dual_context(refuse)
+
+
+def unbuilt_static(function: Callable[P, R], /) -> BothEnter[P, R]:
+    """A static method, or a function of a module, that does the same."""
+    plain: Any = getattr(function, "__func__", function)
+
+    @functools.wraps(plain)
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        plain(*args, **kwargs)
+        raise not_built(plain.__qualname__)
+
+    return BothEnter(refuse)

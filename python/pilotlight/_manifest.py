@@ -11,7 +11,7 @@ import platform
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import _context, _pickle, config
+from . import _context, _later, _pickle, config
 from ._payload import Payload
 from .exception import InvalidError
 from .image import Image
@@ -42,7 +42,7 @@ def build(program: Program) -> dict[str, Any]:
     """
     images = _Images()
     payload = Payload(program.sources)
-    notices = [*program.notices, *program.app._notices]
+    notices = [*program.notices, *_later.notices(), *program.app._notices]
     described: list[dict[str, Any]] = []
     pickles = _pickle.Pickles()
     for function in program.app._functions.values():
@@ -51,7 +51,7 @@ def build(program: Program) -> dict[str, Any]:
         entry = _function(program.app, home, function, images.key(function, image), image)
         entry["pickled"] = pickles.add(function, notices)
         described.append(entry)
-        notices += _notices(function, image)
+        notices += _notices(home, function, image)
         mounts = (*image._mounts, *home._settings.mounts, *function._spec.settings.mounts)
         notices += payload.add(function._spec.name, mounts, _includes_source(home, function))
     return {
@@ -106,7 +106,7 @@ def _function(
     env: dict[str, str] = {}
     try:
         for secret in (*home._settings.secrets, *settings.secrets):
-            env.update(secret._variables())
+            env.update(secret._variables_or_notice()[0])
     except InvalidError as error:
         raise type(error)(f"{spec.name}: {error}") from None
     web = spec.web
@@ -145,12 +145,14 @@ def _web(home: Application, function: Function[..., Any]) -> dict[str, Any] | No
     return {"kind": "endpoint", "method": web.method, "docs": docs, "cors": True}
 
 
-def _notices(function: Function[..., Any], image: Image) -> list[str]:
+def _notices(home: Application, function: Function[..., Any], image: Image) -> list[str]:
     spec = function._spec
     found = list(spec.notes)
     if spec.web is None:
         found.insert(0, "is not a web endpoint; calling functions is not built yet")
     found += [f"{what} is accepted but not built yet, and has no effect" for what in image._ignored]
+    secrets = (*home._settings.secrets, *spec.settings.secrets)
+    found += [said for said in (secret._variables_or_notice()[1] for secret in secrets) if said]
     return [f"{spec.name}: {note}" for note in found]
 
 

@@ -108,7 +108,6 @@ class PartialClass:
 
 def as_partial(decorator: str, target: Any) -> PartialFunction[..., Any]:
     """`target` as a partial function; `InvalidError` when it cannot be decorated."""
-    from ._later import Later
     from .functions import Function
 
     if isinstance(target, PartialFunction):
@@ -122,9 +121,7 @@ def as_partial(decorator: str, target: Any) -> PartialFunction[..., Any]:
     if isinstance(target, (type, PartialClass)) or hasattr(target, "_pilotlight_parameters"):
         name = getattr(target, "__name__", "it")
         raise InvalidError(f"@modal.{decorator} is for functions and methods; {name} is a class")
-    if isinstance(target, (staticmethod, classmethod, property, Later)) or not isinstance(
-        target, types.FunctionType
-    ):
+    if not isinstance(target, types.FunctionType):
         raise InvalidError(f"@modal.{decorator} is for functions, not {target!r}")
     return PartialFunction(cast("Callable[..., Any]", target))
 

@@ -9,10 +9,13 @@ from . import _resources
 from .exception import InvalidError
 from .image import Image
 from .mount import Mount
+from .object import Mountable
 from .secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from ._lookup import Reference
 
 
 class Settings(NamedTuple):
@@ -104,10 +107,16 @@ def as_secrets(where: str, secrets: object) -> tuple[Secret, ...]:
     if isinstance(secrets, Secret):
         raise InvalidError(f"{where}: secrets= takes a list: secrets=[…]")
     found = _items(where, "secrets", secrets)
-    for secret in found:
-        if not isinstance(secret, Secret):
-            raise InvalidError(f"{where}: expected modal.Secret objects in secrets=, not {secret!r}")
-    return cast("tuple[Secret, ...]", found)
+    return tuple(_secret(where, secret) for secret in found)
+
+
+def _secret(where: str, secret: object) -> Secret:
+    if isinstance(secret, Secret):
+        return secret
+    if type(secret).__name__ == "Reference":
+        # `modal.ref("my-secret")` of 2022: here it shows what it refers to.
+        return cast("Reference", secret).as_secret()
+    raise InvalidError(f"{where}: expected modal.Secret objects in secrets=, not {secret!r}")
 
 
 def whole(where: str, name: str, value: Any, low: int, high: int = 10_000) -> int | None:
@@ -135,7 +144,7 @@ def check_volumes(where: str, name: str, volumes: object) -> None:
             raise InvalidError(
                 f"{where}: {name}=: nothing can be mounted at {text!r}; choose a folder below /"
             )
-        if volume is None or isinstance(volume, (str, int, dict, list)):
+        if not isinstance(volume, Mountable):
             raise InvalidError(f"{where}: {name}=: expected a modal.Volume for {text!r}, not {volume!r}")
 
 

@@ -211,8 +211,9 @@ def test_the_apps_image_secrets_and_mounts_reach_every_function(project: Project
         ),
         ("app = modal.App('x')\n@app.function()\nclass C: ...", "is for functions; C is a class"),
         (
-            "stub = modal.Stub()\n@stub.webhook(secrets=[modal.Secret.from_name('s')])\ndef f(): ...",
-            "f: Secret.from_name('s') (use Secret.from_dict or Secret.from_dotenv) is not built yet",
+            "stub = modal.Stub()\n@stub.webhook(secret=modal.Secret.from_name('s', required_keys=['A']))\n"
+            "def f(): ...",
+            "f: Secret.from_name('s'), which must have A, is not built yet",
         ),
         (
             "stub = modal.Stub()\n@stub.webhook(image=modal.Image.conda())\ndef f(): ...",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..table import Area, refused, works
+from ..table import Area, notice, refused, works
 
 _LATER = " is not built yet in this version of pilotlight"
 
@@ -97,11 +97,18 @@ SECRETS = Area(
             "@app.function(secrets=[modal.Secret.from_dotenv(filename='my.env', path='.')])",
             expect="f['env'] == {'A': 'b'}",
         ),
-        refused(
-            "Secret.from_name",
-            "NotBuiltError",
-            "f: Secret.from_name('s') (use Secret.from_dict or Secret.from_dotenv)" + _LATER,
+        notice(
+            "Secret.from_name(name, tag, app_name=…)",
+            "f: Secret.from_name('s') is accepted but not built yet: its variables are not set (use "
+            "Secret.from_dotenv() or Secret.from_local_environ([…]))",
             "@app.function(secrets=[modal.Secret.from_name('s')])",
+        ),
+        refused(
+            "Secret.from_name(required_keys=…)",
+            "NotBuiltError",
+            "f: Secret.from_name('s'), which must have A," + _LATER + ": use Secret.from_dotenv() or "
+            "Secret.from_local_environ(['A'])",
+            "@app.function(secrets=[modal.Secret.from_name('s', required_keys=['A'])])",
         ),
     ),
 )

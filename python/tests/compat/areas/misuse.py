@@ -305,7 +305,7 @@ MISUSE = Area(
         refused(
             "Secret.from_dotenv without a file",
             "NotFoundError",
-            "Secret.from_dotenv: there is no file …/.env",
+            "Secret.from_dotenv: there is no file …/.env…",
             "modal.Secret.from_dotenv()",
         ),
         _invalid(

@@ -1,0 +1,1 @@
+"""`modal.extensions`: ties to other tools."""

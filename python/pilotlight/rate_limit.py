@@ -1,0 +1,23 @@
+"""`RateLimit`: how many calls a time (2022). Checked and declared; calls are not built yet."""
+
+from __future__ import annotations
+
+from .exception import InvalidError
+
+__all__ = ["RateLimit"]
+
+
+class RateLimit:
+    """How many calls a second or a minute. Raises `InvalidError` unless exactly one of the two is given."""
+
+    def __init__(self, *, per_second: int | None = None, per_minute: int | None = None) -> None:
+        if (per_second is None) == (per_minute is None):
+            raise InvalidError("RateLimit needs exactly one of per_second= and per_minute=")
+        given = per_minute if per_second is None else per_second
+        if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+            raise InvalidError(f"RateLimit: {given!r} is not a whole number of at least 1")
+        self.per_second = per_second
+        self.per_minute = per_minute
+
+    def __repr__(self) -> str:
+        return f"RateLimit({', '.join(f'{name}={value}' for name, value in vars(self).items() if value)})"
