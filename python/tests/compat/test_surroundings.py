@@ -50,7 +50,9 @@ def test_classes_take_the_keywords_of_functions() -> None:
 def test_parameters_of_the_hosted_service_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr("pilotlight._launch.serve", lambda app, timeout: asked.append("serve"))
-    monkeypatch.setattr("pilotlight._launch.deploy", lambda app, name: asked.append(name) or {})
+    monkeypatch.setattr(
+        "pilotlight._launch.deploy", lambda app, name: asked.append(name) or {"app": {}, "urls": {}}
+    )
     monkeypatch.setattr("pilotlight._deployed.find", lambda name: {"id": "ap-1", "name": name})
     stub, app, shown = (
         modal.Stub("s"),
