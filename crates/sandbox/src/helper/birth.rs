@@ -121,16 +121,22 @@ impl Helper {
 
     /// A zygote's pid 1 has buried a child that was not the zygote's command.
     pub(super) fn reaped(&mut self, zygote: &str, inner: i32, status: crate::ExitStatus) {
-        let theirs = |container: &&mut Container| {
+        let theirs = |container: &Container| {
             container.from.as_deref() == Some(zygote)
                 && container.joined.as_ref().is_some_and(|joined| joined.inner == inner)
         };
-        if let Some(container) = self.containers.values_mut().find(theirs) {
-            container.ended_with(status);
+        let ended = self.containers.iter_mut().find(|(_, container)| theirs(container));
+        if let Some((id, container)) = ended
+            && let Phase::Running = container.phase
+        {
+            container.phase = Phase::Ended(status);
+            let id = id.clone();
+            // A shell without its process has nothing to do any more, but those below it would end with it.
+            self.release(&id);
         }
     }
 
-    /// Ends a zygote's shell whose command has ended, when nothing is below it any more.
+    /// Ends a shell whose process has ended, unless something is below it.
     pub(super) fn release(&mut self, zygote: &str) {
         let below = |container: &Container| container.from.as_deref() == Some(zygote);
         if self.containers.values().any(below) {

@@ -119,16 +119,6 @@ impl Container {
         Some((number, Answer::Started { pid, setup, phases, notes }))
     }
 
-    /// The process that was forked into it has ended, so its pid 1 has nothing to do any more.
-    pub(super) fn ended_with(&mut self, status: ExitStatus) {
-        if let Phase::Running = self.phase {
-            self.phase = Phase::Ended(status);
-            if let Err(error) = self.kill() {
-                tracing::warn!("cannot end the shell of a process that ended: {error}");
-            }
-        }
-    }
-
     /// SIGTERM for the command.
     pub(super) fn terminate(&self) -> io::Result<()> {
         match &self.joined {

@@ -180,6 +180,20 @@ fn a_zygote_can_be_forked_from_a_zygote() {
     let spec = fork(&world, &function, "print(os.getpid(), os.getuid())");
     let output = world.run(&spec);
     assert_eq!((output.stdout.as_str(), output.status), ("2 0\n", ExitStatus::Code(0)), "{output:?}");
+
+    // The same at the second level: what is below goes on, and the shell with it.
+    let idle = fork(&world, &function, "import signal; print('ready', flush=True); signal.pause()");
+    let (_, pipes) = world.start(&idle);
+    let _idle = wait_for(pipes, "ready");
+    for spec in [&function, &image] {
+        world.helper().signal(&spec.id, Signal::Terminate).unwrap();
+    }
+    let (fds, _late) = self::pipes();
+    world.helper().start(&fork(&world, &function, "print('never')"), fds).unwrap_err();
+    world.helper().signal(&idle.id, Signal::Terminate).unwrap();
+    for spec in [&idle, &function, &image] {
+        assert_eq!(world.ended(&spec.id).0, ExitStatus::Signal(15), "{}", spec.id);
+    }
 }
 
 #[test]
