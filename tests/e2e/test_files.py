@@ -121,9 +121,9 @@ def test_local_files_of_an_image_of_today(program, serve) -> None:
             image = (
                 modal.Image.debian_slim()
                 .env({"HOW": "env"})
-                .workdir("/work")
+                .workdir("/app")
                 .add_local_dir("static", "/static", ignore=["**/*.map", "deep"])
-                .add_local_file("settings.toml", "/work/")
+                .add_local_file("settings.toml", "/app/")
                 .add_local_python_source("lib")
             )
             base = modal.Image.debian_slim()
