@@ -23,6 +23,7 @@ use rustix::process::{Resource, Rlimit};
 use crate::channel::Channel;
 use crate::error::Doing;
 use crate::message::{Answer, FromInit, Reply, Request};
+use crate::net::hold::Hold;
 use crate::net::{nat, netlink};
 use crate::shell::{self, Workshop};
 use crate::{Failure, Signal, cgroup, slots, sys, title};
@@ -77,8 +78,8 @@ fn serve() -> std::io::Result<()> {
     rustix::stdio::dup2_stdin(&null)?;
     drop(null);
     let Some((Request::Hello { run_dir, .. }, lock)) = server.receive()? else { return Ok(()) };
-    let workshop = match open_workshop(run_dir, area) {
-        Ok(workshop) => workshop,
+    let (workshop, hold) = match open_workshop(run_dir, area) {
+        Ok(opened) => opened,
         Err(failure) => return server.send(&Reply::Ready(Err(failure)), &[]),
     };
     server.send(&Reply::Ready(Ok(())), &[])?;
@@ -92,23 +93,26 @@ fn serve() -> std::io::Result<()> {
     };
     let result = helper.attend();
     helper.end();
+    if let Err(error) = hold.release(&helper.workshop.run_dir) {
+        tracing::warn!("the network of containers is left to the next sweep: {error}");
+    }
     result
 }
 
-fn open_workshop(run_dir: PathBuf, title: Option<title::Area>) -> Result<Workshop, Failure> {
+fn open_workshop(run_dir: PathBuf, title: Option<title::Area>) -> Result<(Workshop, Hold), Failure> {
     let cgroups =
         cgroup::detect().ok_or(rustix::io::Errno::NOSYS).doing("find the memory controller of cgroups")?;
     cgroups.prepare(&shell::server_name(&run_dir)).doing("make the cgroup of this server")?;
     for directory in [slots::DIRECTORY, &run_dir.join("scratch").to_string_lossy()] {
         fs::create_dir_all(directory).doing_at("make", Path::new(directory))?;
     }
-    nat::set_up().doing("set up the network of containers (nf_tables)")?;
+    let hold = Hold::new().doing("set up the network of containers (nf_tables)")?;
     let route = netlink::Socket::route().doing("open a netlink socket")?;
     let stage = shell::stage::Stage::enter(&run_dir.join("stage"))?;
     // Spread over the slots, so that servers seldom try the same one at the same time.
     let next_slot = std::process::id().wrapping_mul(97) % slots::COUNT;
     let obstacle = nat::forward::obstacle();
-    Ok(Workshop { run_dir, stage, cgroups, route, next_slot, obstacle, title })
+    Ok((Workshop { run_dir, stage, cgroups, route, next_slot, obstacle, title }, hold))
 }
 
 struct Helper {

@@ -1,6 +1,8 @@
 //! The network of a container: a pair of links, an address from its slot, and NAT to the outside. No command is run;
 //! all of it is netlink.
 
+pub(crate) mod hold;
+pub(crate) mod inside;
 pub(crate) mod link;
 pub(crate) mod nat;
 pub(crate) mod netlink;
@@ -14,6 +16,9 @@ pub(crate) const NETWORK: [u8; 2] = [10, 213];
 
 /// The group number of our host ends, by which the packet filter knows them. ("pl".)
 pub(crate) const GROUP: u32 = 0x706c;
+
+/// The loopback interface is the first of every namespace.
+const LOOPBACK_INDEX: u32 = 1;
 
 /// The addresses of a slot: four each, of which the host has the first and the container the second.
 pub(crate) fn address(slot: u32) -> Address {
@@ -34,6 +39,16 @@ pub(crate) fn slot_of(name: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Runs something on a thread of its own, in a new network namespace.
+    pub(super) fn in_a_network_of_its_own<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+        let there = || {
+            #[expect(deprecated, reason = "it is unsafe only with the flag for descriptors")]
+            rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNET).unwrap();
+            run()
+        };
+        std::thread::scope(|scope| scope.spawn(there).join().unwrap())
+    }
 
     #[test]
     fn slots_have_addresses_of_their_own_inside_the_network() {

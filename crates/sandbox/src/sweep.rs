@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use rustix::fs::{FileType, FlockOperation};
 
-use crate::net::{self, link, nat, netlink};
+use crate::net::{self, link, netlink};
 use crate::{Error, cgroup, shell, slots};
 
 /// What a sweep removed. All zero: there was nothing to do.
@@ -61,14 +61,27 @@ pub fn sweep(run_root: &Path) -> Result<SweepReport, Error> {
     if Path::new(slots::DIRECTORY).starts_with(run_root) {
         report.containers += clear_ownerless(run_root).map_err(failed(Path::new("/sys/fs/cgroup")))?;
         report.links = sweep_links().map_err(failed(Path::new("/sys/class/net")))?;
-        // Without a server there is nobody to filter for. A server that starts this instant writes the table again
-        // before its first container; if it lost this race its containers would have no way out, so only a machine
-        // that had dead servers and has no live one is touched.
+        // Without a server there is nobody to filter for.
         if report.live == 0 && report.servers > 0 {
-            nat::remove().map_err(failed(Path::new("/proc/net/netfilter")))?;
+            net::hold::sweep().map_err(failed(Path::new("/proc/net/netfilter")))?;
         }
     }
     Ok(report)
+}
+
+/// Whether a server lives whose run directory is below `run_root` and not `own`.
+pub(crate) fn is_any_live(run_root: &Path, own: Option<&Path>) -> io::Result<bool> {
+    for entry in fs::read_dir(run_root)? {
+        let run_dir = entry?.path();
+        if own == Some(run_dir.as_path()) {
+            continue;
+        }
+        let Ok(lock) = fs::File::open(run_dir.join("lock")) else { continue };
+        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).is_err() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Clears the groups of servers whose run directory is gone: a server that had to hurry removes it before the last

@@ -4,7 +4,7 @@ use std::io;
 use std::net::Ipv4Addr;
 
 use super::netlink::{ACK, Batch, CREATE, EXCLUSIVE, Socket, short};
-use super::{GROUP, address, host_end};
+use super::{GROUP, LOOPBACK_INDEX, address, host_end};
 use crate::message::Address;
 
 /// The host ends get these numbers plus their slot: known before they exist, so that one batch makes and configures
@@ -13,8 +13,6 @@ const FIRST_INDEX: u32 = 0x0070_0000;
 
 /// The container's end is always the second link of its namespace.
 const INSIDE_INDEX: u32 = 2;
-
-const LOOPBACK_INDEX: u32 = 1;
 
 /// The address family, as the one byte that heads have for it.
 const IPV4: u8 = short(libc::AF_INET).to_le_bytes()[0];

@@ -15,7 +15,9 @@
 //!     iifgroup pl ip daddr 169.254.0.0/16 drop }         # a cloud's metadata service gives out the machine's rights
 //!   chain input { type filter hook input priority 0;
 //!     iifgroup pl ct state established,related accept    # answers to the host
-//!     iifgroup pl drop }                                 # and nothing else of the host
+//!     iifgroup pl ip daddr 10.213.255.0/24 tcp dport 10213 accept    # the servers, for their endpoints
+//!     iifgroup pl drop                                   # and nothing else of the host
+//!     iif != lo ip daddr 10.213.255.0/24 drop }          # which nobody else reaches through this machine
 //! }
 //! ```
 //!
@@ -31,7 +33,7 @@ use std::io;
 use fs_err as fs;
 
 use super::netlink::{ACK, Attributes, Batch, CREATE, Socket, short};
-use super::{GROUP, NETWORK};
+use super::{GROUP, LOOPBACK_INDEX, NETWORK, inside};
 use rule::{Match, Rule, Verdict};
 
 const TABLE: &str = "pilotlight";
@@ -53,7 +55,7 @@ const APPEND: u16 = short(libc::NLM_F_APPEND);
 
 /// 169.254.0.0/16, of which a router forwards nothing (RFC 3927, 2.7), but where clouds have their metadata service and
 /// some of them the machine's name server.
-const LINK_LOCAL: [u8; 2] = [169, 254];
+const LINK_LOCAL: &[u8] = &[169, 254];
 
 /// The port of name servers.
 const DNS: u16 = 53;
@@ -109,6 +111,7 @@ pub(crate) fn probe() -> io::Result<()> {
 
 fn chains() -> [Chain; 3] {
     let from_container = || Match::InGroup(GROUP);
+    let to_inside = || Match::DestinationPrefix(&inside::INSIDE);
     [
         Chain {
             name: "postrouting",
@@ -134,7 +137,15 @@ fn chains() -> [Chain; 3] {
             priority: 0,
             rules: vec![
                 Rule { matches: vec![from_container(), Match::Established], verdict: Verdict::Accept },
+                Rule {
+                    matches: vec![from_container(), Match::Ipv4, to_inside(), Match::TcpTo(inside::PORT)],
+                    verdict: Verdict::Accept,
+                },
                 Rule { matches: vec![from_container()], verdict: Verdict::Drop },
+                Rule {
+                    matches: vec![Match::InInterfaceNot(LOOPBACK_INDEX), Match::Ipv4, to_inside()],
+                    verdict: Verdict::Drop,
+                },
             ],
         },
     ]

@@ -1,11 +1,11 @@
 //! What containers reach, with another network namespace as the world outside.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::mpsc;
 
-use pilotlight_sandbox::{ExitStatus, Network, Signal, Spec};
+use pilotlight_sandbox::{ExitStatus, Network, Signal, Spec, inside_addresses};
 
 use crate::world::World;
 
@@ -35,6 +35,7 @@ fn client(world: &World, to: SocketAddr, network: Network, timeout: &str) -> Spe
 struct Neighbour {
     address: SocketAddr,
     link: String,
+    namespace: fs_err::File,
 }
 
 impl Neighbour {
@@ -82,7 +83,27 @@ impl Neighbour {
         add_address(&mut batch, index, outside);
         Socket::route().unwrap().send(&batch).unwrap();
         linked.send(()).unwrap();
-        Neighbour { address: address.recv().unwrap(), link }
+        Neighbour { address: address.recv().unwrap(), link, namespace }
+    }
+}
+
+impl Neighbour {
+    /// Connects from there, with `router` as the way to everywhere. What went wrong, if anything.
+    fn connect(&self, to: (Ipv4Addr, u16), router: Ipv4Addr, seconds: f32) -> Option<io::ErrorKind> {
+        let there = || {
+            let namespace = Some(rustix::thread::LinkNameSpaceType::Network);
+            rustix::thread::move_into_link_name_space(self.namespace.as_fd(), namespace).unwrap();
+            let mut batch = Batch::default();
+            // struct rtmsg: IPv4, no prefix; the main table, static, universe, unicast.
+            let default = [2, 0, 0, 0, 254, 4, 0, 1, 0, 0, 0, 0];
+            batch.add(libc::RTM_NEWROUTE, ACK | CREATE, &default, |attributes| {
+                attributes.put(libc::RTA_GATEWAY, &router.octets());
+            });
+            let _ = Socket::route().unwrap().send(&batch);
+            let wait = std::time::Duration::from_secs_f32(seconds);
+            std::net::TcpStream::connect_timeout(&to.into(), wait).err().map(|error| error.kind())
+        };
+        std::thread::scope(|scope| scope.spawn(there).join().unwrap())
     }
 }
 
@@ -191,6 +212,42 @@ fn the_hosts_own_listeners_are_out_of_reach() {
     assert_eq!(world.run(&spec).stdout, "failed timeout\n");
     // It is the filter, not the listener.
     std::net::TcpStream::connect((on_link, port)).unwrap();
+}
+
+#[test]
+fn of_the_addresses_of_inside_only_one_port_is_reached() {
+    let mut world = World::new();
+    // Of all addresses one that is nobody's: a server that lives takes the first that is free.
+    let own = inside_addresses().last().unwrap();
+    let listener = TcpListener::bind(own).unwrap();
+    std::thread::spawn(move || tell_who_connects(&listener));
+    let spec = client(&world, own.into(), Network::Outbound, "10");
+    let output = world.run(&spec);
+    assert!(output.stdout.starts_with("ping from 10.213."), "{output:?}");
+    // Whatever listens on all addresses of the host listens there too.
+    let everywhere = TcpListener::bind(("0.0.0.0", 0)).unwrap();
+    let port = everywhere.local_addr().unwrap().port();
+    let spec = client(&world, (*own.ip(), port).into(), Network::Outbound, "0.5");
+    assert_eq!(world.run(&spec).stdout, "failed timeout\n");
+    let mut spec = client(&world, own.into(), Network::None, "0.5");
+    spec.id.push_str("-none");
+    // ENETUNREACH
+    assert_eq!(world.run(&spec).stdout, "failed 101\n");
+}
+
+#[test]
+fn nobody_beside_this_machine_reaches_the_addresses_of_inside() {
+    let _world = World::new();
+    let own = inside_addresses().nth(252).unwrap();
+    let listener = TcpListener::bind(own).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    // Another machine of the network that names this one as its router.
+    let outside = Ipv4Addr::new(198, 18, 4, 1);
+    let neighbour = Neighbour::at(outside, 0);
+    let open = TcpListener::bind((outside, 0)).unwrap();
+    assert_eq!(neighbour.connect((outside, open.local_addr().unwrap().port()), outside, 10.0), None);
+    assert_eq!(neighbour.connect((*own.ip(), own.port()), outside, 0.5), Some(io::ErrorKind::TimedOut));
+    assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
 }
 
 #[test]

@@ -43,6 +43,7 @@ fn dropping(body: &[u8]) -> Option<String> {
 mod tests {
     use super::super::{ACK, CREATE, INET, NEW_CHAIN, NEW_TABLE, begin, finish, table};
     use super::*;
+    use crate::net::tests::in_a_network_of_its_own;
 
     /// A chain as the kernel describes it.
     fn chain(hook: libc::c_int, policy: libc::c_int) -> Vec<u8> {
@@ -93,15 +94,5 @@ mod tests {
         });
         assert_eq!(before, None);
         assert!(after.as_ref().is_some_and(|text| text.contains("(filter FORWARD)")), "{after:?}");
-    }
-
-    /// Runs something on a thread of its own, in a new network namespace.
-    fn in_a_network_of_its_own<T: Send>(run: impl FnOnce() -> T + Send) -> T {
-        let there = || {
-            #[expect(deprecated, reason = "it is unsafe only with the flag for descriptors")]
-            rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNET).unwrap();
-            run()
-        };
-        std::thread::scope(|scope| scope.spawn(there).join().unwrap())
     }
 }

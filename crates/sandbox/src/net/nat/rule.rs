@@ -15,14 +15,16 @@ pub(super) enum Match {
     Ipv6,
     /// It came in by an interface of this group.
     InGroup(u32),
+    /// It came in by another interface than this one.
+    InInterfaceNot(u32),
     /// It goes out by one.
     OutGroup(u32),
     OutGroupNot(u32),
     /// The first two bytes of its IPv4 source address; after `Ipv4` only.
     SourcePrefix([u8; 2]),
     SourcePrefixNot([u8; 2]),
-    /// The first two bytes of its IPv4 destination address; after `Ipv4` only.
-    DestinationPrefix([u8; 2]),
+    /// The first bytes of its IPv4 destination address; after `Ipv4` only.
+    DestinationPrefix(&'static [u8]),
     /// It goes to this port of UDP, of TCP.
     UdpTo(u16),
     TcpTo(u16),
@@ -71,6 +73,7 @@ impl Rule {
 
 impl Match {
     fn write(&self, list: &mut Attributes<'_>) {
+        // Groups and indexes of interfaces are in the machine's byte order.
         let group = |list: &mut Attributes<'_>, key: libc::c_int, how, group: u32| {
             meta(list, key);
             compare(list, how, &group.to_ne_bytes());
@@ -79,10 +82,11 @@ impl Match {
             Match::Ipv4 => self::protocol(list, libc::NFPROTO_IPV4),
             Match::Ipv6 => self::protocol(list, libc::NFPROTO_IPV6),
             Match::InGroup(number) => group(list, libc::NFT_META_IIFGROUP, EQUAL, number),
+            Match::InInterfaceNot(index) => group(list, libc::NFT_META_IIF, NOT_EQUAL, index),
             Match::OutGroup(number) => group(list, libc::NFT_META_OIFGROUP, EQUAL, number),
             Match::OutGroupNot(number) => group(list, libc::NFT_META_OIFGROUP, NOT_EQUAL, number),
-            Match::SourcePrefix(prefix) => prefix_at(list, IPV4_SOURCE_AT, EQUAL, prefix),
-            Match::SourcePrefixNot(prefix) => prefix_at(list, IPV4_SOURCE_AT, NOT_EQUAL, prefix),
+            Match::SourcePrefix(prefix) => prefix_at(list, IPV4_SOURCE_AT, EQUAL, &prefix),
+            Match::SourcePrefixNot(prefix) => prefix_at(list, IPV4_SOURCE_AT, NOT_EQUAL, &prefix),
             Match::DestinationPrefix(prefix) => prefix_at(list, IPV4_DESTINATION_AT, EQUAL, prefix),
             Match::UdpTo(port) => port_of(list, libc::IPPROTO_UDP, port),
             Match::TcpTo(port) => port_of(list, libc::IPPROTO_TCP, port),
@@ -96,24 +100,25 @@ fn protocol(list: &mut Attributes<'_>, protocol: libc::c_int) {
     compare(list, EQUAL, &[u8::try_from(protocol).unwrap_or(0)]);
 }
 
-fn prefix_at(list: &mut Attributes<'_>, offset: u32, how: u32, prefix: [u8; 2]) {
-    two_bytes(list, libc::NFT_PAYLOAD_NETWORK_HEADER, offset);
-    compare(list, how, &prefix);
+fn prefix_at(list: &mut Attributes<'_>, offset: u32, how: u32, prefix: &[u8]) {
+    let length = u32::try_from(prefix.len()).unwrap_or(u32::MAX);
+    payload(list, libc::NFT_PAYLOAD_NETWORK_HEADER, offset, length);
+    compare(list, how, prefix);
 }
 
 fn port_of(list: &mut Attributes<'_>, protocol: libc::c_int, port: u16) {
     meta(list, libc::NFT_META_L4PROTO);
     compare(list, EQUAL, &[u8::try_from(protocol).unwrap_or(0)]);
-    two_bytes(list, libc::NFT_PAYLOAD_TRANSPORT_HEADER, PORT_AT);
+    payload(list, libc::NFT_PAYLOAD_TRANSPORT_HEADER, PORT_AT, 2);
     compare(list, EQUAL, &port.to_be_bytes());
 }
 
-fn two_bytes(list: &mut Attributes<'_>, base: libc::c_int, offset: u32) {
+fn payload(list: &mut Attributes<'_>, base: libc::c_int, offset: u32, length: u32) {
     expression(list, "payload", |data| {
         data.network_number(number::NFTA_PAYLOAD_DREG, REGISTER);
         data.network_number(number::NFTA_PAYLOAD_BASE, base.cast_unsigned());
         data.network_number(number::NFTA_PAYLOAD_OFFSET, offset);
-        data.network_number(number::NFTA_PAYLOAD_LEN, 2);
+        data.network_number(number::NFTA_PAYLOAD_LEN, length);
     });
 }
 
