@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .image import Image
     from .secret import Secret
 
-__all__ = ["App", "Application", "LocalEntrypoint", "Stub"]
+__all__ = ["App", "LocalEntrypoint", "Stub"]
 
 
 class App(Application):

@@ -62,6 +62,11 @@ class FunctionCall:
         """Not built yet: raises `NotBuiltError`."""
         raise not_built("FunctionCall.gather")
 
+    def __getattr__(self, name: str) -> Any:
+        if name == "logs":
+            raise not_built("FunctionCall.logs")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
 
 @dual_static
 def gather(*function_calls: FunctionCall) -> Any:

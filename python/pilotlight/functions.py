@@ -250,7 +250,8 @@ class Function(Generic[P, R_co]):
         """Raises `DeprecationError`: a name of `spawn` before 2022."""
         raise DeprecationError(f"{self._label}.enqueue(…) is now {self._label}.spawn(…)")
 
-    def shell(self, *args: Any, **kwargs: Any) -> NoReturn:
+    @dual
+    def shell(self, *args: Any, **kwargs: Any) -> Any:
         """Not built yet."""
         raise not_built("Function.shell")
 
@@ -321,7 +322,7 @@ class Function(Generic[P, R_co]):
         return Bound(self._raw, lambda: instance, self if self._spec.web else None)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("autoscaler", "info", "stats", "logs", "metrics", "experimental_spawn_map"):
+        if name in ("app", "autoscaler", "info", "stats", "logs", "metrics", "experimental_spawn_map"):
             raise not_built(f"Function.{name}")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import config
+from ._aio import BothEnter
 from ._later import not_built
 from .exception import InvalidError
 
@@ -38,6 +39,7 @@ class Tunnel:
         return self.unencrypted_host, self.unencrypted_port
 
 
+@BothEnter
 def forward(port: int, *, unencrypted: bool = False, h2_enabled: bool = False, client: Any = None) -> Any:
     """`with modal.forward(8000) as tunnel:` in a container. Not built yet: raises `NotBuiltError`.
 

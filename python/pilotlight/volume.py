@@ -85,8 +85,11 @@ class Volume(Mountable):
     def batch_upload(self, force: bool = False) -> Any:
         """Not built yet: raises `NotBuiltError`."""
 
-    @unbuilt
-    def rename(self, old_name: str, new_name: str) -> Any:
+    @unbuilt_static
+    @staticmethod
+    def rename(
+        old_name: str, new_name: str, *, client: Any = None, environment_name: str | None = None
+    ) -> Any:
         """Not built yet: raises `NotBuiltError`."""
 
     @unbuilt

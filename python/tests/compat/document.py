@@ -47,7 +47,8 @@ def _chapter(area: Area) -> str:
     columns = ["name", *(ERAS if area.kind == "python" else ()), "", "proof, or what is said"]
     lines += ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     for cells, rows in _merged(area).items():
-        names = _shown([name for row in rows for name in row.names()])
+        names = [name for row in rows for name in row.names()]
+        names = _shown(names) if area.kind == "python" else names
         proof = "<br>".join(_proof(rows[0], whole=len(rows) == 1))
         shown = [", ".join(f"`{name}`" for name in names), *cells[:-1], proof]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in shown) + " |")

@@ -243,3 +243,28 @@ SETTINGS = (
 CONTAINER_VARIABLES = (
     "TASK_ID TASK_SECRET IMAGE_ID REGION CLOUD_PROVIDER ENVIRONMENT IS_REMOTE IDENTITY_TOKEN SERVER_URL"
 )
+
+#: What blocks, and so has an awaitable twin: `m.aio`.
+BLOCKING = (
+    "Stub.run Stub.serve Stub.run_forever Stub.deploy Stub.interactive_shell App.run App.deploy "
+    "App.stop App.lookup "
+    "App.set_tags App.get_tags Function.remote Function.remote_gen Function.call Function.map "
+    "Function.starmap "
+    "Function.for_each Function.spawn Function.spawn_map Function.get_current_stats "
+    "Function.update_autoscaler "
+    "Function.keep_warm Function.shell Function.lookup Function.from_app Function.get_web_url "
+    "FunctionCall.get "
+    "FunctionCall.iter FunctionCall.num_inputs FunctionCall.get_call_graph FunctionCall.cancel "
+    "FunctionCall.gather "
+    "functions.gather lookup Cls.lookup Dict.get Dict.contains Dict.len Dict.update Dict.put Dict.pop "
+    "Dict.keys "
+    "Dict.values Dict.items Dict.clear Dict.info Dict.lookup Dict.ephemeral Queue.get Queue.get_many "
+    "Queue.put "
+    "Queue.put_many Queue.len Queue.iterate Queue.clear Queue.lookup Queue.ephemeral Volume.commit "
+    "Volume.reload "
+    "Volume.iterdir Volume.listdir Volume.read_file Volume.read_file_into_fileobj Volume.remove_file "
+    "Volume.copy_files Volume.batch_upload Volume.rename Volume.lookup Volume.ephemeral "
+    "SharedVolume.write_file "
+    "SharedVolume.read_file SharedVolume.listdir SharedVolume.remove_file SharedVolume.iterdir "
+    "SharedVolume.add_local_file SharedVolume.add_local_dir Secret.update Secret.info forward"
+)

@@ -11,11 +11,25 @@ from typing import Any
 
 import pilotlight
 from pilotlight import _options
+from pilotlight._aio import AsyncMirror
 
 from . import reference
 
 #: Classes that programs do not make themselves: decorators and methods give them.
-GIVEN = {"Function", "functions.FunctionHandle", "FunctionCall", "cls.Obj", "app.LocalEntrypoint"}
+GIVEN = {
+    "Cls",
+    "Function",
+    "FunctionCall",
+    "aio.AioApp",
+    "aio.AioFunctionHandle",
+    "aio.AioImage",
+    "app.LocalEntrypoint",
+    "call_graph.InputInfo",
+    "call_graph.InputStatus",
+    "cls.Obj",
+    "functions.FunctionHandle",
+    "partial_function.PartialFunction",
+}
 #: Decorators that take the function's keywords besides their own.
 KEYWORDS = {"Stub.function": _options.StubOptions, "App.function": _options.AppOptions}
 
@@ -24,18 +38,21 @@ KEYWORDS = {"Stub.function": _options.StubOptions, "App.function": _options.AppO
 def surface() -> dict[str, list[str]]:
     """Dotted paths below `modal`, each with its parameters. What two modules have counts for one."""
     found: dict[str, list[str]] = {}
-    seen: dict[int, str] = {}
+    public = {id(value) for value in map(functools.partial(getattr, pilotlight), pilotlight.__all__)}
+    seen: set[int] = set()
     for module in _modules():
         prefix = module.__name__.partition(".")[2]
         if prefix in reference.MODULES:
             found[prefix] = []
         for name in _public(module):
             value = getattr(module, name)
-            if isinstance(value, ModuleType) or id(value) in seen:
+            # An alias of another class has its own name to tell: `S3Mount`.
+            if isinstance(value, ModuleType) or (prefix and id(value) in seen):
                 continue
             path = f"{prefix}.{name}" if prefix else name
-            seen[id(value)] = path
-            _add(found, path, value, seen)
+            first = id(value) not in seen
+            seen.add(id(value))
+            _add(found, path, value, public if first else None)
     for path, table in KEYWORDS.items():
         found[path] += sorted(table.__optional_keys__)
     return found
@@ -65,31 +82,38 @@ def _public(module: ModuleType) -> list[str]:
     )
 
 
-def _add(found: dict[str, list[str]], path: str, value: Any, seen: dict[int, str]) -> None:
-    found[path] = [] if path in GIVEN else _parameters(value)
-    if not inspect.isclass(value) or issubclass(value, BaseException) or path.startswith("aio."):
+def _add(found: dict[str, list[str]], path: str, value: Any, public: set[int] | None) -> None:
+    mirror = inspect.isclass(value) and issubclass(value, AsyncMirror)
+    found[path] = [] if path in GIVEN or mirror or public is None else parameters(value)
+    if (
+        not inspect.isclass(value)
+        or issubclass(value, (BaseException, tuple, int))
+        or mirror
+        or public is None
+    ):
         return
     for name in dir(value):
-        owner = next(base for base in value.__mro__ if name in vars(base))
-        # What a base gives that is public itself has its row there.
-        told = owner is not value and id(owner) in seen
+        owner = next((base for base in value.__mro__ if name in vars(base)), object)
+        # What a public base gives has its rows there.
+        told = owner is not value and id(owner) in public
         if not name.startswith("_") and owner.__module__.startswith("pilotlight") and not told:
             static = inspect.getattr_static(value, name)
-            plain = isinstance(static, (staticmethod, classmethod, property))
-            found[f"{path}.{name}"] = _parameters(getattr(value, name), skip_first=not plain)
+            bare = isinstance(static, (staticmethod, classmethod, property))
+            found[f"{path}.{name}"] = parameters(getattr(value, name), skip_first=not bare)
 
 
-def _parameters(value: Any, skip_first: bool = False) -> list[str]:
+def parameters(value: Any, skip_first: bool = False) -> list[str]:
+    """The parameters of a callable that have a name to users."""
     try:
-        parameters = list(inspect.signature(value).parameters.values())
+        found = list(inspect.signature(value).parameters.values())
     except (TypeError, ValueError):
         return []
-    if skip_first and parameters and parameters[0].name == "self":
-        del parameters[0]
+    if skip_first and found and found[0].name == "self":
+        del found[0]
     general = {("args", inspect.Parameter.VAR_POSITIONAL)}
     return [
         parameter.name
-        for parameter in parameters
+        for parameter in found
         if not parameter.name.startswith("_")
         and parameter.kind is not inspect.Parameter.VAR_KEYWORD
         and (parameter.name, parameter.kind) not in general

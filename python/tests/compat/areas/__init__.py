@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from .apps import APP_OBJECT, DECLARED, STUB_OBJECT
 from .classes import CLASSES
+from .command import COMMAND, OWN
 from .everywhere import EVERYWHERE
 from .files import FILES, SECRETS
 from .handles import HANDLES
 from .image import IMAGE
 from .keywords import APP, STUB
 from .misuse import MISUSE
+from .names import MODULES, REST
+from .objects import ASKED, OBJECTS
+from .settings import SETTINGS
 from .web import WEB
 
 AREAS = (
@@ -24,6 +28,13 @@ AREAS = (
     IMAGE,
     FILES,
     SECRETS,
+    OBJECTS,
+    ASKED,
+    MODULES,
+    REST,
     EVERYWHERE,
+    COMMAND,
+    OWN,
+    SETTINGS,
     MISUSE,
 )

@@ -69,6 +69,7 @@ STUB_OBJECT = Area(
         ),
         works(
             "Stub.registered_classes, Stub.cls",
+            "e2e/test_classes.py::test_a_class_of_2022_is_entered_and_left",
             does="@stub.cls()\nclass C:\n    @modal.web_endpoint()\n    def f(self): ...\n"
             "assert list(stub.registered_classes) == ['C']",
         ),
@@ -175,6 +176,7 @@ APP_OBJECT = Area(
         works("App.function", does="@app.function()\ndef f(): return 3\nassert f.local() == 3"),
         works(
             "App.cls, App.registered_classes",
+            "e2e/test_classes.py::test_methods_of_a_class_are_served_with_its_hooks",
             does="@app.cls()\nclass C:\n    @modal.fastapi_endpoint()\n    def f(self): return 3\n"
             "assert list(app.registered_classes) == ['C'] and C().f.local() == 3",
         ),

@@ -29,7 +29,7 @@ CLASSES = Area(
         ),
         works(
             "@modal.enter",
-            "runner/test_classes.py::test_hooks_run_in_order_around_the_requests",
+            "e2e/test_classes.py::test_methods_of_a_class_are_served_with_its_hooks",
         ),
         works(
             "@modal.enter(snap=…)",
@@ -52,6 +52,36 @@ CLASSES = Area(
         works(
             "modal.parameter(default=…, init=…)",
             "sdk/test_cls.py::test_the_runner_finds_hooks_methods_and_defaults_in_the_users_class",
+        ),
+        notice(
+            "@modal.clustered(size, rdma)",
+            "f: @modal.clustered is accepted but not built yet, and has no effect",
+            "@app.function()\n@modal.clustered(2)\n@modal.fastapi_endpoint()\ndef f(): ...",
+        ),
+        refused("@modal.sessioned", "NotBuiltError", "@modal.sessioned…" + _LATER + "…", "modal.sessioned()"),
+        works(
+            "Cls.from_name(app_name, name, tag=…, version=…, workspace=…)",
+            does="assert modal.Cls.from_name('shop', 'C').__name__ == 'C'",
+        ),
+        works("Cls.lookup(app_name, tag)", "sdk/test_handles.py::test_a_deployed_function_has_its_url"),
+        refused(
+            "Cls.with_options, Cls.with_concurrency, Cls.with_batching",
+            "NotBuiltError",
+            "C.NAME" + _LATER + "…",
+            "modal.Cls.from_name('shop', 'C').NAME(**{'with_concurrency': {'max_inputs': 1}, "
+            "'with_batching': {'max_batch_size': 1, 'wait_ms': 1}}.get('NAME', {}))",
+        ),
+        refused(
+            "modal.cls.Obj.update_autoscaler",
+            "NotBuiltError",
+            "C().update_autoscaler" + _LATER,
+            "@app.cls()\nclass C: ...\nC().update_autoscaler()",
+        ),
+        refused(
+            "modal.cls.Obj.keep_warm",
+            "NotBuiltError",
+            "C().keep_warm" + _LATER + "…",
+            "@app.cls()\nclass C: ...\nC().keep_warm(1)",
         ),
     ),
 )

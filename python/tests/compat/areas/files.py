@@ -65,6 +65,18 @@ FILES = Area(
             sees="@stub.function(mounts=modal.create_package_mounts(['compat']))",
             expect="'/pkg/compat/table.py' in [file['remote'] for file in m['files']]",
         ),
+        works(
+            "modal.create_package_mount(module_name)",
+            sees="@stub.function(mounts=[modal.create_package_mount('compat')])",
+            expect="'/pkg/compat/table.py' in [file['remote'] for file in m['files']]",
+        ),
+        works(
+            "modal.FilePatternMatcher(pattern), FilePatternMatcher.from_file(file_path), "
+            "FilePatternMatcher.can_prune_directories",
+            "sdk/test_mount.py::test_patterns_from_a_file_from_a_list_and_functions",
+            does="from pathlib import Path\nmatcher = modal.FilePatternMatcher('*.py')\n"
+            "assert matcher(Path('a.py')) and not matcher(Path('a.txt'))",
+        ),
     ),
 )
 
@@ -106,9 +118,33 @@ SECRETS = Area(
         refused(
             "Secret.from_name(required_keys=…)",
             "NotBuiltError",
-            "f: Secret.from_name('s'), which must have A," + _LATER + ": use Secret.from_dotenv() or "
-            "Secret.from_local_environ(['A'])",
+            "f: Secret.from_name('s'), which must have A,…" + _LATER + "…",
             "@app.function(secrets=[modal.Secret.from_name('s', required_keys=['A'])])",
+        ),
+        refused(
+            "Secret.lookup",
+            "NotFoundError",
+            "there is no secret 's': this version of pilotlight "
+            "does not store secrets yet; use Secret.from_dotenv() or "
+            "Secret.from_local_environ([…])",
+            "modal.Secret.lookup('s')",
+        ),
+        works(
+            "Secret.persist(label)", does="assert repr(modal.Secret({'A': 'b'}).persist('x')) == 'Secret(A)'"
+        ),
+        refused(
+            "Secret.create_deployed",
+            "NotBuiltError",
+            "Secret.create_deployed" + _LATER,
+            "modal.Secret.create_deployed('x', {})",
+        ),
+        refused("Secret.update", "NotBuiltError", "Secret.update" + _LATER, "modal.Secret({}).update({})"),
+        refused("Secret.info", "NotBuiltError", "Secret.info" + _LATER, "modal.Secret({}).info()"),
+        refused(
+            "Secret.objects",
+            "NotBuiltError",
+            "Secret.objects.list" + _LATER,
+            "modal.Secret.objects.list()",
         ),
     ),
 )

@@ -88,17 +88,29 @@ HANDLES = Area(
             _F + "f.NAME()",
         ),
         refused(
-            "modal.FunctionCall",
+            "modal.FunctionCall, modal.functions.FunctionCall",
             "InvalidError",
             "FunctionCall() makes no call: it is what f.spawn(…) returns",
-            "modal.functions.FunctionCall()",
+            "modal.FunctionCall()",
+        ),
+        works(
+            "FunctionCall.from_id(function_call_id), FunctionCall.object_id",
+            does="assert modal.FunctionCall.from_id('fc-1').object_id == 'fc-1'",
         ),
         refused(
-            "FunctionCall.from_id",
+            "FunctionCall.get, FunctionCall.iter, FunctionCall.num_inputs, FunctionCall.get_call_graph, "
+            "FunctionCall.cancel, FunctionCall.gather",
             "NotBuiltError",
-            "…" + _LATER,
-            "modal.functions.FunctionCall.from_id('fc-1').get()",
+            "FunctionCall.NAME" + _LATER,
+            "modal.FunctionCall.from_id('fc-1').NAME()",
         ),
+        refused(
+            "FunctionCall.logs",
+            "NotBuiltError",
+            "FunctionCall.logs" + _LATER,
+            "modal.FunctionCall.from_id('fc-1').logs",
+        ),
+        refused("Function.app", "NotBuiltError", "Function.app" + _LATER, _F + "f.app"),
         refused("modal.functions.gather", "NotBuiltError", "gather" + _LATER, "modal.functions.gather()"),
     ),
 )

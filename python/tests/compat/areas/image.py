@@ -227,5 +227,23 @@ IMAGE = Area(
                 ("logs", "logs()"),
             )
         ),
+        works(
+            "modal.DebianSlim(python_version)",
+            sees=_function("modal.DebianSlim('3.11')"),
+            expect="image['base'] == {'kind': 'debian_slim', 'python_version': '3.11'}",
+        ),
+        refused("modal.Conda", "NotBuiltError", "f: Image.conda" + _LATER, _function("modal.Conda()")),
+        refused(
+            "modal.DockerhubImage",
+            "NotBuiltError",
+            "f: Image.from_dockerhub" + _LATER,
+            _function("modal.DockerhubImage('x')"),
+        ),
+        refused(
+            "modal.DockerfileImage",
+            "NotBuiltError",
+            "f: Image.from_dockerfile" + _LATER,
+            _function("modal.DockerfileImage('program.py')"),
+        ),
     ),
 )

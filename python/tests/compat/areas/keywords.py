@@ -18,11 +18,22 @@ def _common(prefix: str) -> tuple[Row, ...]:
         ),
         works(
             f"{prefix}(secrets=…)",
+            "e2e/test_secrets.py::test_a_served_secret_is_in_the_container_alone",
             sees=f"{prefix}(secrets=[modal.Secret({{'A': '1', 'B': '1'}}), modal.Secret({{'B': '2'}})])",
             expect="f['env'] == {'A': '1', 'B': '2'}",
         ),
-        works(f"{prefix}(cpu=…)", sees=f"{prefix}(cpu=(0.5, 2))", expect="f['cpu'] == 2"),
-        works(f"{prefix}(memory=…)", sees=f"{prefix}(memory=512)", expect="f['memory'] == 512"),
+        works(
+            f"{prefix}(cpu=…)",
+            "crates/sandbox/tests/it/limits.rs::half_a_processor_is_half_a_processor",
+            sees=f"{prefix}(cpu=(0.5, 2))",
+            expect="f['cpu'] == 2",
+        ),
+        works(
+            f"{prefix}(memory=…)",
+            "crates/sandbox/tests/it/limits.rs::too_much_memory_is_an_out_of_memory_kill",
+            sees=f"{prefix}(memory=512)",
+            expect="f['memory'] == 512",
+        ),
         works(
             f"{prefix}(timeout=…)",
             ""
@@ -60,12 +71,13 @@ def _common(prefix: str) -> tuple[Row, ...]:
         ),
         works(
             f"{prefix}(block_network=…)",
+            "e2e/test_classes.py::test_a_blocked_network_reaches_nothing",
             sees=f"{prefix}(block_network=True)",
             expect="f['block_network'] is True",
         ),
         works(
             f"{prefix}(include_source=…)",
-            *("sdk/test_decorators.py::test_include_source_decides_whether_the_own_file_goes_along",),
+            "e2e/test_classes.py::test_only_the_source_that_was_added_is_there",
             sees=f"{prefix}(include_source=True)",
             expect="'/root/program.py' in [file['remote'] for file in m['files']]",
         ),
@@ -161,7 +173,7 @@ STUB = Area(
         works(
             "@stub.function(serialized=…)",
             "sdk/test_decorators.py::test_serialized_functions_are_sent_by_value_without_what_they_ask_for",
-            "runner/test_pickles.py::test_a_function_with_what_it_closes_over",
+            "e2e/test_classes.py::test_a_serialized_function_needs_no_import",
         ),
         works(
             "@stub.function(allow_cross_region_volumes=…)",
@@ -197,7 +209,7 @@ APP = Area(
         works(
             "@app.function(serialized=…)",
             "sdk/test_decorators.py::test_serialized_functions_are_sent_by_value_without_what_they_ask_for",
-            "runner/test_pickles.py::test_a_function_with_what_it_closes_over",
+            "e2e/test_classes.py::test_a_serialized_function_needs_no_import",
         ),
         works(
             "@app.function(nonpreemptible=…)",

@@ -83,7 +83,8 @@ MISUSE = Area(
         ),
         _invalid(
             "a bad custom domain",
-            "@modal.asgi_app: 'https://a.example' in custom_domains= is not a host name: …",
+            "@modal.asgi_app: 'https://a.example' in custom_domains= is not a host name: write it as "
+            '"api.example.com" or "*.example.com", without scheme, port and path',
             "@app.function()\n@modal.asgi_app(custom_domains=['https://a.example'])",
         ),
         refused(
@@ -156,7 +157,7 @@ MISUSE = Area(
         ),
         _invalid(
             "a web decorator with @modal.enter()",
-            "…",
+            "f: @modal.enter and @modal.fastapi_endpoint exclude each other: keep one, or make two functions",
             "@app.cls()\nclass C:\n    @modal.enter()\n    @modal.fastapi_endpoint()\n    def f(self): ...",
         ),
         refused(

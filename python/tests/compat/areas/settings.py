@@ -6,7 +6,7 @@ from ..table import Area, works
 
 #: Settings of the hosted service and its client: there is nothing here that they could set.
 UNREAD = (
-    "TOKEN_ID TOKEN_SECRET SERVER_URL LOGLEVEL LOGS_TIMEOUT ENV IMAGE_BUILDER_VERSION "
+    "TOKEN_ID TOKEN_SECRET SERVER_URL LOGLEVEL LOGS_TIMEOUT IMAGE_BUILDER_VERSION "
     "LOG_FORMAT LOG_PATTERN TRACEBACK MAX_THROTTLE_WAIT FORCE_BUILD IGNORE_CACHE BUILD_VALIDATION "
     "PAYLOAD_FORMAT "
     "DISABLE_API_PROXY SANDBOX_V2 SANDBOX_CHANNEL_IDLE_TIMEOUT VOLUME_BLOCK_READ_TIMEOUT DEFAULT_CLOUD "
@@ -16,18 +16,18 @@ UNREAD = (
 
 SETTINGS = Area(
     "Environment variables",
-    "`PILOTLIGHT_` in place of `MODAL_` goes first. Not read and not set, since nothing here answers "
-    "to them: " + ", ".join(f"`MODAL_{name}`" for name in UNREAD.split()) + ".",
+    "`PILOTLIGHT_` in place of `MODAL_` goes first. Told by `modal.config.config` at most, since nothing "
+    "here answers to them: " + ", ".join(f"`MODAL_{name}`" for name in UNREAD.split()) + ".",
     (
         works("MODAL_SERVE_TIMEOUT", "sdk/test_launch.py::test_serve_with_a_timeout"),
         works("MODAL_AUTOMOUNT", "sdk/test_discover.py::test_without_automount_only_the_program_travels"),
         works("MODAL_IMAGE_PYTHON_VERSION", "sdk/test_image.py::test_python_version_of_the_environment"),
+        works("MODAL_CONFIG_PATH", "sdk/test_config.py::test_another_file_and_none"),
         works(
-            "MODAL_CONFIG_PATH, MODAL_PROFILE",
+            "MODAL_PROFILE, MODAL_ENV",
             "sdk/test_config.py::test_the_active_profile_unless_another_is_named",
-            "sdk/test_config.py::test_another_file_and_none",
         ),
-        works("MODAL_DEV_SUFFIX", "e2e/test_urls.py::test_dev_suffix"),
+        works("MODAL_DEV_SUFFIX", "crates/api/tests/it/routes.rs::a_suffix_is_a_few_letters"),
         works(
             "MODAL_IS_REMOTE, MODAL_TASK_ID, MODAL_IMAGE_ID, MODAL_ENVIRONMENT",
             "e2e/test_classes.py::test_the_container_is_told_what_it_is",

@@ -1,0 +1,219 @@
+"""The command line, `pilotlight` in place of `modal`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..table import Area, Row, notice, refused, works
+
+_IT = "crates/pilotlight/tests/it"
+_SERVE = "e2e/test_seed.py::test_served_by_the_command"
+_DEPLOY = "e2e/test_seed.py::test_deployed"
+
+
+def _works(name: str, *tests: str) -> Row:
+    return works(f"pilotlight {name}", *tests)
+
+
+def _noted(name: str, words: str, line: str) -> Row:
+    """Accepted without effect, which the command says at once."""
+    row = notice(f"pilotlight {name}", words, f"pilotlight {line}")
+    return replace(row, how="command", error="1")
+
+
+def _refused(name: str, words: str, *lines: str) -> Row:
+    snippet = "\n".join(f"pilotlight {line}" for line in lines)
+    return refused(name, "2", words, snippet, how="command")
+
+
+def _verbs(names: str, words: str) -> Row:
+    """Verbs of Modal's that are not here."""
+    verbs = names.split(", ")
+    return _refused(", ".join(f"pilotlight {verb}" for verb in verbs), words, *verbs)
+
+
+def _options(command: str, line: str, *options: str) -> Row:
+    """Options of Modal's that a command does not have."""
+    lines = [f"{line} {option} x" for option in options]
+    names = ", ".join(f"pilotlight {command} {option}" for option in options)
+    return _refused(names, "…unexpected argument '--…", *lines)
+
+
+COMMAND = Area(
+    "The command line",
+    "",
+    (
+        _works(
+            "app, pilotlight --help", f"{_IT}/reference.rs::the_committed_reference_is_what_the_help_says"
+        ),
+        _works("serve", _SERVE),
+        _works("serve --timeout", "e2e/test_cli.py::test_serve_ends_by_itself"),
+        _works("serve --name, pilotlight serve --timestamps", "e2e/test_commands.py::test_serve"),
+        _works("deploy", _DEPLOY),
+        _works("deploy --name", _DEPLOY),
+        _works("deploy --stream-logs, pilotlight deploy --timestamps", "e2e/test_commands.py::test_deploy"),
+        _works("run", "e2e/test_cli.py::test_run_of_an_entrypoint"),
+        _works(
+            "run --name, pilotlight run --write-result, pilotlight run --timestamps, pilotlight run --quiet",
+            "e2e/test_cli.py::test_run_of_an_entrypoint",
+        ),
+        _works("app list", "e2e/test_server.py::test_list_logs_and_stop"),
+        _works("app list --json", "e2e/test_cli.py::test_app_deploy_of_2022"),
+        _works("app logs", "e2e/test_server.py::test_list_logs_and_stop"),
+        _works(
+            "app logs --follow, pilotlight app logs --tail, pilotlight app logs --since, "
+            "pilotlight app logs --timestamps",
+            "e2e/test_cli.py::test_logs",
+        ),
+        _works("app stop", "e2e/test_server.py::test_list_logs_and_stop"),
+        _works("app stop --yes", "e2e/test_cli.py::test_app_deploy_of_2022"),
+        _works(
+            "app deploy, pilotlight app deploy --name, pilotlight app run, pilotlight app run "
+            "--function-name",
+            "e2e/test_cli.py::test_app_deploy_of_2022",
+            f"{_IT}/main.rs::old_spellings_mean_the_new_ones",
+        ),
+        _works(
+            "serve FILE::NAME, pilotlight serve FILE:NAME, pilotlight serve -m PACKAGE.MODULE",
+            "e2e/test_cli.py::test_a_module_and_a_variable",
+        ),
+        _works(
+            "serve -m, pilotlight deploy -m, pilotlight run -m",
+            "e2e/test_cli.py::test_a_module_and_a_variable",
+        ),
+        _noted(
+            "serve --env",
+            "warning: `--env dev` has no effect: there is one environment here…",
+            "serve nothing.py --env dev",
+        ),
+        _noted(
+            "deploy --env",
+            "warning: `--env dev` has no effect: there is one environment here…",
+            "deploy nothing.py --env dev",
+        ),
+        _noted(
+            "run --env",
+            "warning: `--env dev` has no effect: there is one environment here…",
+            "run --env dev nothing.py",
+        ),
+        _noted(
+            "deploy --tag",
+            "warning: `--tag` has no effect: versions are numbered…",
+            "deploy nothing.py --tag v1",
+        ),
+        _noted(
+            "deploy --strategy",
+            "warning: `--strategy recreate` has no effect: the old version goes on until the new one is "
+            "ready…",
+            "deploy nothing.py --strategy recreate",
+        ),
+        _noted(
+            "run --detach, pilotlight app run --detach",
+            "warning: `--detach` has no effect: the app ends with the command; `pilotlight deploy` makes one "
+            "that stays…",
+            "run --detach nothing.py",
+        ),
+        _noted(
+            "run --interactive",
+            "warning: `--interactive` has no effect: containers have no terminal…",
+            "run --interactive nothing.py",
+        ),
+        _options("app list", "app list", "--limit"),
+        _options(
+            "app logs",
+            "app logs x",
+            *"--until --search --function --function-call --container --source".split(),
+            *"--show-function-id --show-function-call-id --show-container-id".split(),
+        ),
+        _verbs(
+            "shell, app shell",
+            "error: there is no `pilotlight …shell`: a shell in a container is not built yet\n"
+            "hint: put what you want to try into a web endpoint and `pilotlight serve` it; `pilotlight app "
+            "logs` shows what containers print",
+        ),
+        _verbs(
+            "app history, app rollback, app rollover",
+            "error: there is no `pilotlight app …`: older versions cannot be brought back yet\n"
+            "hint: check out the older program and `pilotlight deploy` it again",
+        ),
+        _verbs(
+            "app info, app stats, container, function",
+            "error: there is no `pilotlight …`: it is not built yet\n"
+            "hint: `pilotlight app list` shows functions, URLs and containers",
+        ),
+        _verbs(
+            "dashboard, app dashboard",
+            "error: there is no `pilotlight …dashboard`: there is no dashboard\n"
+            "hint: `pilotlight app list` shows what runs",
+        ),
+        _verbs(
+            "secret",
+            "error: there is no `pilotlight secret`: named secrets are not built yet\n"
+            "hint: give the values in the program: `modal.Secret.from_dict`, `from_dotenv` or "
+            "`from_local_environ`",
+        ),
+        _verbs(
+            "volume, nfs",
+            "error: there is no `pilotlight …`: volumes are not built yet, and what containers write is gone "
+            "with them\nhint: files to read go along with `Image.add_local_dir` or `modal.Mount`",
+        ),
+        _verbs(
+            "dict, queue",
+            "error: there is no `pilotlight …`: objects that outlive an app are not built yet\n"
+            "hint: keep the data in a service of your own, reached by its URL",
+        ),
+        _verbs(
+            "token, profile, setup, workspace, billing",
+            "error: there is no `pilotlight …`: there is no account, the server is this machine\n"
+            "hint: `pilotlight server start` starts it",
+        ),
+        _verbs(
+            "env, environment",
+            "error: there is no `pilotlight …`: there is one environment here\n"
+            "hint: give apps names of their own with `--name`",
+        ),
+        _verbs(
+            "config",
+            "error: there is no `pilotlight config`: settings are environment variables here\n"
+            "hint: docs/reference/cli.md lists them; `pilotlight --help` names the exit codes",
+        ),
+        _verbs(
+            "image",
+            "error: there is no `pilotlight image`: images are built when they are needed\n"
+            "hint: `pilotlight serve` and `pilotlight deploy` build them",
+        ),
+        _verbs(
+            "curl",
+            "error: there is no `pilotlight curl`: endpoints are open on this machine\n"
+            "hint: use `curl` with the URL of `pilotlight app list`",
+        ),
+        _verbs(
+            "endpoint, launch, skills, changelog",
+            "error: there is no `pilotlight …`: it is not built\nhint: `pilotlight --help` lists what is",
+        ),
+    ),
+    "command",
+)
+
+OWN = Area(
+    "Commands and options of pilotlight's own",
+    "",
+    (
+        _works("server", "e2e/test_server.py::test_status_start_and_stop_say_what_is"),
+        _works(
+            "server start, pilotlight server stop, pilotlight server status",
+            "e2e/test_server.py::test_status_start_and_stop_say_what_is",
+        ),
+        _works("--state-dir, pilotlight --quiet", "e2e/test_seed.py::test_served_by_the_command"),
+        _works("--version", f"{_IT}/main.rs::version"),
+        _works("serve --no-reload", "e2e/test_cli.py::test_a_module_and_a_variable"),
+        _works("serve --take-over", "crates/api/tests/it/routes.rs::a_creation_arrives_whole"),
+        _works("serve --dev-suffix", "crates/api/tests/it/routes.rs::a_suffix_is_a_few_letters"),
+        _works("deploy --no-verify", "e2e/test_commands.py::test_deploy"),
+        _works(
+            "serve --python, pilotlight deploy --python, pilotlight run --python",
+            "e2e/test_seed.py::test_served_by_running_the_file",
+        ),
+    ),
+    "command",
+)
