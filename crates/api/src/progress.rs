@@ -50,6 +50,12 @@ pub enum Progress {
         /// What else to say about it.
         #[serde(default)]
         note: Option<String>,
+        /// The label of its host: `local--hello-f`, without a domain.
+        #[serde(default)]
+        label: Option<String>,
+        /// The custom domains under which it answers as well.
+        #[serde(default)]
+        custom_domains: Vec<String>,
     },
     /// A log line of the app.
     Log {

@@ -58,6 +58,11 @@ fn base32(entropy: u128) -> String {
     (0..16).rev().map(|i| char::from(ALPHABET[((entropy >> (i * 5)) & 31) as usize])).collect()
 }
 
+/// A word that nobody guesses, and that may stand in a host name: 16 characters, made of 80 bits of the caller's entropy.
+pub fn secret(entropy: u128) -> String {
+    base32(entropy)
+}
+
 /// Eight lower-case hex digits that stand for `bytes` (BLAKE3): names that must be short and differ per directory.
 pub fn short_hash(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex()[..8].to_owned()

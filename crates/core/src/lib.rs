@@ -3,6 +3,7 @@
 //! Nothing here performs I/O, reads a clock or knows an async runtime: `now` is a parameter, events go in, actions
 //! come out. The effects live in the crates around it.
 
+pub mod claim;
 pub mod id;
 pub mod image;
 pub mod name;

@@ -1,10 +1,13 @@
 //! Decides names: which app names are allowed, and which label and host an endpoint gets.
 //!
 //! The grammar is Modal's: `<workspace>--<label>.<domain>`, where the label is the one that the user gave or
-//! `<app>-<function>`, and an ephemeral app's label ends in `-dev`. The first part is one DNS label, so it has at most
-//! 63 characters (RFC 1035 §2.3.4).
+//! `<app>-<function>` (`<app>-<class>-<method>`), and an ephemeral app's label ends in `-dev`, before which an instance may
+//! stand that tells concurrent runs apart. The first part is one DNS label, so it has at most 63 characters (RFC 1035
+//! §2.3.4): a longer one is cut to 56 and gets a dash and six hex digits; what an ephemeral one ends in is never cut.
 
 use std::fmt;
+
+use crate::id::AppId;
 
 /// The workspace of a server that was not given another.
 pub const DEFAULT_WORKSPACE: &str = "local";
@@ -15,8 +18,11 @@ pub const APP_NAME_MAX: usize = 64;
 /// The longest DNS label, in characters (RFC 1035 §2.3.4).
 pub const DNS_LABEL_MAX: usize = 63;
 
-/// What ends the label of every ephemeral app.
-const EPHEMERAL_SUFFIX: &str = "-dev";
+/// What ends the label of an ephemeral app whose user chose nothing else.
+pub const DEV_SUFFIX: &str = "dev";
+
+/// The longest end of an ephemeral app's label, and the length of the part that tells its instances apart.
+const PART_MAX: usize = 8;
 
 /// How many hex digits of the hash follow a label that was cut or would be ambiguous.
 const HASH_DIGITS: usize = 6;
@@ -50,6 +56,12 @@ pub enum Error {
         label: String,
         /// What is wrong with it.
         reason: LabelFault,
+    },
+    /// An end of ephemeral labels that is not one short word.
+    #[error("the suffix {suffix:?} cannot end a label: give 1 to {PART_MAX} of a-z and 0-9")]
+    Suffix {
+        /// The refused suffix.
+        suffix: String,
     },
     /// A workspace name that is not a DNS label.
     #[error("the workspace {workspace:?} cannot be part of a URL: {reason}")]
@@ -152,10 +164,25 @@ pub struct Naming<'a> {
     pub function: &'a str,
     /// The label that the user gave, used as it is and not combined with the app's name.
     pub label: Option<&'a str>,
-    /// Whether the app lives only as long as its client (`run`, `serve`).
-    pub ephemeral: bool,
+    /// How the label ends if the app lives only as long as its client (`run`, `serve`).
+    pub ephemeral: Option<Ephemeral<'a>>,
     /// Whether another endpoint already has the plain name (`my_f` and `my-f` have the same slug).
     pub ambiguous: bool,
+}
+
+/// The end of an ephemeral app's label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ephemeral<'a> {
+    /// The last part, [`DEV_SUFFIX`] unless configured.
+    pub suffix: &'a str,
+    /// What tells this run of the app from others that have the plain label; see [`instance`].
+    pub instance: Option<&'a str>,
+}
+
+/// The part of an app's id that tells its labels from those of another run: eight characters.
+pub fn instance(app: &AppId) -> &str {
+    let rest = app.as_str().trim_start_matches(AppId::PREFIX);
+    rest.get(..PART_MAX).unwrap_or(rest)
 }
 
 /// What was done to a label, to be said beside the URL.
@@ -165,6 +192,8 @@ pub enum Note {
     Truncated,
     /// The plain label would have been another endpoint's, or nothing at all.
     ConflictAvoidanceHash,
+    /// The label was another ephemeral app's until now.
+    Stolen,
 }
 
 impl fmt::Display for Note {
@@ -172,6 +201,7 @@ impl fmt::Display for Note {
         f.write_str(match self {
             Self::Truncated => "(label truncated)",
             Self::ConflictAvoidanceHash => "(label includes conflict-avoidance hash)",
+            Self::Stolen => "(label stolen)",
         })
     }
 }
@@ -196,6 +226,7 @@ impl Naming<'_> {
     /// The endpoint's part of the host, and what has to be said about it.
     pub fn host_label(&self) -> Result<(HostLabel, Option<Note>), Error> {
         check_workspace(self.workspace)?;
+        let tail = self.ephemeral.map(Ephemeral::tail).transpose()?.unwrap_or_default();
         let (plain, mut note) = self.plain_label()?;
         let hash = self.hash();
         let mut stem = format!("{}--{plain}", self.workspace);
@@ -203,14 +234,13 @@ impl Naming<'_> {
             stem.push_str(if plain.is_empty() { "" } else { "-" });
             stem.push_str(&hash);
         }
-        let suffix = if self.ephemeral { EPHEMERAL_SUFFIX } else { "" };
-        if stem.len() + suffix.len() > DNS_LABEL_MAX {
+        if stem.len() + tail.len() > DNS_LABEL_MAX {
             // Every character is ASCII here, so a cut never falls inside one.
-            stem.truncate(DNS_LABEL_MAX - suffix.len() - 1 - HASH_DIGITS);
+            stem.truncate(DNS_LABEL_MAX - tail.len() - 1 - HASH_DIGITS);
             stem = format!("{stem}-{hash}");
             note = Some(Note::Truncated);
         }
-        Ok((HostLabel(format!("{stem}{suffix}")), note))
+        Ok((HostLabel(format!("{stem}{tail}")), note))
     }
 
     /// The label before the workspace and the suffix, and whether it needs the hash to be of any use.
@@ -238,10 +268,27 @@ impl Naming<'_> {
     }
 }
 
+impl Ephemeral<'_> {
+    /// `-dev`, or `-abcdefgh-dev`.
+    fn tail(self) -> Result<String, Error> {
+        let is_word = |part: &str| {
+            let letters = part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+            letters && (1..=PART_MAX).contains(&part.len())
+        };
+        for part in [Some(self.suffix), self.instance].into_iter().flatten() {
+            if !is_word(part) {
+                return Err(Error::Suffix { suffix: part.to_owned() });
+            }
+        }
+        let instance = self.instance.map(|instance| format!("-{instance}")).unwrap_or_default();
+        Ok(format!("{instance}-{}", self.suffix))
+    }
+}
+
 fn check_workspace(workspace: &str) -> Result<(), Error> {
     let checked = check_dns_label(workspace);
-    // Room must be left for `--`, a character of the label, the hash and the suffix.
-    let longest = DNS_LABEL_MAX - 2 - 1 - 1 - HASH_DIGITS - EPHEMERAL_SUFFIX.len();
+    // Room must be left for `--`, a character of the label, the hash, the instance and the suffix.
+    let longest = DNS_LABEL_MAX - 2 - 1 - (1 + HASH_DIGITS) - 2 * (1 + PART_MAX);
     let fault = match checked {
         // Digits alone are fine here: `7--hello-f` is not a number.
         Ok(()) | Err(LabelFault::AllDigits) if workspace == "xn" => LabelFault::Reserved,

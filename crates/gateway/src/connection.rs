@@ -14,11 +14,10 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::Shared;
-use crate::exchange;
 use crate::guard::stream::{self, Guarded};
 use crate::headers::Client;
 use crate::tunnel::Tunnel;
+use crate::{Door, Shared, exchange};
 
 /// How long a client may take for the head of a request, the wait for it on an idle connection included.
 const HEAD_MAX: Duration = Duration::from_secs(75);
@@ -32,8 +31,8 @@ const STREAMS_MAX: u32 = 128;
 /// The client's side of a connection, as the requests on it need it.
 pub(crate) struct Peer {
     pub(crate) client: Client,
-    /// The port that it connected to.
-    pub(crate) port: u16,
+    /// Where it connected to.
+    pub(crate) door: Door,
     guard: Arc<stream::Shared>,
     requests: AtomicU64,
     tunnel: Mutex<Option<Tunnel>>,
@@ -71,7 +70,7 @@ pub(crate) struct Accepted {
     /// Who connected.
     pub(crate) address: SocketAddr,
     /// Where to.
-    pub(crate) port: u16,
+    pub(crate) door: Door,
 }
 
 /// Serves a connection until it ends.
@@ -81,7 +80,7 @@ pub(crate) async fn serve(
     watcher: Watcher,
     mut closing: watch::Receiver<bool>,
 ) {
-    let Accepted { stream, address, port } = accepted;
+    let Accepted { stream, address, door } = accepted;
     // Answers are written whole; waiting for more would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
@@ -98,7 +97,7 @@ pub(crate) async fn serve(
     let guard = Arc::new(stream::Shared::default());
     let peer = Arc::new(Peer {
         client: Client::new(address.ip(), &shared.options.trusted_proxies),
-        port,
+        door,
         guard: Arc::clone(&guard),
         requests: AtomicU64::new(0),
         tunnel: Mutex::new(None),

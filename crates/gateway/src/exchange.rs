@@ -14,7 +14,7 @@ use crate::body::{Body, Proxied, RequestBody};
 use crate::connection::Peer;
 use crate::headers;
 use crate::respond::{Form, Refusal, refuse};
-use crate::routes::Endpoint;
+use crate::routes::{Door, Endpoint};
 use crate::tunnel::Tunnel;
 use crate::upstream::Connection;
 
@@ -53,7 +53,7 @@ async fn forward(
     }
     let (mut parts, body) = request.into_parts();
     let host = headers::host(&parts)?;
-    let (endpoint, mut lease) = find_and_lease(shared, peer.port, host).await?;
+    let (endpoint, mut lease) = find_and_lease(shared, peer.door, host).await?;
 
     let upgrade = headers::to_container(&mut parts, &peer.client)?;
     let client_upgrade = parts.extensions.remove::<OnUpgrade>();
@@ -78,7 +78,7 @@ async fn forward(
             Err(Unanswered::NotGiven(back)) => request = *back,
         }
         let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
-        lease = find_and_lease(shared, peer.port, host.unwrap_or_default()).await?.1;
+        lease = find_and_lease(shared, peer.door, host.unwrap_or_default()).await?.1;
     }
     exchange.offer(lease, request).await.map_err(|unanswered| match unanswered {
         Unanswered::Given(refusal) => refusal,
@@ -87,8 +87,8 @@ async fn forward(
 }
 
 /// Finds the endpoint and waits for a slot in one of its containers.
-async fn find_and_lease(shared: &Shared, port: u16, host: &str) -> Result<(Arc<Endpoint>, Lease), Refusal> {
-    let find = || shared.routes.load().find(port, host).cloned().ok_or(Refusal::EndpointNotFound);
+async fn find_and_lease(shared: &Shared, door: Door, host: &str) -> Result<(Arc<Endpoint>, Lease), Refusal> {
+    let find = || shared.routes.load().find(door, host).cloned().ok_or(Refusal::EndpointNotFound);
     let mut endpoint = find()?;
     let deadline = after(endpoint.start_timeout);
     for _ in 0..LOOKUPS_MAX {

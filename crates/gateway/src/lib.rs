@@ -23,7 +23,7 @@ mod tasks;
 mod tunnel;
 mod upstream;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddrV4};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -33,7 +33,7 @@ use tokio::sync::Notify;
 
 pub use listen::{Error, Listener, Reach};
 pub use respond::Refusal;
-pub use routes::{Endpoint, Routes};
+pub use routes::{Addresses, Door, Endpoint, Routes};
 
 use upstream::Upstreams;
 
@@ -79,10 +79,15 @@ impl Gateway {
         self.shared.published.notify_waiters();
     }
 
-    /// Listens on a port: the own one of an endpoint, or one shared by all, where the `Host` decides. Port 0 lets the
-    /// machine choose. Must be called in a tokio runtime.
+    /// Listens on a port: the own one of an endpoint, or one shared by all, where the `Host` decides; custom domains are
+    /// answered on both. Port 0 lets the machine choose. Must be called in a tokio runtime.
     pub async fn listen(&self, port: u16, reach: Reach) -> Result<Listener, Error> {
         Listener::open(Arc::clone(&self.shared), port, reach).await
+    }
+
+    /// Listens for containers at one address, where nothing but the `Host` decides, and only by names of inside.
+    pub async fn listen_inside(&self, address: SocketAddrV4) -> Result<Listener, Error> {
+        Listener::open_inside(Arc::clone(&self.shared), address).await
     }
 
     /// How many idle connections to containers are kept.

@@ -1,7 +1,7 @@
 //! Listeners: one port on both families, its connections, and its graceful end.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::{Shared, connection, tasks};
+use crate::{Door, Shared, connection, tasks};
 
 /// How long to wait after the machine ran out of descriptors or memory for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -63,6 +63,16 @@ pub enum Error {
     },
 }
 
+impl Error {
+    fn of(port: u16, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::PortInUse { port, source },
+            io::ErrorKind::PermissionDenied => Self::NotAllowed { port, source },
+            _ => Self::Listen { port, source },
+        }
+    }
+}
+
 /// A port that answers. Dropping it stops accepting and ends its connections at once.
 #[derive(Debug)]
 pub struct Listener {
@@ -86,9 +96,23 @@ impl Listener {
 
     pub(crate) async fn open(shared: Arc<Shared>, port: u16, reach: Reach) -> Result<Self, Error> {
         let (listeners, port) = bind(port, reach).await?;
+        Ok(Self::start(shared, listeners, port, Door::Port(port)))
+    }
+
+    pub(crate) async fn open_inside(shared: Arc<Shared>, address: SocketAddrV4) -> Result<Self, Error> {
+        let bound = async {
+            let listener = TcpListener::bind(address).await?;
+            let port = listener.local_addr()?.port();
+            Ok((listener, port))
+        };
+        let (listener, port) = bound.await.map_err(|source| Error::of(address.port(), source))?;
+        Ok(Self::start(shared, vec![listener], port, Door::Inside))
+    }
+
+    fn start(shared: Arc<Shared>, listeners: Vec<TcpListener>, port: u16, door: Door) -> Self {
         let (stop, stopped) = oneshot::channel();
-        let task = tasks::spawn(accept(shared, listeners, port, stopped));
-        Ok(Self { port, stop, task })
+        let task = tasks::spawn(accept(shared, listeners, door, stopped));
+        Self { port, stop, task }
     }
 }
 
@@ -99,13 +123,7 @@ async fn bind(port: u16, reach: Reach) -> Result<(Vec<TcpListener>, u16), Error>
         match bind_once(port, reach).await {
             // The port that was free for IPv4 was not for IPv6.
             Err(error) if port == 0 && tries > 0 && error.kind() == io::ErrorKind::AddrInUse => tries -= 1,
-            Err(source) => {
-                return Err(match source.kind() {
-                    io::ErrorKind::AddrInUse => Error::PortInUse { port, source },
-                    io::ErrorKind::PermissionDenied => Error::NotAllowed { port, source },
-                    _ => Error::Listen { port, source },
-                });
-            }
+            Err(source) => return Err(Error::of(port, source)),
             Ok(bound) => return Ok(bound),
         }
     }
@@ -149,7 +167,7 @@ fn is_family_missing(error: &io::Error) -> bool {
 async fn accept(
     shared: Arc<Shared>,
     listeners: Vec<TcpListener>,
-    port: u16,
+    door: Door,
     mut stopped: oneshot::Receiver<Duration>,
 ) {
     let graceful = GracefulShutdown::new();
@@ -161,12 +179,12 @@ async fn accept(
             accepted = next(&listeners), if connections.len() < CONNECTIONS_MAX => match accepted {
                 Ok((stream, address)) => {
                     let watcher = graceful.watcher();
-                    let client = connection::Accepted { stream, address, port };
+                    let client = connection::Accepted { stream, address, door };
                     let serve = connection::serve(Arc::clone(&shared), client, watcher, closing.subscribe());
                     connections.spawn(serve);
                 }
                 Err(error) => {
-                    tracing::debug!(%error, port, "cannot accept");
+                    tracing::debug!(%error, ?door, "cannot accept");
                     if !is_of_one_connection(&error) {
                         sleep(ACCEPT_PAUSE).await;
                     }
@@ -185,7 +203,7 @@ async fn accept(
         }
     };
     if timeout_at(deadline, drained).await.is_err() {
-        tracing::debug!(port, "connections outlived the grace");
+        tracing::debug!(?door, "connections outlived the grace");
     }
     connections.shutdown().await;
 }

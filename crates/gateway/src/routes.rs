@@ -1,4 +1,8 @@
 //! The route table: immutable, swapped whole. A request path never sees half of a change.
+//!
+//! On a public listener a custom domain decides first, whatever the port: who points a domain at this machine, at the
+//! port of an endpoint or at the shared one, gets the endpoint that declares it. Then the port's own endpoint answers,
+//! whatever the host, and on the shared port the host's. On the listener for containers only names of inside count.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,10 +20,6 @@ pub struct Endpoint {
     pub app: String,
     /// The function's name, for traces and the sentences of errors.
     pub function: String,
-    /// The hosts under which the endpoint answers on every listener, without port.
-    pub hosts: Vec<String>,
-    /// The port on which the endpoint answers whatever the host.
-    pub port: Option<u16>,
     /// Where its containers come from.
     pub pool: Pool,
     /// How long a request may wait for a container.
@@ -34,38 +34,88 @@ impl std::fmt::Debug for Endpoint {
             .field("id", &self.id)
             .field("app", &self.app)
             .field("function", &self.function)
-            .field("hosts", &self.hosts)
-            .field("port", &self.port)
             .finish_non_exhaustive()
     }
 }
 
-/// Every endpoint that answers, by host and by port.
+/// Where an endpoint answers. Hosts are without port.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// The port on which it answers whatever the host, custom domains of others aside.
+    pub port: Option<u16>,
+    /// The hosts under which it answers on a port that is nobody's own.
+    pub hosts: Vec<String>,
+    /// The hosts under which it answers on every public listener. `*.example.com` is each host with one label more than
+    /// `example.com`, unless that is declared itself.
+    pub domains: Vec<String>,
+    /// The hosts under which containers reach it.
+    pub inside: Vec<String>,
+}
+
+/// The listener on which a request came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// A public one, at this port.
+    Port(u16),
+    /// The one for containers.
+    Inside,
+}
+
+/// Every endpoint that answers, by all its addresses.
 #[derive(Debug, Default)]
 pub struct Routes {
-    by_host: HashMap<String, Arc<Endpoint>>,
-    by_port: HashMap<u16, Arc<Endpoint>>,
+    hosts: HashMap<String, Arc<Endpoint>>,
+    ports: HashMap<u16, Arc<Endpoint>>,
+    domains: HashMap<String, Arc<Endpoint>>,
+    /// By what follows `*.`.
+    wildcards: HashMap<String, Arc<Endpoint>>,
+    inside: HashMap<String, Arc<Endpoint>>,
 }
 
 impl Routes {
     /// The table of these endpoints. Where two claim the same host or port, the first keeps it, so the caller lists
     /// deployed endpoints before ephemeral ones.
-    pub fn new(endpoints: impl IntoIterator<Item = Arc<Endpoint>>) -> Self {
+    pub fn new(endpoints: impl IntoIterator<Item = (Arc<Endpoint>, Addresses)>) -> Self {
         let mut routes = Self::default();
-        for endpoint in endpoints {
-            for host in &endpoint.hosts {
-                let key = host_key(host).into_owned();
-                routes.by_host.entry(key).or_insert_with(|| Arc::clone(&endpoint));
+        for (endpoint, addresses) in endpoints {
+            let enter = |table: &mut HashMap<String, Arc<Endpoint>>, host: &str| {
+                table.entry(host_key(host).into_owned()).or_insert_with(|| Arc::clone(&endpoint));
+            };
+            for host in &addresses.hosts {
+                enter(&mut routes.hosts, host);
             }
-            if let Some(port) = endpoint.port {
-                routes.by_port.entry(port).or_insert(endpoint);
+            for domain in &addresses.domains {
+                match domain.strip_prefix("*.") {
+                    Some(parent) => enter(&mut routes.wildcards, parent),
+                    None => enter(&mut routes.domains, domain),
+                }
+            }
+            for host in &addresses.inside {
+                enter(&mut routes.inside, host);
+            }
+            if let Some(port) = addresses.port {
+                routes.ports.entry(port).or_insert(endpoint);
             }
         }
         routes
     }
 
-    /// The endpoint of a request that came in on `port` for `host`: the port's own, else the host's.
-    pub fn find(&self, port: u16, host: &str) -> Option<&Arc<Endpoint>> {
-        self.by_port.get(&port).or_else(|| self.by_host.get(host_key(host).as_ref()))
+    /// The endpoint of a request that came in at `door` for `host`.
+    pub fn find(&self, door: Door, host: &str) -> Option<&Arc<Endpoint>> {
+        let key = host_key(host);
+        match door {
+            Door::Inside => self.inside.get(key.as_ref()),
+            Door::Port(port) => self
+                .find_domain(&key)
+                .or_else(|| self.ports.get(&port))
+                .or_else(|| self.hosts.get(key.as_ref())),
+        }
+    }
+
+    fn find_domain(&self, host: &str) -> Option<&Arc<Endpoint>> {
+        self.domains.get(host).or_else(|| {
+            let (label, parent) = host.split_once('.')?;
+            self.wildcards.get(parent).filter(|_| !label.is_empty())
+        })
     }
 }

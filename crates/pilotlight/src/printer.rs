@@ -77,6 +77,11 @@ impl Printer {
         self.out(&format!("{} {verb} {} => {}{note}", "✓".green(), name.bold(), url.cyan().underline()));
     }
 
+    /// A host of the user's own at which the endpoint above answers as well.
+    pub(crate) fn custom_domain(&self, domain: &str) {
+        self.out(&format!("  Custom domain: {}", format!("http://{domain}").cyan().underline()));
+    }
+
     /// A line of a container: stdout to stdout, stderr to stderr, with the function's name before it.
     pub(crate) fn container_line(
         &self,

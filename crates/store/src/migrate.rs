@@ -6,7 +6,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// What the database is made of, step by step.
-pub(crate) const MIGRATIONS: &[&str] = &[APPS, ENDPOINTS, SEALED];
+pub(crate) const MIGRATIONS: &[&str] = &[APPS, ENDPOINTS, SEALED, LABELS];
 
 const APPS: &str = "
 CREATE TABLE apps (
@@ -52,6 +52,11 @@ CREATE TABLE chores (
     name TEXT PRIMARY KEY
 ) STRICT;
 INSERT INTO chores (name) SELECT 'seal' WHERE EXISTS (SELECT 1 FROM versions);
+";
+
+// What stood for a label was the whole host.
+const LABELS: &str = "
+UPDATE endpoints SET label = substr(label, 1, length(label) - length('.localhost')) WHERE label LIKE '%.localhost';
 ";
 
 /// Why the format could not be brought up to date.
@@ -130,6 +135,20 @@ mod tests {
     }
 
     #[test]
+    fn a_label_that_was_stored_with_its_domain_loses_it() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        run(&mut connection, &MIGRATIONS[..3]).unwrap();
+        let rows = "INSERT INTO apps VALUES ('ap-a', 'hello', 'deployed', 1.5);
+                    INSERT INTO ports VALUES ('hello', 'f', 8500);
+                    INSERT INTO endpoints VALUES ('ap-a', 'f', 'local--hello-f.localhost', 8500);";
+        connection.execute_batch(rows).unwrap();
+        run(&mut connection, MIGRATIONS).unwrap();
+        let label: String =
+            connection.query_row("SELECT label FROM endpoints", [], |row| row.get(0)).unwrap();
+        assert_eq!(label, "local--hello-f");
+    }
+
+    #[test]
     fn a_failing_migration_leaves_the_format_before_it() {
         let mut connection = Connection::open_in_memory().unwrap();
         let bad = ["CREATE TABLE a (x)", "CREATE TABLE b (x); CREATE TABLE a (x)"];
@@ -142,6 +161,6 @@ mod tests {
     fn a_newer_format_is_refused() {
         let mut connection = Connection::open_in_memory().unwrap();
         connection.pragma_update(None, "user_version", 99).unwrap();
-        assert!(matches!(run(&mut connection, MIGRATIONS), Err(Error::TooNew { found: 99, known: 3 })));
+        assert!(matches!(run(&mut connection, MIGRATIONS), Err(Error::TooNew { found: 99, known: 4 })));
     }
 }

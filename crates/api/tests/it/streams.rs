@@ -45,8 +45,15 @@ fn every_message() -> Vec<(Progress, serde_json::Value)> {
             serde_json::json!({"type": "step_failed", "id": "a", "text": "Building", "tail": ["no"]}),
         ),
         (
-            Progress::Created { function: text("f"), url: text("http://localhost:8001"), note: None },
-            serde_json::json!({"type": "created", "function": "f", "url": "http://localhost:8001", "note": null}),
+            Progress::Created {
+                function: text("f"),
+                url: text("http://localhost:8001"),
+                note: None,
+                label: Some(text("local--hello-f-dev")),
+                custom_domains: vec![text("api.example.com")],
+            },
+            serde_json::json!({"type": "created", "function": "f", "url": "http://localhost:8001", "note": null,
+                "label": "local--hello-f-dev", "custom_domains": ["api.example.com"]}),
         ),
         (
             line("out").into(),

@@ -7,9 +7,13 @@ const PLAIN: Naming<'_> = Naming {
     app: "hello",
     function: "f",
     label: None,
-    ephemeral: false,
+    ephemeral: None,
     ambiguous: false,
 };
+
+const DEV: Option<Ephemeral<'_>> = Some(Ephemeral { suffix: DEV_SUFFIX, instance: None });
+
+const INSTANCE: Option<Ephemeral<'_>> = Some(Ephemeral { suffix: DEV_SUFFIX, instance: Some("abcd2345") });
 
 fn label(naming: &Naming<'_>) -> String {
     naming.host_label().unwrap().0.as_str().to_owned()
@@ -57,11 +61,14 @@ fn hosts() {
     assert_eq!(PLAIN.host_label().unwrap().0.host("localhost"), "local--hello-f.localhost");
     assert_eq!(PLAIN.host_label().unwrap().0.host(".Example.COM."), "local--hello-f.example.com");
     let table = [
-        (Naming { ephemeral: true, ..PLAIN }, "local--hello-f-dev"),
+        (Naming { ephemeral: DEV, ..PLAIN }, "local--hello-f-dev"),
         (Naming { label: Some("x"), ..PLAIN }, "local--x"),
-        (Naming { label: Some("x"), ephemeral: true, ..PLAIN }, "local--x-dev"),
+        (Naming { label: Some("x"), ephemeral: DEV, ..PLAIN }, "local--x-dev"),
         (Naming { workspace: "ecorp", app: "My.App", function: "say_hi", ..PLAIN }, "ecorp--my-app-say-hi"),
         (Naming { workspace: "7", ..PLAIN }, "7--hello-f"),
+        (Naming { function: "Model.predict", ..PLAIN }, "local--hello-model-predict"),
+        (Naming { ephemeral: INSTANCE, ..PLAIN }, "local--hello-f-abcd2345-dev"),
+        (Naming { label: Some("x"), ephemeral: INSTANCE, ..PLAIN }, "local--x-abcd2345-dev"),
     ];
     for (naming, expected) in table {
         let (host, note) = naming.host_label().unwrap();
@@ -116,9 +123,35 @@ fn a_long_label_is_cut_to_56_characters_and_a_hash() {
     assert!("local--hello-a-function-with-a-name-that-goes-on-and-on-until".starts_with(stem));
     assert!(hash.starts_with('-') && hash[1..].bytes().all(|b| b.is_ascii_hexdigit()));
 
-    let dev = label(&Naming { ephemeral: true, ..naming });
+    let dev = label(&Naming { ephemeral: DEV, ..naming });
     assert_eq!(dev.len(), 63);
     assert!(dev.ends_with("-dev"), "{dev}");
+}
+
+#[test]
+fn what_an_ephemeral_label_ends_in_is_never_cut() {
+    let function = "x".repeat(200);
+    let host = label(&Naming { function: &function, ephemeral: INSTANCE, ..PLAIN });
+    assert_eq!(host.len(), 63);
+    assert!(host.ends_with("-abcd2345-dev"), "{host}");
+}
+
+#[test]
+fn a_suffix_of_the_user_takes_the_place_of_dev() {
+    let ends =
+        |suffix| Naming { ephemeral: Some(Ephemeral { suffix, instance: None }), ..PLAIN }.host_label();
+    assert_eq!(ends("ana7").unwrap().0.as_str(), "local--hello-f-ana7");
+    for bad in ["", "a-b", "Ana", "ninechars", "é"] {
+        assert_eq!(ends(bad).unwrap_err(), Error::Suffix { suffix: bad.to_owned() });
+    }
+}
+
+#[test]
+fn an_instance_is_eight_characters_of_the_apps_id() {
+    let (one, two) = (AppId::from_entropy(u128::MAX / 3), AppId::from_entropy(u128::MAX / 7));
+    assert_eq!(instance(&one).len(), 8);
+    assert_ne!(instance(&one), instance(&two));
+    assert!(one.as_str().starts_with(&format!("ap-{}", instance(&one))));
 }
 
 #[test]
@@ -144,15 +177,72 @@ fn a_name_without_a_latin_letter_still_gets_a_host() {
     assert!(host.as_str().starts_with("local--") && host.as_str().len() == 7 + 6, "{host:?}");
 }
 
+/// Any naming: of each kind of app, with and without what may be left out.
+fn namings() -> impl proptest::strategy::Strategy<Value = (String, String, Option<String>, u8, bool, String)>
+{
+    use proptest::prelude::*;
+    let label =
+        "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?".prop_filter("not digits only", |it| check_dns_label(it).is_ok());
+    (
+        "[a-zA-Z0-9._-]{1,64}",
+        "\\PC{0,80}",
+        proptest::option::of(label),
+        0..3_u8,
+        any::<bool>(),
+        "[a-z]([a-z0-9-]{0,32}[a-z0-9])?".prop_filter("reserved", |it| it != "xn"),
+    )
+}
+
+fn end(kind: u8) -> Option<Ephemeral<'static>> {
+    [None, DEV, INSTANCE][usize::from(kind)]
+}
+
 proptest::proptest! {
     #[test]
     fn every_host_label_is_a_dns_label(
-        app in "[a-zA-Z0-9._-]{1,64}", function in "\\PC{0,80}", ephemeral: bool, ambiguous: bool,
+        (app, function, given, kind, ambiguous, workspace) in namings(),
     ) {
-        let naming = Naming { app: &app, function: &function, ephemeral, ambiguous, ..PLAIN };
-        let text = label(&naming);
-        proptest::prop_assert_eq!(check_dns_label(&text), Ok(()), "{}", text);
-        proptest::prop_assert_eq!(text.clone(), label(&naming));
-        proptest::prop_assert!(!ephemeral || text.ends_with("-dev"));
+        let naming = Naming {
+            workspace: &workspace, app: &app, function: &function, label: given.as_deref(), ephemeral: end(kind), ambiguous,
+        };
+        let (host, note) = naming.host_label().unwrap();
+        let text = host.as_str();
+        proptest::prop_assert_eq!(check_dns_label(text), Ok(()), "{}", text);
+        proptest::prop_assert_eq!(text, label(&naming), "it is the same each time");
+        proptest::prop_assert_eq!(&text[..workspace.len() + 2], format!("{workspace}--"));
+        match kind {
+            0 => {}
+            1 => proptest::prop_assert!(text.ends_with("-dev")),
+            _ => proptest::prop_assert!(text.ends_with("-abcd2345-dev")),
+        }
+        match note {
+            Some(Note::Truncated) => proptest::prop_assert_eq!(text.len(), DNS_LABEL_MAX),
+            Some(_) => {}
+            // Nothing was done to it: it is made of its parts and no more.
+            None => {
+                let tail = ["", "-dev", "-abcd2345-dev"][usize::from(kind)];
+                let own = given.unwrap_or_else(|| {
+                    [slug(&app), slug(&function)].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
+                });
+                proptest::prop_assert_eq!(text, format!("{workspace}--{own}{tail}"));
+            }
+        }
+    }
+
+    #[test]
+    fn labels_that_are_cut_differ_where_their_names_do(
+        one in "[a-z_]{1,20}", two in "[a-z_]{1,20}", kind in 0..3_u8, stem in "[a-z]{60}",
+    ) {
+        proptest::prop_assume!(one != two);
+        let [one, two] = [one, two].map(|end| format!("{stem}{end}"));
+        let label = |function| label(&Naming { function, ephemeral: end(kind), ..PLAIN });
+        proptest::prop_assert_ne!(label(&one), label(&two));
+    }
+
+    #[test]
+    fn a_slug_is_its_own_slug_and_has_no_other_characters(text in "\\PC{0,80}") {
+        let made = slug(&text);
+        proptest::prop_assert!(made.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
+        proptest::prop_assert_eq!(slug(&made), made.clone());
     }
 }

@@ -7,5 +7,6 @@ mod errors;
 mod framing;
 mod lifetime;
 mod proxy;
+mod routing;
 mod upgrade;
 mod world;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pilotlight_gateway::{Endpoint, Gateway, Listener, Options, Reach, Routes};
+use pilotlight_gateway::{Addresses, Endpoint, Gateway, Listener, Options, Reach, Routes};
 use pilotlight_pool::fake::FakeLauncher;
 use pilotlight_pool::{Pool, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -50,14 +50,20 @@ impl World {
             id: "fu-a".into(),
             app: "hello".into(),
             function: "f".into(),
-            hosts: vec!["local--hello-f.localhost".into()],
-            port: Some(self.port),
             pool: self.pool.clone(),
             start_timeout: PATIENCE,
             timeout: PATIENCE,
         };
         change(&mut endpoint);
-        self.gateway.publish(Routes::new([Arc::new(endpoint)]));
+        self.gateway.publish(Routes::new([(Arc::new(endpoint), self.addresses())]));
+    }
+
+    fn addresses(&self) -> Addresses {
+        Addresses {
+            port: Some(self.port),
+            hosts: vec!["local--hello-f.localhost".into()],
+            ..Addresses::default()
+        }
     }
 
     /// Another pool in place of the first.

@@ -16,7 +16,12 @@ pub(crate) fn show(printer: &Printer, verb: &str, progress: &Progress) {
         Progress::StepOutput { id, line } => printer.step_output(id, line),
         Progress::StepDone { id, text, seconds, cached } => printer.step_done(id, text, *seconds, *cached),
         Progress::StepFailed { id, text, tail } => printer.step_failed(id, text, tail),
-        Progress::Created { function, url, note } => printer.url(verb, function, url, note.as_deref()),
+        Progress::Created { function, url, note, custom_domains, .. } => {
+            printer.url(verb, function, url, note.as_deref());
+            for domain in custom_domains {
+                printer.custom_domain(domain);
+            }
+        }
         Progress::Log { function, stream, line, at, .. } => {
             printer.container_line(function, *stream, *at, line);
         }

@@ -1,30 +1,37 @@
 //! The apps that live in this server, and the one way each of them changes: build, try, swap, let the old one end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pilotlight_api::error::{ApiError, Code};
 use pilotlight_api::manifest::Manifest;
-use pilotlight_api::progress::{AppState, AppSummary, FunctionSummary, Progress};
+use pilotlight_api::progress::{AppState, AppSummary, FunctionSummary, Progress, Stream};
 use pilotlight_api::wire::Mode;
-use pilotlight_core::id::AppId;
+use pilotlight_core::id::{self, AppId};
 use pilotlight_core::route::PortRanges;
-use pilotlight_gateway::{Endpoint, Gateway, Listener, Routes};
+use pilotlight_gateway::{Endpoint, Gateway, Routes};
 use pilotlight_store::Store;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
 use super::builders::{Builders, Builds};
 use super::containers::Containers;
+use super::entropy;
 use super::logs::{self, AppLog};
 use super::tasks::{self, Kind};
 use super::zygotes::Zygotes;
 
+mod address;
+mod trial;
 mod version;
 
-pub(crate) use version::Trial;
+pub(crate) use address::{LabelRules, SharedHosts};
+pub(crate) use trial::Trial;
+
+use address::Address;
 
 /// How long requests of a version that was replaced or stopped may go on.
 const FINISH_LIMIT: Duration = Duration::from_mins(5);
@@ -58,6 +65,12 @@ pub(crate) struct Shared {
     pub(crate) sockets: PathBuf,
     /// Which ports endpoints get.
     pub(crate) ports: PortRanges,
+    /// The labels and custom domains of all apps.
+    pub(crate) hosts: SharedHosts,
+    /// Where containers reach this server, if they do.
+    pub(crate) inside: Option<SocketAddrV4>,
+    /// Where each version's `/etc/hosts` is.
+    pub(crate) hosts_files: PathBuf,
     /// Held while the routes are gathered and published: the newest are the last.
     pub(crate) publishing: Mutex<()>,
     /// The image builds under way.
@@ -72,6 +85,9 @@ pub(crate) struct App {
     pub(crate) name: String,
     pub(crate) mode: Mode,
     pub(crate) log: AppLog,
+    labels: LabelRules,
+    /// A part of the names under which its containers reach its endpoints, and nobody else's do.
+    secret: String,
     created_at: f64,
     ended: Notify,
     /// Held while a version is made: one at a time.
@@ -92,9 +108,7 @@ struct Version {
 /// One web endpoint of the version that serves.
 struct Live {
     endpoint: Arc<Endpoint>,
-    url: String,
-    note: Option<String>,
-    listener: Arc<Listener>,
+    address: Address,
     /// Ends when the pool was retired and its last container is gone.
     actor: JoinHandle<()>,
 }
@@ -111,13 +125,15 @@ impl Apps {
     }
 
     /// Enters an app that serves nothing yet; gives the one that is there if somebody was faster.
-    pub(crate) fn enter(&self, id: AppId, name: String, mode: Mode) -> Arc<App> {
+    pub(crate) fn enter(&self, id: AppId, name: String, mode: Mode, labels: LabelRules) -> Arc<App> {
         let file = (mode == Mode::Deploy).then(|| self.0.logs.clone()).flatten();
         let app = Arc::new(App {
             log: AppLog::new(id.clone(), file),
             id: id.clone(),
             name,
             mode,
+            labels,
+            secret: id::secret(entropy()),
             created_at: logs::unix_seconds(),
             ended: Notify::new(),
             changing: tokio::sync::Mutex::default(),
@@ -162,17 +178,22 @@ impl Apps {
             Ok(number) => number,
             Err(error) => return Err(Self::discard(&fresh, error)),
         };
-        let (old, created) = {
+        let (old, created, robbed) = {
             let mut current = app.current();
             current.number = number;
-            let known: BTreeSet<String> =
-                current.functions.iter().map(|live| live.endpoint.function.clone()).collect();
-            let created: Vec<Progress> = fresh
+            let known: BTreeMap<String, Vec<String>> = current
+                .functions
                 .iter()
-                .filter(|live| app.mode == Mode::Deploy || !known.contains(&live.endpoint.function))
-                .map(Live::created)
+                .map(|live| (live.endpoint.function.clone(), live.address.domains()))
                 .collect();
-            (std::mem::replace(&mut current.functions, fresh), created)
+            // Together with the swap: a route table made meanwhile has the old hosts or the new ones.
+            let robbed: Vec<_> = fresh.iter().flat_map(|live| live.address.names.take()).collect();
+            let news = |live: &&Live| {
+                app.mode == Mode::Deploy
+                    || known.get(&live.endpoint.function) != Some(&live.address.domains())
+            };
+            let created: Vec<Progress> = fresh.iter().filter(news).map(Live::created).collect();
+            (std::mem::replace(&mut current.functions, fresh), created, robbed)
         };
         self.publish();
         drop(commit);
@@ -180,10 +201,29 @@ impl Apps {
             tasks::spawn(Kind::Ending, live.finish(FINISH_LIMIT));
         }
         drop(changing);
+        for (host, holder) in robbed {
+            self.tell_robbed(&host, &holder.app, app);
+        }
         for message in created {
             _ = progress.send(message).await;
         }
         Ok(())
+    }
+
+    /// Tells who follows an app that one of its hosts is another's now.
+    fn tell_robbed(&self, host: &str, robbed: &AppId, by: &App) {
+        let Some(robbed) = self.live().get(robbed).cloned() else { return };
+        let live = robbed.current().functions.iter().find_map(|live| {
+            live.address.names.has(host).then(|| (live.endpoint.function.clone(), live.address.url()))
+        });
+        if let Some((function, url)) = live {
+            let whose = match by.mode {
+                Mode::Ephemeral => format!("another session of `{}`", by.name),
+                Mode::Deploy => format!("the deployed app `{}`", by.name),
+            };
+            let line = format!("{host} now leads to {whose} (label stolen); this one goes on at {url}");
+            robbed.log.push(&function, None, Stream::System, line);
+        }
     }
 
     /// Lets go of what an attempt made before it failed.
@@ -278,12 +318,9 @@ impl Apps {
         let _publishing = self.0.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut apps = self.all();
         apps.sort_by_key(|app| app.mode != Mode::Deploy);
-        let endpoints: Vec<Arc<Endpoint>> = apps
-            .iter()
-            .flat_map(|app| {
-                app.current().functions.iter().map(|live| Arc::clone(&live.endpoint)).collect::<Vec<_>>()
-            })
-            .collect();
+        let of = |live: &Live| (Arc::clone(&live.endpoint), live.address.addresses());
+        let endpoints: Vec<_> =
+            apps.iter().flat_map(|app| app.current().functions.iter().map(of).collect::<Vec<_>>()).collect();
         self.0.gateway.publish(Routes::new(endpoints));
     }
 
@@ -316,7 +353,7 @@ impl App {
             let stats = live.endpoint.pool.stats();
             FunctionSummary {
                 name: live.endpoint.function.clone(),
-                url: Some(live.url.clone()),
+                url: Some(live.address.url()),
                 containers: u32::try_from(stats.ready + stats.starting).unwrap_or(u32::MAX),
                 requests: u32::try_from(stats.busy + stats.waiting).unwrap_or(u32::MAX),
             }
@@ -340,15 +377,19 @@ impl App {
 }
 
 impl Live {
-    /// Lets requests under way be answered for at most `limit`, and the containers end.
-    async fn finish(self, limit: Duration) {
-        self.endpoint.pool.retire();
-        // The next version has the port too, unless it has no such function.
-        if let Some(listener) = Arc::into_inner(self.listener) {
-            listener.close(limit).await;
-        }
-        if tokio::time::timeout(limit, self.actor).await.is_err() {
-            self.endpoint.pool.kill();
+    /// Lets requests under way be answered for at most `limit`, and the containers end. Its hosts are free at once.
+    fn finish(self, limit: Duration) -> impl Future<Output = ()> + Send + use<> {
+        let Self { endpoint, address: Address { names, listener }, actor } = self;
+        drop(names);
+        async move {
+            endpoint.pool.retire();
+            // The next version has the port too, unless it has no such function.
+            if let Some(listener) = Arc::into_inner(listener) {
+                listener.close(limit).await;
+            }
+            if tokio::time::timeout(limit, actor).await.is_err() {
+                endpoint.pool.kill();
+            }
         }
     }
 
@@ -356,16 +397,18 @@ impl Live {
     fn stored(&self) -> pilotlight_store::Endpoint {
         pilotlight_store::Endpoint {
             function: self.endpoint.function.clone(),
-            label: self.endpoint.hosts.concat(),
-            port: self.listener.port(),
+            label: self.address.label().to_owned(),
+            port: self.address.listener.port(),
         }
     }
 
     fn created(&self) -> Progress {
         Progress::Created {
             function: self.endpoint.function.clone(),
-            url: self.url.clone(),
-            note: self.note.clone(),
+            url: self.address.url(),
+            note: self.address.note().map(str::to_owned),
+            label: Some(self.address.label().to_owned()),
+            custom_domains: self.address.domains(),
         }
     }
 }

@@ -15,10 +15,11 @@ use rustix::process::Resource;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use super::apps::{Apps, Shared, Trial};
+use super::apps::{Apps, LabelRules, Shared, SharedHosts, Trial};
 use super::builders::{Builders, Builds};
 use super::containers::Containers;
 use super::control::Controller;
+use super::inside;
 use super::stored::stored;
 use super::tasks::{self, Kind as Task};
 use super::zygotes::Zygotes;
@@ -42,6 +43,7 @@ pub(crate) struct Server {
     told_to_stop: Arc<Notify>,
     control: JoinHandle<()>,
     shared_listener: Option<Listener>,
+    inside_listener: Option<Listener>,
     warnings: Vec<String>,
 }
 
@@ -56,10 +58,14 @@ impl Server {
             pilotlight_sandbox::sweep(Path::new(config::RUN_ROOT))?;
             let containers = Containers::start(pilotlight_sandbox::Options::new(&dir, &state_dir))?;
             fs::create_dir_all(dir.join("c"))?;
+            fs::create_dir_all(dir.join("hosts"))?;
             Ok(containers)
         })
         .await??;
-        let apps = Apps::new(shared(config, run_dir, kind, &containers)?);
+        let mut shared = shared(config, run_dir, kind, &containers)?;
+        let (address, inside_listener) = inside::listen(&shared.gateway).await.unzip();
+        shared.inside = address;
+        let apps = Apps::new(shared);
         let told_to_stop = Arc::new(Notify::new());
         let controller = Controller::new(apps.clone(), Arc::clone(&told_to_stop));
         let (stop, mut stopped) = watch::channel(false);
@@ -76,7 +82,8 @@ impl Server {
                 tracing::error!(%error, "the control socket failed");
             }
         });
-        Ok(Self { apps, run_dir: run_dir.to_owned(), stop, told_to_stop, control, shared_listener, warnings })
+        let run_dir = run_dir.to_owned();
+        Ok(Self { apps, run_dir, stop, told_to_stop, control, shared_listener, inside_listener, warnings })
     }
 
     /// What the user should know about this server, each as a sentence.
@@ -97,8 +104,9 @@ impl Server {
     /// Ends everything within about `limit`: listeners, control socket, containers, the run directory.
     pub(crate) async fn stop(self, limit: Duration) {
         self.apps.finish_all(limit / 4).await;
-        if let Some(listener) = self.shared_listener {
-            listener.close(limit / 4).await;
+        let listeners = self.shared_listener.into_iter().chain(self.inside_listener);
+        for listener in listeners {
+            listener.close(limit / 8).await;
         }
         if tokio::time::timeout(limit / 4, self.apps.shared().builds.stop()).await.is_err() {
             tracing::warn!("an image build did not end in time; the next start removes what it left");
@@ -140,7 +148,9 @@ async fn restore(apps: &Apps, warnings: &mut Vec<String>) -> anyhow::Result<()> 
     for deployed in stored(move || store.deployed()).await? {
         let restored = async {
             let manifest: Manifest = serde_json::from_str(&deployed.manifest?.text)?;
-            let app = apps.enter(deployed.id, deployed.name.clone(), Mode::Deploy);
+            let kept = deployed.endpoints.into_iter().map(|endpoint| (endpoint.function, endpoint.label));
+            let labels = LabelRules { kept: kept.collect(), ..LabelRules::default() };
+            let app = apps.enter(deployed.id, deployed.name.clone(), Mode::Deploy, labels);
             let (progress, mut ignored) = tokio::sync::mpsc::channel(64);
             let drain = tasks::spawn(Task::Logs, async move { while ignored.recv().await.is_some() {} });
             let version = || std::future::ready(Ok(deployed.version));
@@ -203,6 +213,9 @@ fn shared(config: &Config, run_dir: &Path, kind: Kind, containers: &Containers) 
         blobs,
         scratch,
         sockets: run_dir.join("c"),
+        hosts: SharedHosts::default(),
+        inside: None,
+        hosts_files: run_dir.join("hosts"),
         ports: PortRanges::new(first + 1..=first + 499, first + 500..=first + 999)?,
         publishing: Mutex::default(),
         builds: Builds::default(),

@@ -13,7 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::{Notify, broadcast};
 
-use super::apps::{App, Apps, Trial};
+use super::apps::{App, Apps, LabelRules, Trial};
 use super::logs::AppLog;
 use super::stored::stored;
 use super::tasks::{self, Kind};
@@ -226,7 +226,12 @@ async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
 /// An app that lives for as long as its maker listens.
 async fn serve_ephemeral(apps: Apps, request: CreateApp, sender: Sender<Progress>) {
     let name = request.app_name().map_or_else(|| request.manifest.title().to_owned(), str::to_owned);
-    let app = apps.enter(AppId::from_entropy(entropy()), name, Mode::Ephemeral);
+    let labels = LabelRules {
+        suffix: request.dev_suffix.clone(),
+        take_over: request.take_over,
+        ..LabelRules::default()
+    };
+    let app = apps.enter(AppId::from_entropy(entropy()), name, Mode::Ephemeral, labels);
     let (_, lines) = app.log.follow(0);
     let trial = if request.verify { Trial::Once } else { Trial::None };
     let made = tokio::select! {
@@ -270,7 +275,7 @@ async fn deploy_version(
     } else {
         let (store, wanted) = (store.clone(), name.clone());
         let (id, _) = stored(move || store.identity(&wanted)).await?;
-        apps.enter(id, name.clone(), Mode::Deploy)
+        apps.enter(id, name.clone(), Mode::Deploy, LabelRules::default())
     };
     let trial = if request.verify { Trial::Once } else { Trial::None };
     let manifest = pilotlight_store::Manifest {

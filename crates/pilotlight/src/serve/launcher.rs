@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::containers::{Containers, Ended};
+use super::inside::Inside;
 use super::logs::AppLog;
 use super::runner::{self, Messages, Voice, milliseconds, send, stage_of};
 use super::tasks::{self, Kind};
@@ -46,6 +47,8 @@ pub(crate) struct FunctionLauncher {
     pub(crate) scratch: PathBuf,
     /// How to stop each running container.
     pub(crate) running: Arc<Mutex<HashMap<ContainerId, mpsc::Sender<Stop>>>>,
+    /// Keeps the file that is every container's `/etc/hosts`.
+    pub(crate) _inside: Option<Inside>,
 }
 
 /// The parts of a container that do not depend on which one it is.

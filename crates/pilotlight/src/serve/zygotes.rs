@@ -17,11 +17,11 @@ use pilotlight_sandbox::{Limits, Network, Signal, Spec};
 use tokio::sync::watch;
 
 use super::containers::Containers;
-use super::entropy;
 use super::launcher::{Configure, Template};
 use super::logs::AppLog;
 use super::runner::{self, Messages, Process, Voice, send, stage_of};
 use super::tasks::{self, Kind};
+use super::{entropy, inside};
 
 /// How long an image's zygote may take to be lit: it runs no code of the user's.
 const IMAGE_WITHIN: Duration = Duration::from_mins(1);
@@ -145,6 +145,8 @@ impl Zygotes {
         let mut spec = template.spec.clone();
         // The topmost layer is the user's files.
         spec.lowers.drain(..1);
+        // Names that are one app's.
+        spec.binds.retain(|bind| bind.target != std::path::Path::new(inside::HOSTS));
         spec.network = Network::None;
         spec.limits = Limits::default();
         spec.command.env.clone_from(&template.image.env);

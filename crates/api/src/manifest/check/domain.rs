@@ -5,6 +5,9 @@ use pilotlight_core::name::DNS_LABEL_MAX;
 /// The longest host name, in characters (RFC 1035 §2.3.4).
 const HOST_MAX: usize = 253;
 
+/// What other endpoints' hosts end in.
+const OURS: [&str; 2] = ["localhost", "pilotlight.internal"];
+
 /// Says what is wrong with `domain`.
 pub(super) fn check(domain: &str) -> Result<(), String> {
     if domain.len() > HOST_MAX {
@@ -20,6 +23,9 @@ pub(super) fn check(domain: &str) -> Result<(), String> {
     }
     if labels.len() < 2 {
         return Err("it has one label only; `app.example.com` is one".to_owned());
+    }
+    if let Some(ours) = OURS.iter().find(|ours| host == **ours || host.ends_with(&format!(".{ours}"))) {
+        return Err(format!("hosts that end in `{ours}` are pilotlight's own"));
     }
     if labels.last().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit())) {
         return Err("it ends like an IP address".to_owned());
@@ -60,6 +66,8 @@ mod tests {
             ("example.com:80", "it has a port or a scheme; only the host belongs here"),
             ("https://example.com", "it has a port or a scheme; only the host belongs here"),
             ("10.0.0.1", "it ends like an IP address"),
+            ("local--a-f.localhost", "hosts that end in `localhost` are pilotlight's own"),
+            ("*.pilotlight.internal", "hosts that end in `pilotlight.internal` are pilotlight's own"),
         ];
         for (domain, told) in table {
             assert_eq!(check(domain).unwrap_err(), told, "{domain}");

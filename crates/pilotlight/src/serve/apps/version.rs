@@ -1,62 +1,26 @@
 //! Makes a new version of an app, one endpoint at a time: image and files, address, proof. Nothing here is visible to
 //! a request before the whole version is swapped in.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pilotlight_api::error::{ApiError, Code};
 use pilotlight_api::manifest::{Function, Manifest};
 use pilotlight_api::progress::Progress;
-use pilotlight_api::wire::Mode;
-use pilotlight_core::id::FunctionId;
 use pilotlight_core::image::Plan;
-use pilotlight_core::name::Naming;
-use pilotlight_core::route::Lifetime;
-use pilotlight_gateway::{Endpoint, Listener, Reach};
 use pilotlight_image::tree::TreeFile;
 use pilotlight_image::{Builder, Error, Image, Progress as _, step};
-use pilotlight_pool::{Launcher, Pool, Settings};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
+use super::address::{Address, Names};
+use super::trial::{Candidate, Trial};
 use super::{App, Apps, Live};
+use crate::serve::inside::Inside;
 use crate::serve::launcher::{FunctionLauncher, Template};
+use crate::serve::plan;
 use crate::serve::progress::Steps;
-use crate::serve::stored::stored;
-use crate::serve::tasks::{self, Kind};
-use crate::serve::zygotes::Light;
-use crate::serve::{entropy, plan};
-
-/// The domain under which every endpoint has a host of its own, beside its port.
-const DOMAIN: &str = "localhost";
-
-/// How much longer a request waits than its container may start: why there is none is told by the start that failed.
-const START_SLACK: Duration = Duration::from_secs(1);
-
-/// One web endpoint of a version that is being made: everything but its pool.
-struct Candidate {
-    function: String,
-    host: String,
-    note: Option<String>,
-    launcher: Arc<FunctionLauncher>,
-    settings: Settings,
-    timeout: Duration,
-    listener: Arc<Listener>,
-}
-
-/// How a new version proves itself before it serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trial {
-    /// It does not.
-    None,
-    /// Each endpoint starts once, and that container ends.
-    Once,
-    /// As `Once`, but an endpoint whose old version has containers gets a warm one that stays.
-    Warm,
-}
 
 impl Apps {
     /// Every web endpoint of the version that `manifest` describes, proven and ready to serve.
@@ -67,20 +31,34 @@ impl Apps {
         trial: Trial,
         progress: &mpsc::Sender<Progress>,
     ) -> Result<Vec<Live>, ApiError> {
+        let mut names = self.names(app, manifest)?;
+        let inside = self.inside(&names)?;
         let templates = self.templates(app, manifest, progress).await?;
         let functions = manifest.functions.iter().filter(|function| function.web.is_some());
         let mut candidates = Vec::new();
-        for (template, function) in templates.into_iter().zip(functions) {
-            candidates.push(self.candidate(app, function, template, &candidates).await?);
+        for (mut template, function) in templates.into_iter().zip(functions) {
+            if let Some(inside) = &inside {
+                inside.tell(&mut template.spec);
+            }
+            let names = names.remove(&function.name).expect("every web endpoint was given its names");
+            candidates.push(self.candidate(app, function, template, names, inside.clone()).await?);
         }
         let mut fresh = Vec::new();
         for candidate in candidates {
-            match Self::try_out(app, candidate, trial).await {
+            match candidate.try_out(app, trial).await {
                 Ok(live) => fresh.push(live),
                 Err(error) => return Err(Self::discard(&fresh, error)),
             }
         }
         Ok(fresh)
+    }
+
+    /// What the version's containers are told about its endpoints, where they can reach them.
+    fn inside(&self, names: &BTreeMap<String, Names>) -> Result<Option<Inside>, ApiError> {
+        let Some(address) = self.0.inside else { return Ok(None) };
+        let hosts = names.iter().map(|(function, names)| (function.clone(), names.inside.clone()));
+        let inside = Inside::new(&self.0.hosts_files, address, &hosts.collect());
+        inside.map(Some).map_err(|error| ApiError::internal(&error))
     }
 
     /// Builds the images and the trees of files; gives one template per web endpoint.
@@ -145,37 +123,16 @@ impl Apps {
         Ok(image)
     }
 
-    /// Gives a web endpoint its address and its launcher.
+    /// Gives a web endpoint its port and its launcher.
     async fn candidate(
         &self,
         app: &App,
         function: &Function,
         template: Template,
-        others: &[Candidate],
+        names: Names,
+        inside: Option<Inside>,
     ) -> Result<Candidate, ApiError> {
-        let taken_host = |host: &String| others.iter().any(|other| other.host == *host);
-        let mut naming = Naming {
-            workspace: pilotlight_core::name::DEFAULT_WORKSPACE,
-            app: &app.name,
-            function: &function.name,
-            label: function.label.as_deref(),
-            ephemeral: app.mode == Mode::Ephemeral,
-            ambiguous: false,
-        };
-        let invalid = |error: pilotlight_core::name::Error| ApiError::new(Code::Invalid, error.to_string());
-        let (mut label, mut note) = naming.host_label().map_err(invalid)?;
-        if taken_host(&label.host(DOMAIN)) {
-            naming.ambiguous = true;
-            (label, note) = naming.host_label().map_err(invalid)?;
-        }
-        let kept =
-            app.current().functions.iter().find_map(|live| {
-                (live.endpoint.function == function.name).then(|| Arc::clone(&live.listener))
-            });
-        let listener = match kept {
-            Some(listener) => listener,
-            None => Arc::new(self.listen(app, &function.name).await?),
-        };
+        let listener = self.port(app, &function.name).await?;
         let light = self.0.zygotes.function(template.clone(), app.log.clone());
         let launcher = Arc::new(FunctionLauncher {
             template,
@@ -185,104 +142,15 @@ impl Apps {
             sockets: self.0.sockets.clone(),
             scratch: self.0.scratch.clone(),
             running: Arc::default(),
+            _inside: inside,
         });
         Ok(Candidate {
             function: function.name.clone(),
-            host: label.host(DOMAIN),
-            note: note.map(|note| note.to_string()),
             launcher,
             settings: plan::settings(function),
             timeout: plan::seconds(function.timeout),
-            listener,
+            address: Address { names, listener },
         })
-    }
-
-    /// Opens the endpoint's own port: the one a deployed endpoint has for good, else the next that is free.
-    async fn listen(&self, app: &App, function: &str) -> Result<Listener, ApiError> {
-        if let (Mode::Deploy, Some(store)) = (app.mode, self.0.store.clone()) {
-            let (name, function) = (app.name.clone(), function.to_owned());
-            let candidates = self.0.ports.of(Lifetime::Deployed).clone().filter(|port| is_free(*port));
-            let port = stored(move || store.claim_port(&name, &function, candidates)).await?;
-            return self.0.gateway.listen(port, Reach::Loopback).await.map_err(|error| {
-                ApiError::new(Code::Conflict, format!("`{}` cannot have its port back: {error}", app.name))
-                    .hint(format!(
-                        "end the program that holds port {port}; the URL of a deployment never moves"
-                    ))
-            });
-        }
-        let mut taken = BTreeSet::new();
-        loop {
-            let port = self
-                .0
-                .ports
-                .allocate(Lifetime::Ephemeral, None, &taken)
-                .map_err(|error| ApiError::new(Code::Unavailable, error.to_string()))?;
-            match self.0.gateway.listen(port, Reach::Loopback).await {
-                Ok(listener) => return Ok(listener),
-                Err(pilotlight_gateway::Error::PortInUse { .. }) => _ = taken.insert(port),
-                Err(error) => return Err(ApiError::internal(&error)),
-            }
-        }
-    }
-
-    /// Lets an endpoint prove itself, and gives it the pool that it serves with.
-    async fn try_out(app: &App, candidate: Candidate, trial: Trial) -> Result<Live, ApiError> {
-        let warm = trial == Trial::Warm && app.has_containers(&candidate.function);
-        let (pool, actor) = if trial == Trial::None {
-            // Who serves a file is about to ask; the many apps of a server that starts again are not.
-            if app.mode == Mode::Ephemeral {
-                let light = Arc::clone(&candidate.launcher.light);
-                tasks::spawn(Kind::Zygote, async move { _ = light.light().await });
-            }
-            candidate.pool(candidate.settings.clone())
-        } else {
-            // One that does not stay starts one container, however many are kept warm later.
-            let one = Settings {
-                min_containers: 0,
-                max_containers: Some(1),
-                buffer_containers: 0,
-                ..candidate.settings.clone()
-            };
-            if let Light::Failed(failure) = candidate.launcher.light.light().await {
-                return Err(start_error(&candidate.function, &failure));
-            }
-            let (tried, actor) = candidate.pool(if warm { candidate.settings.clone() } else { one });
-            if let Err(failure) = tried.warm().await {
-                tried.kill();
-                return Err(start_error(&candidate.function, &failure));
-            }
-            if warm {
-                (tried, actor)
-            } else {
-                tried.retire();
-                candidate.pool(candidate.settings.clone())
-            }
-        };
-        let port = candidate.listener.port();
-        Ok(Live {
-            endpoint: Arc::new(Endpoint {
-                id: FunctionId::from_entropy(entropy()).to_string(),
-                app: app.name.clone(),
-                function: candidate.function,
-                hosts: vec![candidate.host],
-                port: Some(port),
-                pool,
-                start_timeout: candidate.settings.startup_timeout + START_SLACK,
-                timeout: candidate.timeout,
-            }),
-            url: format!("http://localhost:{port}"),
-            note: candidate.note,
-            listener: candidate.listener,
-            actor,
-        })
-    }
-}
-
-impl Candidate {
-    /// A pool of the endpoint's containers, its actor running.
-    fn pool(&self, settings: Settings) -> (Pool, JoinHandle<()>) {
-        let (pool, actor) = Pool::new(settings, Arc::clone(&self.launcher) as Arc<dyn Launcher>);
-        (pool, tasks::spawn(Kind::Pool, actor))
     }
 }
 
@@ -300,21 +168,4 @@ fn image_error(error: &Error) -> ApiError {
         told.code = Code::Invalid;
     }
     if error.tail().is_empty() { told } else { told.hint("the lines above say why") }
-}
-
-/// A start that failed, for who deployed it.
-fn start_error(function: &str, failure: &pilotlight_pool::StartFailure) -> ApiError {
-    let mut error = ApiError::new(Code::Invalid, format!("`{function}` does not start: {}", failure.summary));
-    error.detail.clone_from(&failure.traceback);
-    error.hint("the last good version, if there is one, goes on serving")
-}
-
-/// Whether a program could listen there now, on both families as the gateway does. A machine may lack one.
-fn is_free(port: u16) -> bool {
-    let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
-    let taken = |address: IpAddr| {
-        let bound = std::net::TcpListener::bind((address, port));
-        bound.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
-    };
-    !loopback.into_iter().any(taken)
 }
