@@ -1,0 +1,1 @@
+"""Small tools, each an endpoint; the files of the package share one stub."""
