@@ -1,11 +1,13 @@
 """What a fork would break of a process, and what it must not share with its siblings.
 
-A thread does not exist in the child, but the locks that it held do; a socket, an event loop and a child
-process would belong to both. Such a process is found out before it becomes a zygote, and not used as one.
+A thread does not exist in the child, but the locks that it held do; a socket, an event loop, a child process
+and a file that is being written would belong to both. Such a process is found out before it becomes a zygote,
+and not used as one.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 import threading
@@ -71,12 +73,26 @@ def _files(ours: frozenset[int]) -> list[str]:
         except OSError:
             continue
         word = next((word for start, word in words.items() if target.startswith(start)), None)
+        if word is None and _is_written(int(entry), target):
+            # Siblings would share it, its place and its locks, and each has other files around it.
+            word = f"the file {target}, open for writing"
         if word is not None and int(entry) not in ours:
             found[word] = None
     # A loop has sockets of its own, which are not worth a word beside it.
     if "an event loop" in found:
         found.pop("an open socket", None)
     return list(found)
+
+
+def _is_written(descriptor: int, target: str) -> bool:
+    if not target.startswith("/") or target.startswith("/dev/"):
+        return False
+    try:
+        access = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
+    except OSError:
+        return False
+    # Standard output and error become the container's own.
+    return descriptor > 2 and access != os.O_RDONLY
 
 
 def _native_threads() -> list[str]:

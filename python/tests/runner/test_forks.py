@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -32,10 +33,16 @@ def look(program: str) -> list[str]:
         ),
         ("import socket; kept = socket.socket()", ["an open socket"]),
         ("import asyncio; loop = asyncio.new_event_loop()", ["an event loop"]),
+        ("kept = open('/etc/hostname')", []),
     ],
 )
 def test_what_a_fork_would_break_is_named(program: str, found: list[str]) -> None:
     assert look(program) == found
+
+
+def test_a_file_that_is_being_written_is_named(tmp_path: Path) -> None:
+    program = f"import sqlite3; kept = sqlite3.connect({str(tmp_path / 'x.sqlite')!r})"
+    assert look(program) == [f"the file {tmp_path / 'x.sqlite'}, open for writing"]
 
 
 def test_a_child_process_is_named() -> None:

@@ -16,12 +16,15 @@ use pilotlight_sandbox::runner::{FromRunner, Phase, Role, Sequence, ToRunner};
 use pilotlight_sandbox::{Limits, Network, Signal, Spec};
 use tokio::sync::watch;
 
+use self::written::Written;
 use super::containers::Containers;
 use super::launcher::{Configure, Template};
 use super::logs::AppLog;
 use super::runner::{self, Messages, Process, Voice, send, stage_of};
 use super::tasks::{self, Kind};
 use super::{entropy, inside};
+
+mod written;
 
 /// How long an image's zygote may take to be lit: it runs no code of the user's.
 const IMAGE_WITHIN: Duration = Duration::from_mins(1);
@@ -314,8 +317,13 @@ async fn burn(containers: Containers, wanted: Wanted, id: ContainerId, state: wa
     let log = wanted.log.clone().unwrap_or_else(|| AppLog::new(AppId::from_entropy(0), None));
     let say = |line: String| log.push(&wanted.function, Some(&id), Stream::System, line);
     let voice = Voice { log: &log, function: &wanted.function, container: &id };
-    let process = match runner::start(&containers, wanted.spec, None, voice).await {
-        Ok(process) => process,
+    let (upper, lowers) = (wanted.spec.scratch.join("upper"), wanted.spec.lowers.clone());
+    let started = match runner::start(&containers, wanted.spec, None, voice).await {
+        Ok(process) => blocking(move || Written::now(upper)).await.map(|written| (process, written)),
+        Err(error) => Err(error),
+    };
+    let (process, written) = match started {
+        Ok(started) => started,
         Err(error) => {
             tracing::warn!(function = &*wanted.function, "cannot light a zygote: {error:#}");
             state.send_replace(State::Failed(StartFailure::new(Stage::Sandbox, format!("{error:#}"))));
@@ -330,13 +338,19 @@ async fn burn(containers: Containers, wanted: Wanted, id: ContainerId, state: wa
     let mut messages = Messages::new(control);
     let lit = tokio::time::timeout(wanted.within, lighting(&mut messages)).await;
     let next = match lit {
-        Ok(Ok(obstacles)) if obstacles.is_empty() => State::Lit,
-        Ok(Ok(obstacles)) => {
-            say(format!(
-                "each container imports the program by itself, since a fork would break {}",
-                obstacles.join(" and ")
-            ));
-            State::Unfit
+        Ok(Ok(mut obstacles)) => {
+            if obstacles.is_empty() {
+                obstacles.extend(missed(written, lowers).await);
+            }
+            if obstacles.is_empty() {
+                State::Lit
+            } else {
+                say(format!(
+                    "each container imports the program by itself, since a fork would break {}",
+                    obstacles.join(" and ")
+                ));
+                State::Unfit
+            }
         }
         Ok(Err(failure)) => State::Failed(failure),
         Err(_) => {
@@ -353,6 +367,21 @@ async fn burn(containers: Containers, wanted: Wanted, id: ContainerId, state: wa
     if lives {
         state.send_replace(State::Out);
     }
+}
+
+/// What of a zygote's files a fork of it would miss, as words for the log.
+async fn missed(written: Written, lowers: Vec<PathBuf>) -> Option<String> {
+    match blocking(move || written.since(&lowers)).await {
+        Ok(path) => path.map(|path| format!("the use of {}, which it has written", path.display())),
+        Err(error) => Some(format!("what cannot be told: {error:#}")),
+    }
+}
+
+/// Does what may wait for a disk.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    Ok(tokio::task::spawn_blocking(work).await??)
 }
 
 /// Hears a zygote until it is lit; what a fork of it would break.
