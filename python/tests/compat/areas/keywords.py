@@ -43,6 +43,7 @@ def _common(prefix: str) -> tuple[Row, ...]:
         ),
         works(
             f"{prefix}(startup_timeout=…)",
+            "e2e/test_pool.py::test_a_start_that_takes_too_long_is_told_in_the_log",
             sees=f"{prefix}(startup_timeout=7)",
             expect="f['startup_timeout'] == 7",
         ),
