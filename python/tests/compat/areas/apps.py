@@ -39,7 +39,10 @@ STUB_OBJECT = Area(
             "sdk/test_app.py::test_running_gives_what_each_era_gave",
             does="assert modal.Stub('x').NAME is None",
         ),
-        works("Stub.is_inside(image)", "sdk/test_app.py::test_is_inside_compares_declarations"),
+        works(
+            "Stub.is_inside(image)",
+            "e2e/test_declared.py::test_a_container_knows_its_image_and_the_objects_of_its_app",
+        ),
         works("Stub.run", "sdk/test_app.py::test_running_gives_what_each_era_gave"),
         refused(
             "Stub.run(detach=…, interactive=…)",
@@ -82,7 +85,7 @@ STUB_OBJECT = Area(
         refused("Stub.get_tags", "NotBuiltError", "Stub.get_tags" + _LATER, "modal.Stub().get_tags()"),
         works(
             "modal.container_app",
-            "sdk/test_app.py::test_container_app_gives_the_objects_of_its_app",
+            "e2e/test_declared.py::test_a_container_knows_its_image_and_the_objects_of_its_app",
         ),
     ),
 )
@@ -191,7 +194,7 @@ APP_OBJECT = Area(
         ),
         works(
             "App.include(other_app, inherit_tags)",
-            "sdk/test_app.py::test_included_apps_keep_their_own_image_and_secrets",
+            "e2e/test_declared.py::test_an_included_app_keeps_its_own_secrets",
             sees="app = modal.App()\nother = modal.App()\n@other.function()\n@modal.fastapi_endpoint()\n"
             "def f(): ...\napp.include(other)",
             expect="[g['name'] for g in m['functions']] == ['f']",

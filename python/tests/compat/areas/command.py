@@ -207,8 +207,8 @@ OWN = Area(
         _works("--state-dir, pilotlight --quiet", "e2e/test_seed.py::test_served_by_the_command"),
         _works("--version", f"{_IT}/main.rs::version"),
         _works("serve --no-reload", "e2e/test_cli.py::test_a_module_and_a_variable"),
-        _works("serve --take-over", "crates/api/tests/it/routes.rs::a_creation_arrives_whole"),
-        _works("serve --dev-suffix", "crates/api/tests/it/routes.rs::a_suffix_is_a_few_letters"),
+        _works("serve --take-over", "e2e/test_urls.py::test_a_session_takes_over_when_it_is_told_to"),
+        _works("serve --dev-suffix", "e2e/test_urls.py::test_a_suffix_keeps_sessions_apart"),
         _works("deploy --no-verify", "e2e/test_commands.py::test_deploy"),
         _works(
             "serve --python, pilotlight deploy --python, pilotlight run --python",

@@ -18,7 +18,7 @@ FILES = Area(
     (
         works(
             "modal.Mount(remote_dir, local_file=…)",
-            "sdk/test_mount.py::test_mounts",
+            "e2e/test_files.py::test_mounts_and_settings_of_2022",
             **_mounted("modal.Mount('/data', local_file='program.py')", "/data/program.py"),
         ),
         works(
@@ -61,7 +61,7 @@ FILES = Area(
         ),
         works(
             "modal.create_package_mounts(module_names)",
-            "sdk/test_mount.py::test_package_mounts",
+            "e2e/test_files.py::test_mounts_and_settings_of_2022",
             sees="@stub.function(mounts=modal.create_package_mounts(['compat']))",
             expect="'/pkg/compat/table.py' in [file['remote'] for file in m['files']]",
         ),
@@ -105,6 +105,7 @@ SECRETS = Area(
         ),
         works(
             "Secret.from_dotenv(path, filename=…)",
+            "e2e/test_files.py::test_mounts_and_settings_of_2022",
             sees="from pathlib import Path\nPath('my.env').write_text('A=b')\n"
             "@app.function(secrets=[modal.Secret.from_dotenv(filename='my.env', path='.')])",
             expect="f['env'] == {'A': 'b'}",

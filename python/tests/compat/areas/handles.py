@@ -25,7 +25,8 @@ HANDLES = Area(
             "@stub.function\ndef g():\n    yield\nassert g.is_generator",
         ),
         works(
-            "Function.web_url, Function.get_web_url", "sdk/test_handles.py::test_urls_are_those_of_the_place"
+            "Function.web_url, Function.get_web_url",
+            "e2e/test_urls.py::test_an_endpoint_calls_another_by_its_url",
         ),
         works("Function.object_id", does="@stub.function\ndef f(): ...\nassert f.object_id is None"),
         works(

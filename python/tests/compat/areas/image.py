@@ -110,17 +110,20 @@ IMAGE = Area(
             "Image.add_local_file(local_path, remote_path, copy=…)",
             "add_local_file('program.py', '/data/', copy=True)",
             "'/data/program.py' in [file['remote'] for file in m['files']]",
+            "e2e/test_files.py::test_local_files_of_an_image_of_today",
         ),
         _step(
             "Image.add_local_dir(local_path, remote_path, copy=…, ignore=…)",
             "add_local_dir('.', '/data', copy=True, ignore=['*.txt'])",
             "'/data/program.py' in [file['remote'] for file in m['files']]",
+            "e2e/test_files.py::test_local_files_of_an_image_of_today",
             "compat/test_image_files.py::test_ignored_files_stay",
         ),
         _step(
             "Image.add_local_python_source(modules, copy=…, ignore=…)",
             "add_local_python_source('compat', ignore=['*.md'])",
             "'/root/compat/table.py' in [file['remote'] for file in m['files']]",
+            "e2e/test_files.py::test_local_files_of_an_image_of_today",
         ),
         _step(
             "Image.copy(mount, remote_path), Image.copy_mount(mount, remote_path)",

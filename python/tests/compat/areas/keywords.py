@@ -147,6 +147,7 @@ STUB = Area(
         ),
         works(
             "@stub.function(mounts=…)",
+            "e2e/test_files.py::test_mounts_and_settings_of_2022",
             sees="@stub.function(mounts=[modal.Mount('/data', local_file='program.py')])",
             expect="'/data/program.py' in [file['remote'] for file in m['files']]",
         ),

@@ -27,7 +27,7 @@ SETTINGS = Area(
             "MODAL_PROFILE, MODAL_ENV",
             "sdk/test_config.py::test_the_active_profile_unless_another_is_named",
         ),
-        works("MODAL_DEV_SUFFIX", "crates/api/tests/it/routes.rs::a_suffix_is_a_few_letters"),
+        works("MODAL_DEV_SUFFIX", "e2e/test_urls.py::test_a_suffix_keeps_sessions_apart"),
         works(
             "MODAL_IS_REMOTE, MODAL_TASK_ID, MODAL_IMAGE_ID, MODAL_ENVIRONMENT",
             "e2e/test_classes.py::test_the_container_is_told_what_it_is",

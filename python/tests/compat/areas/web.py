@@ -30,6 +30,7 @@ def _app(decorator: str, kind: str, test: str) -> tuple[Row, ...]:
 def _domains(decorator: str, above: str) -> Row:
     return works(
         f"@modal.{decorator}(custom_domains=…)",
+        "e2e/test_urls.py::test_a_custom_domain_is_answered_on_every_port",
         sees=f"{above}@modal.{decorator}(custom_domains=['API.example.com', '*.example.com'])",
         expect="f['custom_domains'] == ['api.example.com', '*.example.com']",
     )
