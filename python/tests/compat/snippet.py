@@ -14,6 +14,13 @@ from typing import Any, NamedTuple, NoReturn
 from pilotlight import _discover, config
 from pilotlight._failure import Failure
 
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+def binary() -> str:
+    """The command under test: `PILOTLIGHT_BINARY`, else the debug build of this tree."""
+    return os.environ.get("PILOTLIGHT_BINARY") or str(REPOSITORY / "target/debug/pilotlight")
+
 
 class Outcome(NamedTuple):
     """What became of a program."""

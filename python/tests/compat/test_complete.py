@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
-import os
 import re
 import subprocess
 from collections import Counter
@@ -16,6 +15,7 @@ import pytest
 
 from . import reference, reference_today
 from .areas import AREAS
+from .snippet import binary
 from .surface import parameters, surface
 from .table import Row, split
 
@@ -258,9 +258,8 @@ def test_every_command_of_ours_has_a_row() -> None:
 
 def commands(verb: str) -> list[str]:
     """The commands below `verb` with their options, from the help."""
-    binary = os.environ["PILOTLIGHT_BINARY"]
     help_ = subprocess.run(
-        [binary, *verb.split(), "--help"], capture_output=True, text=True, check=True
+        [binary(), *verb.split(), "--help"], capture_output=True, text=True, check=True
     ).stdout
     prefix = f"{verb} " if verb else ""
     found = [prefix + option for option in re.findall(r"^ +(?:-\w, )?(--[\w-]+)", help_, re.M)]

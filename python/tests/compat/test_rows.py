@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from .areas import AREAS
-from .snippet import plain, run
+from .snippet import REPOSITORY, binary, plain, run
 from .table import Row, matches
 
-REPOSITORY = Path(__file__).resolve().parents[3]
 #: Where the folders that begin a test's id are.
 SUITES = {
     "sdk": "python/tests",
@@ -67,7 +66,7 @@ def check_command(row: Row, folder: Path) -> None:
     (folder / "program.py").write_text(PROGRAM, encoding="utf-8")
     for line in row.snippet.splitlines():
         ran = subprocess.run(
-            [os.environ["PILOTLIGHT_BINARY"], *line.split()[1:]],
+            [binary(), *line.split()[1:]],
             cwd=folder,
             env={**plain(), "PILOTLIGHT_STATE_DIR": str(folder / "state"), **row.environment},
             capture_output=True,

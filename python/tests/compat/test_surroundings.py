@@ -13,9 +13,7 @@ from pilotlight import _options
 
 from . import reference, reference_today
 from .areas.settings import SETTINGS, UNREAD
-from .snippet import plain, program
-
-REPOSITORY = Path(__file__).resolve().parents[3]
+from .snippet import REPOSITORY, plain, program
 
 
 @pytest.mark.parametrize("name", sorted(_options.StubOptions.__optional_keys__))
