@@ -92,7 +92,7 @@ def test_a_session_takes_over_when_it_is_told_to(program, server: Server, sessio
     assert "(label stolen)" in second.output
     plain = "local--twice-f-dev.localhost"
     assert by_host(server, plain).json()[0] == "two"
-    # The first is told, and goes on where it is; its containers still call itself.
+    # The first is told, and goes on where it is.
     first.wait_for(rf"local--twice-f-dev now leads to .*\(label stolen\); this one goes on at {first.url()}")
     assert request(first.url()).json()[0] == "one"
     # What takes over takes nothing from what is deployed.

@@ -216,6 +216,41 @@ fn steps() -> impl proptest::strategy::Strategy<Value = Vec<Step>> {
 
 proptest::proptest! {
     #[test]
+    fn apps_that_come_one_after_the_other_all_have_labels_of_their_own(
+        apps in proptest::collection::vec((0..3_usize, 0..3_usize, 0..4_u8), 1..12),
+    ) {
+        let mut hosts = Hosts::default();
+        let mut had: Vec<(Holder, String, Ticket, bool)> = Vec::new();
+        for (number, (index, function, kind)) in apps.into_iter().enumerate() {
+            let (name, function) = (["a", "a-b", "a.b"][index], ["c", "b_c", "b-c"][function]);
+            // One deployed app has a name; sessions are as many as there are terminals.
+            let number = if kind == 0 { 100 + index } else { 1 + number };
+            let holder = deployed(number as u128, name);
+            let ephemeral = DEV.filter(|_| kind > 0);
+            let lifetime = if kind > 0 { Lifetime::Ephemeral } else { Lifetime::Deployed };
+            let who = Holder { lifetime, ..holder };
+            let naming = Naming { app: name, function, ephemeral, ..PLAIN };
+            let (label, _, ticket, taken) = hosts.have(&who, &Wish { take_over: kind == 3, ..wish(naming) });
+            proptest::prop_assert_ne!(&taken, &Taken::Lost);
+            for (before, its, old, robbed) in &mut had {
+                if *its == label && !*robbed {
+                    proptest::prop_assert!(!hosts.owns(its, *old), "{} has two owners", label);
+                    if before.app != who.app {
+                        proptest::prop_assert_eq!(&taken, &Taken::From(before.clone()));
+                        proptest::prop_assert!(!is_deployed(before) && (kind == 0 || kind == 3));
+                    }
+                    *robbed = true;
+                }
+            }
+            proptest::prop_assert!(hosts.owns(&label, ticket));
+            had.push((who, label, ticket, false));
+        }
+        for (_, label, ticket, robbed) in had {
+            proptest::prop_assert_eq!(hosts.owns(&label, ticket), !robbed);
+        }
+    }
+
+    #[test]
     fn whatever_happens_a_host_is_one_apps_and_a_deployed_one_is_never_robbed(steps in steps()) {
         let apps: Vec<Holder> = (0..5_u8)
             .map(|number| match number {
