@@ -58,8 +58,13 @@ class Cls:
         namespace: Any = None,
         workspace: str | None = None,
     ) -> Cls:
-        """The class `name` of a deployed app; nothing is asked, and its methods are not built yet."""
+        """The class `name` of a deployed app; nothing is asked, and its methods are not built yet.
+
+        Raises `NotBuiltError` for a `version`.
+        """
         wanted = name or tag or ""
+        if version is not None:
+            raise not_built("Cls.from_name(version=…)")
         for what, value in (("the name of an app", app_name), ("the name of a class", wanted)):
             if not isinstance(value, str) or not value:  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise InvalidError(

@@ -1,8 +1,10 @@
-"""Options of `serve` and `deploy` that change what is told, and under which name."""
+"""Options of `serve`, `deploy` and `run` that change what is told, to whom, and under which name."""
 
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 from tools import Server, request
 
@@ -17,6 +19,25 @@ PROGRAM = """
     def f():
         print("asked")
         return "hello"
+"""
+JOB = """
+    import urllib.request
+
+    import modal
+
+    app = modal.App("job")
+
+
+    @app.function()
+    @modal.fastapi_endpoint()
+    def f():
+        print("asked")
+        return "hello"
+
+
+    @app.local_entrypoint()
+    def main():
+        return urllib.request.urlopen(f.get_web_url()).read().decode()
 """
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
@@ -47,3 +68,23 @@ def test_deploy(program, server: Server) -> None:
         assert request(url).json() == "hello"
     finally:
         command.end()
+
+
+def test_run(program, server: Server, tmp_path: Path) -> None:
+    file, result = str(program(JOB)), tmp_path / "result"
+    options = ["--name", "other", "--timestamps", "--write-result", str(result)]
+    done = server.environment.run("run", *options, file)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert result.read_text() == '"hello"'
+    assert re.search(TIME + r" f \| asked", done.stderr), done.stderr
+    quiet = server.environment.run("--quiet", "run", file)
+    assert (quiet.returncode, quiet.stdout) == (0, "")
+    assert "App stopped" in done.stderr and "App stopped" not in quiet.stderr
+
+
+def test_another_state_directory_is_another_server(server: Server, tmp_path: Path) -> None:
+    state = str(server.environment.state)
+    elsewhere = {"PILOTLIGHT_STATE_DIR": str(tmp_path / "other")}
+    here = server.environment.run("--state-dir", state, "server", "status", **elsewhere)
+    there = server.environment.run("--state-dir", elsewhere["PILOTLIGHT_STATE_DIR"], "server", "status")
+    assert (here.returncode, there.returncode, there.stdout) == (0, 1, "stopped\n")

@@ -66,6 +66,7 @@ def test_parameters_of_the_hosted_service_are_accepted(monkeypatch: pytest.Monke
     stub.run(environment_name="main", **shown)
     app.run(client=None, environment_name="main")
     modal.Function.from_name("x", "f", client=None, namespace=1, environment_name="main")
+    modal.Cls.from_name("x", "C", client=None, namespace=1, environment_name="main", workspace="w")
 
 
 def handler() -> None:

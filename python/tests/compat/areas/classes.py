@@ -60,8 +60,14 @@ CLASSES = Area(
         ),
         refused("@modal.sessioned", "NotBuiltError", "@modal.sessioned…" + _LATER + "…", "modal.sessioned()"),
         works(
-            "Cls.from_name(app_name, name, tag=…, version=…, workspace=…)",
+            "Cls.from_name(app_name, name, tag=…)",
             does="assert modal.Cls.from_name('shop', 'C').__name__ == 'C'",
+        ),
+        refused(
+            "Cls.from_name(version=…)",
+            "NotBuiltError",
+            "Cls.from_name(version=…)" + _LATER,
+            "modal.Cls.from_name('shop', 'C', version=1)",
         ),
         works("Cls.lookup(app_name, tag)", "sdk/test_handles.py::test_a_deployed_function_has_its_url"),
         refused(

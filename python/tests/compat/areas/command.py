@@ -55,16 +55,16 @@ COMMAND = Area(
         _works("run", "e2e/test_cli.py::test_run_of_an_entrypoint"),
         _works(
             "run --name, pilotlight run --write-result, pilotlight run --timestamps, pilotlight run --quiet",
-            "e2e/test_cli.py::test_run_of_an_entrypoint",
+            "e2e/test_commands.py::test_run",
         ),
         _works("app list", "e2e/test_server.py::test_list_logs_and_stop"),
         _works("app list --json", "e2e/test_cli.py::test_app_deploy_of_2022"),
         _works("app logs", "e2e/test_server.py::test_list_logs_and_stop"),
         _works(
-            "app logs --follow, pilotlight app logs --tail, pilotlight app logs --since, "
-            "pilotlight app logs --timestamps",
+            "app logs --tail, pilotlight app logs --since, pilotlight app logs --timestamps",
             "e2e/test_cli.py::test_logs",
         ),
+        _works("app logs --follow", "e2e/test_server.py::test_list_logs_and_stop"),
         _works("app stop", "e2e/test_server.py::test_list_logs_and_stop"),
         _works("app stop --yes", "e2e/test_cli.py::test_app_deploy_of_2022"),
         _works(
@@ -204,7 +204,8 @@ OWN = Area(
             "server start, pilotlight server stop, pilotlight server status",
             "e2e/test_server.py::test_status_start_and_stop_say_what_is",
         ),
-        _works("--state-dir, pilotlight --quiet", "e2e/test_seed.py::test_served_by_the_command"),
+        _works("--state-dir", "e2e/test_commands.py::test_another_state_directory_is_another_server"),
+        _works("--quiet", "e2e/test_commands.py::test_run"),
         _works("--version", f"{_IT}/main.rs::version"),
         _works("serve --no-reload", "e2e/test_cli.py::test_a_module_and_a_variable"),
         _works("serve --take-over", "e2e/test_urls.py::test_a_session_takes_over_when_it_is_told_to"),

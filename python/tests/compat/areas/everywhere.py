@@ -11,7 +11,8 @@ EVERYWHERE = Area(
     "shown: these are accepted wherever Modal has them, and have nothing to choose from.",
     (
         works(
-            "*(client=…, namespace=…, environment_name=…, object_entity=…, stdout=…, show_progress=…)",
+            "*(client=…, namespace=…, environment_name=…, workspace=…, object_entity=…, stdout=…, "
+            "show_progress=…)",
             "compat/test_surroundings.py::test_parameters_of_the_hosted_service_are_accepted",
         ),
     ),
