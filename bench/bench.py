@@ -243,11 +243,29 @@ def memory(bench: Bench) -> Iterable[Row]:
         yield Row("memory per warm container, private", "MiB", [own / 1024 for _, own in both], note)
 
 
+def sdk_import(bench: Bench) -> Iterable[Row]:
+    """`import modal` in a fresh interpreter, by `-X importtime`, with byte code that was written before."""
+    command = [sys.executable, "-X", "importtime", "-c", "import modal"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
+    environment["PYTHONPYCACHEPREFIX"] = str(bench.folder / "byte-code")
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    took: list[float] = []
+    for _ in range(1 + bench.cold):
+        told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr
+        name, microseconds = told.splitlines()[-1].split("|")[2], told.splitlines()[-1].split("|")[1]
+        if name.strip() != "modal":
+            raise Failed(f"expected the time of modal, found {told.splitlines()[-1]!r}")
+        took.append(int(microseconds) / 1000)
+    note = f"Python {platform.python_version()}, best {min(took[1:]):.1f}"
+    yield Row("import modal", "ms", took[1:], note)
+
+
 ROWS: dict[str, Callable[[Bench], Iterable[Row]]] = {
     "cold": cold_start,
     "warm": warm,
     "save": save,
     "memory": memory,
+    "import": sdk_import,
 }
 
 

@@ -1,8 +1,11 @@
 """`dual`: gives a blocking method its awaitable twin. `obj.m(…)` blocks, `await obj.m.aio(…)` awaits.
 
     class Queue:
-        @dual                       # a method; one that yields is `async for … in obj.m.aio(…)`
+        @dual                       # a method
         def get(self): ...
+
+        @dual_iterator              # a method that yields: `async for … in obj.m.aio(…)`
+        def iterate(self): ...
 
         @dual_static                # a static method (or, without the line below, a function of a module)
         @staticmethod
@@ -78,12 +81,13 @@ if TYPE_CHECKING:
     class ClassMethod(Generic[S, P, R]):
         def __get__(self, instance: Any, owner: type[S]) -> Both[P, R]: ...
 
-    @overload
-    def dual(method: Callable[Concatenate[S, P], Iterator[R]], /) -> IteratorMethod[S, P, R]: ...
-    @overload
-    def dual(method: Callable[Concatenate[S, P], R], /) -> Method[S, P, R]: ...
-    def dual(method: Any, /) -> Any:
+    def dual(method: Callable[Concatenate[S, P], R], /) -> Method[S, P, R]:
         """A method with a twin."""
+        ...
+
+    def dual_iterator(method: Callable[Concatenate[S, P], Iterator[R]], /) -> IteratorMethod[S, P, R]:
+        """A method that yields, with a twin that yields asynchronously."""
+        ...
 
     def dual_static(function: Callable[P, R], /) -> Both[P, R]:
         """A static method, or a function of a module, with a twin."""
@@ -98,7 +102,6 @@ if TYPE_CHECKING:
         ...
 
 else:
-    _CO_GENERATOR = 0x20
 
     class Both:
         """A callable and its awaitable twin. Tools see the signature and the words of the blocking one."""
@@ -140,8 +143,10 @@ else:
             return self._kind(self._method.__get__(owner))
 
     def dual(method, /):
-        iterates = method.__code__.co_flags & _CO_GENERATOR
-        return Method(method, _BothIterate if iterates else Both)
+        return Method(method, Both)
+
+    def dual_iterator(method, /):
+        return Method(method, _BothIterate)
 
     def dual_static(function, /):
         # An instance that does not bind: right in a class and in a module.

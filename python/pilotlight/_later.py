@@ -6,20 +6,18 @@ A program may *declare* such things (so that it imports, and its endpoints are s
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import config
-from ._aio import BothEnter, dual_context
+from ._aio import Both, Method
 from .exception import NotBuiltError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import overload
+    from collections.abc import Callable
 
     from typing_extensions import Concatenate
 
-    from ._aio import IteratorMethod, Method, P, R, S
+    from ._aio import BothEnter, ContextMethod, P, R, S
 
 #: What this process has declared, as the user wrote it; kept during discovery only.
 _declared: dict[str, None] = {}
@@ -52,31 +50,28 @@ def notices() -> list[str]:
 
 if TYPE_CHECKING:
 
-    @overload
-    def unbuilt(method: Callable[Concatenate[S, P], Iterator[R]], /) -> IteratorMethod[S, P, R]: ...
-    @overload
-    def unbuilt(method: Callable[Concatenate[S, P], R], /) -> Method[S, P, R]: ...
+    def unbuilt(method: Callable[Concatenate[S, P], R], /) -> ContextMethod[S, P, R]:
+        """A method that checks its arguments and raises `NotBuiltError`, and so does its `.aio`, at once."""
+        ...
 
+    def unbuilt_static(function: Callable[P, R], /) -> BothEnter[P, R]:
+        """A static method, or a function of a module, that does the same."""
+        ...
 
-def unbuilt(method: Any, /) -> Any:
-    """A method that checks its arguments and raises `NotBuiltError`, and so does its `.aio`, at once."""
+else:
 
-    @functools.wraps(method)
-    def refuse(self: Any, *args: Any, **kwargs: Any) -> Any:
-        # Without a body, calling it does nothing but check the arguments.
-        method(self, *args, **kwargs)
-        raise not_built(f"{self._shown}.{method.__name__}")
+    class _Refusing(Both):
+        def __call__(self, *args, **kwargs):
+            # Without a body, calling it does nothing but check the arguments.
+            self._blocking(*args, **kwargs)
+            owner = getattr(self._blocking, "__self__", None)
+            what = f"{owner._shown}.{self.__name__}" if owner else self.__qualname__
+            raise not_built(what)
 
-    return dual_context(refuse)
+        aio = __call__
 
+    def unbuilt(method, /):
+        return Method(method, _Refusing)
 
-def unbuilt_static(function: Callable[P, R], /) -> BothEnter[P, R]:
-    """A static method, or a function of a module, that does the same."""
-    plain: Any = getattr(function, "__func__", function)
-
-    @functools.wraps(plain)
-    def refuse(*args: Any, **kwargs: Any) -> Any:
-        plain(*args, **kwargs)
-        raise not_built(plain.__qualname__)
-
-    return BothEnter(refuse)
+    def unbuilt_static(function, /):
+        return _Refusing(getattr(function, "__func__", function))

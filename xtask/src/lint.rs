@@ -101,7 +101,11 @@ fn ruff(tree: &Tree, venv: &Venv) -> Command {
 
 fn pyright(tree: &Tree, venv: &Venv) -> Command {
     let mut pyright = command(venv.tool("pyright"));
-    pyright.current_dir(&tree.root).arg("--pythonpath").arg(venv.tool("python")).arg("python/pilotlight");
+    pyright
+        .current_dir(&tree.root)
+        .arg("--pythonpath")
+        .arg(venv.tool("python"))
+        .args(["python/pilotlight", "python/modal.py"]);
     // The wheel carries pyright itself, and node comes as a wheel too: nothing is looked up at run time.
     pyright.env("PYRIGHT_PYTHON_IGNORE_WARNINGS", "1").env("PYRIGHT_PYTHON_USE_BUNDLED_PYRIGHT", "1");
     pyright

@@ -12,6 +12,7 @@ use crate::venv::{self, Venv, index_settings};
 
 mod count;
 mod leftover;
+mod pythons;
 
 use count::Count;
 use leftover::Watch;
@@ -21,7 +22,7 @@ use leftover::Watch;
 pub(crate) enum Suite {
     /// `cargo test` of the whole workspace.
     Rust,
-    /// The SDK, in this machine's Python.
+    /// The SDK, in each Python of this machine that it supports.
     Sdk,
     /// The table of compatibility, against the SDK and the built binary's words.
     Compat,
@@ -104,6 +105,9 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<()> {
         let begun = Instant::now();
         let count = match (suite, &venv) {
             (Suite::Rust, _) | (_, None) => rust(tree, &watch)?,
+            (Suite::Sdk, Some(venv)) => {
+                python(tree, venv, *suite, options, &watch)? + sdk_elsewhere(tree, venv, options, &watch)?
+            }
             (_, Some(venv)) => python(tree, venv, *suite, options, &watch)?,
         };
         rows.push((*suite, count, begun.elapsed().as_secs_f64()));
@@ -149,6 +153,24 @@ fn rust(tree: &Tree, watch: &Watch) -> Result<Count> {
     watch.mark(&mut tests);
     let status = watched(&mut tests, |line| count = count + count::libtest_line(line))?;
     Ok(count.with_status(status.success()))
+}
+
+/// The SDK's suite in the other Pythons of this machine. What a type checker says does not depend on them.
+fn sdk_elsewhere(tree: &Tree, venv: &Venv, options: &Options, watch: &Watch) -> Result<Count> {
+    let mut count = Count::default();
+    let own = pythons::version(&venv.tool("python")).unwrap_or_default();
+    let others = pythons::others(&own);
+    let named: Vec<_> = others.iter().map(|(version, _)| version.as_str()).collect();
+    say(&format!("sdk: in Python {own}, and here besides: {}", named.join(", ")));
+    for (version, path) in &others {
+        let other = venv.prepare_sdk(tree, path, version)?;
+        let options = Options {
+            suites: Vec::new(),
+            pytest: [&["--ignore=python/tests/sdk/test_types.py".to_owned()], &*options.pytest].concat(),
+        };
+        count = count + python(tree, &other, Suite::Sdk, &options, watch)?;
+    }
+    Ok(count)
 }
 
 fn python(tree: &Tree, venv: &Venv, suite: Suite, options: &Options, watch: &Watch) -> Result<Count> {

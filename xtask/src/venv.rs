@@ -20,18 +20,28 @@ impl Venv {
     /// Makes or updates the environment. `binary` is a built pilotlight.
     pub(crate) fn prepare(tree: &Tree, binary: &Path) -> Result<Self> {
         let venv = Self { folder: tree.target.join("test-venv"), uv: find_uv(tree, binary)? };
-        let requirements = tree.root.join("tests/requirements.txt");
-        let wanted = fs_err::read_to_string(&requirements)?;
+        venv.filled(Path::new("python3"), &tree.root.join("tests/requirements.txt"))
+    }
+
+    /// The same for another Python, with what the SDK's own tests need: `tests/requirements-sdk.txt`.
+    pub(crate) fn prepare_sdk(&self, tree: &Tree, python: &Path, name: &str) -> Result<Self> {
+        let venv = Self { folder: tree.target.join(format!("test-venv-{name}")), uv: self.uv.clone() };
+        venv.filled(python, &tree.root.join("tests/requirements-sdk.txt"))
+    }
+
+    fn filled(self, python: &Path, requirements: &Path) -> Result<Self> {
+        let venv = self;
+        let wanted = fs_err::read_to_string(requirements)?;
         let stamp = venv.folder.join("requirements-installed.txt");
         if venv.tool("python").exists() && fs_err::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
             return Ok(venv);
         }
-        check(venv.command().args(["venv", "--clear", "--python", "python3"]).arg(&venv.folder))?;
+        check(venv.command().args(["venv", "--clear", "--python"]).arg(python).arg(&venv.folder))?;
         check(
             venv.command()
                 .args(["pip", "sync", "--require-hashes", "--python"])
                 .arg(venv.tool("python"))
-                .arg(&requirements),
+                .arg(requirements),
         )?;
         fs_err::write(&stamp, wanted)?;
         Ok(venv)

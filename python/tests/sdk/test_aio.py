@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from pilotlight._aio import AsyncMirror, dual, dual_class, dual_context, dual_static
+from pilotlight._aio import AsyncMirror, dual, dual_class, dual_context, dual_iterator, dual_static
 
 
 class Entered:
@@ -36,7 +36,7 @@ class Thing:
             raise KeyError("times")
         return (self.one + two) * times, threading.current_thread() is threading.main_thread()
 
-    @dual
+    @dual_iterator
     def count(self, end: int) -> Iterator[int]:
         yield from range(self.one, end)
 

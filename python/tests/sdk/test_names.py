@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import shutil
 import subprocess
 import sys
 
@@ -134,22 +133,11 @@ def test_import_brings_in_no_server_library_and_no_network_client(project: Proje
     assert project.run("-S", "-c", code).stdout == "[]\n"
 
 
-def pythons() -> list[str]:
-    """Every supported Python here: this one, and those on PATH that run (a stand-in may not)."""
-    found = {sys.version_info[1]: sys.executable}
-    for minor in range(9, 15):
-        python = shutil.which(f"python3.{minor}")
-        if python and not subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode:
-            found.setdefault(minor, python)
-    return [found[minor] for minor in sorted(found)]
-
-
-@pytest.mark.parametrize("python", pythons())
-def test_every_supported_python_imports_and_discovers(project: Project, python: str) -> None:
+def test_discovery_gives_no_warning(project: Project) -> None:
     project.write("hello.py", HELLO)
     output = project.folder / "out.json"
     run = subprocess.run(
-        [python, "-W", "error", "-m", "pilotlight._discover", "--output", str(output), "hello.py"],
+        [sys.executable, "-W", "error", "-m", "pilotlight._discover", "--output", str(output), "hello.py"],
         cwd=project.folder,
         env=sdk_environment(),
         capture_output=True,

@@ -107,7 +107,16 @@ async def twins() -> None:
     assert_type(await f.get_web_url.aio(), str | None)
     async with app.run():
         pass
+    await shared.get.aio("x")
 
+
+shared = modal.Dict.from_name("x", create_if_missing=True)
+assert_type(shared, modal.Dict)
+assert_type(modal.Volume.from_name("x").read_only(), modal.Volume)
+assert_type(modal.DebianSlim(), modal.Image)
+modal.gpu.A100(count=2, memory=40)
+modal.Cron("0 9 * * *")
+assert_type(modal.Secret.from_dotenv(__file__), modal.Secret)
 
 f.local("x")  # error
 f(1)  # error
@@ -117,6 +126,9 @@ app.function(cpus=1)  # error
 app.function(keep_warm=1)  # error
 app.function(f)  # error
 modal.fastapi_endpoint(f)  # error
+modal.Retries()  # error
+shared.get()  # error
+modal.NoSuchName  # error
 """
 
 
