@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable
 
 from tools import request, wait_until
-from wire import Urls, opened, uploaded
+from wire import Urls, WebSocket, opened, uploaded
 
 
 def dice(urls: Urls) -> None:
@@ -174,12 +174,35 @@ def settings_page(urls: Urls) -> None:
     assert answer.text == "Settings & more / blue / the function / tests"
 
 
+def shop(urls: Urls) -> None:
+    assert request(urls["front"]).json() == {"shop": "shop.main", "goods": ["cup", "tea"]}
+    assert request(urls["front"] + "/docs").status == 200
+    assert request(urls["goods"] + "?country=fr").json() == {"tea": 4.8, "cup": 9.0}
+    ordered = request(urls["order"], "POST", {"tea": 2, "cup": 1})
+    assert (ordered.status, ordered.json()) == (200, {"total": 18.44})
+    missing = request(urls["order"] + "?country=fr", "POST", {"pot": 1})
+    assert (missing.status, missing.json()) == (409, {"detail": "not for sale: pot"})
+
+
 def greetings(urls: Urls) -> None:
     assert request(urls["greet-en"] + "?name=Ada").json() == {"text": "Hello, Ada!", "calls": 1}
     assert request(urls["greet-en"] + "?name=Alan").json() == {"text": "Hello, Alan!", "calls": 2}
     assert request(urls["greet-fr"] + "?name=Ada&shout=1").json() == {"text": "BONJOUR, ADA!", "calls": 1}
     assert request(urls["greet-pl"] + "?name=Ada").json()["text"] == "Cześć, Ada!"
     assert request(urls["greet-pl"]).status == 422
+
+
+def tenants(urls: Urls) -> None:
+    url = urls["portal"]
+    assert request(url).json() == {"tenant": "everyone"}
+    assert request(url, Host="acme.tenants.example.test").json() == {"tenant": "acme"}
+    # A domain leads to its endpoint at whichever of the app's addresses it arrives.
+    assert request(url, Host="STATUS.example.test").json() == "all is well"
+    assert request(urls["status"], Host="tenants.example.test").json() == {"tenant": "everyone"}
+    with WebSocket(url + "/echo") as socket:
+        for text in ("hello", "grüße"):
+            socket.send(text)
+            assert socket.receive() == text.upper()
 
 
 def digest(urls: Urls) -> None:
@@ -225,7 +248,9 @@ CHECKS: dict[str, Callable[[Urls], None]] = {
     "now/timing.py": timing,
     "now/classifier.py": classifier,
     "now/settings_page/settings_page.py": settings_page,
+    "now/shop/shop.main": shop,
     "now/greetings.py": greetings,
+    "now/tenants.py": tenants,
     "now/digest.py": digest,
     "now/mandelbrot.py": mandelbrot,
 }

@@ -166,6 +166,12 @@ def two_images(urls: Urls) -> None:
     assert request(urls["place"]).json() == {"place": "light", "local": False, "numpy": False}
 
 
+def directory(urls: Urls) -> None:
+    assert request(urls["menu"] + "?meat=no").json() == ["soup", "salad"]
+    found = {"hours": "9 to 17", "menu": ["soup", "stew"], "sunday": "closed"}
+    assert request(urls["front"]).json() == found
+
+
 def toolbox(urls: Urls) -> None:
     digest = request(urls["digest"] + "?text=abc&algorithm=md5", "POST", X_API_Key="ada")
     assert digest.json() == {"digest": "900150983cd24fb0d6963f7d28e17f72", "for": "ada"}
@@ -232,6 +238,7 @@ CHECKS: dict[str, Callable[[Urls], None]] = {
     "then/ticker.py": ticker,
     "then/slack_bot.py": slack_bot,
     "then/two_images.py": two_images,
+    "then/directory.py": directory,
     "then/toolbox/main.py": toolbox,
     "then/countdown.py": countdown,
     "then/todo/serve_todo.py": todo,

@@ -1,4 +1,4 @@
-"""Programs as users write them, half in the style of 2022, half of today: each serves and deploys."""
+"""Thirty programs as users write them, half in the style of 2022, half of today: each serves and deploys."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ class Served(dict[str, str]):
         return self.command.url(function)
 
 
-def test_each_says_what_it_is_in_the_words_of_its_era() -> None:
+def test_there_are_fifteen_of_each_era() -> None:
+    assert [len(checks_then.CHECKS), len(checks_now.CHECKS)] == [15, 15]
     for program in CHECKS:
         folder, (*module, name) = named(program)
         text = (folder / (name.replace(".", "/") + ".py" if module else name)).read_text()
