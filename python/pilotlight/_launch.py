@@ -203,6 +203,10 @@ def _start(verb: str, app: Application, extra: list[str], **options: Any) -> sub
 
     handed = {ARGUMENTS_VARIABLE: json.dumps(sys.argv[1:]), PARENT_VARIABLE: str(os.getpid())}
     environment = {**os.environ, **handed}
+    suffix = config.config["dev_suffix"]
+    if suffix:
+        # The command reads the environment, and not Modal's file.
+        environment["PILOTLIGHT_DEV_SUFFIX"] = suffix
     if "--no-reload" in extra:
         # The block says how long it lasts.
         for name in ("PILOTLIGHT_SERVE_TIMEOUT", "MODAL_SERVE_TIMEOUT"):

@@ -18,7 +18,8 @@ FAKE = """#!{python}
 import json, os, signal, sys
 with open({record!r}, "w") as file:
     script = os.environ["PILOTLIGHT_SCRIPT_ARGUMENTS"]
-    json.dump({{"argv": sys.argv[1:], "cwd": os.getcwd(), "script": script}}, file)
+    suffix = {{"suffix": value for value in [os.environ.get("PILOTLIGHT_DEV_SUFFIX")] if value}}
+    json.dump({{"argv": sys.argv[1:], "cwd": os.getcwd(), "script": script, **suffix}}, file)
 does = os.environ.get("FAKE_DOES", "0")
 def report():
     if "FAKE_REPORT" in os.environ:
@@ -69,6 +70,15 @@ class Launch:
 @pytest.fixture
 def launch(project: Project) -> Launch:
     return Launch(project)
+
+
+def test_settings_of_modals_file_go_with_it(launch: Launch) -> None:
+    file = launch.project.write("modal.toml", '[default]\ndev_suffix = "me"\nserve_timeout = 3\n')
+    _, record = launch.run("serve()", MODAL_CONFIG_PATH=str(file))
+    assert record["suffix"] == "me"
+    assert record["argv"][record["argv"].index("--timeout") + 1] == "3"
+    _, record = launch.run("serve()", MODAL_CONFIG_PATH=str(file), MODAL_DEV_SUFFIX="other")
+    assert record["suffix"] == "other"
 
 
 def test_serve_hands_the_script_over_and_returns(launch: Launch) -> None:
