@@ -148,7 +148,7 @@ signal.pause()
 #[test]
 fn forks_outlive_the_zygote_and_it_leaves_when_the_last_has() {
     let mut world = World::new();
-    let (zygote, _pipes) = light(&world);
+    let (zygote, light) = light(&world);
     let spec = fork(&world, &zygote, "print('ready', flush=True); print(input())");
     let (control, _keep) = std::os::unix::net::UnixStream::pair().unwrap();
     let (fds, pipes) = pipes();
@@ -160,6 +160,8 @@ fn forks_outlive_the_zygote_and_it_leaves_when_the_last_has() {
     let (_, pipes) = world.start(&idle);
     let _pipes = wait_for(pipes, "ready");
     world.helper().signal(&zygote.id, Signal::Terminate).unwrap();
+    // Read to its end, which is the zygote's and that of the child forked ahead.
+    light.read();
     // Nobody answers orders any more.
     let (fds, _late) = self::pipes();
     let late = fork(&world, &zygote, "print('never')");
@@ -176,7 +178,7 @@ fn a_zygote_can_be_forked_from_a_zygote() {
     let mut function = fork(&world, &image, "");
     function.zygote = true;
     let (_, pipes) = world.start(&function);
-    let _function = wait_for(pipes, "lit again");
+    let lit = wait_for(pipes, "lit again");
     let spec = fork(&world, &function, "print(os.getpid(), os.getuid())");
     let output = world.run(&spec);
     assert_eq!((output.stdout.as_str(), output.status), ("2 0\n", ExitStatus::Code(0)), "{output:?}");
@@ -188,6 +190,7 @@ fn a_zygote_can_be_forked_from_a_zygote() {
     for spec in [&function, &image] {
         world.helper().signal(&spec.id, Signal::Terminate).unwrap();
     }
+    lit.read();
     let (fds, _late) = self::pipes();
     world.helper().start(&fork(&world, &function, "print('never')"), fds).unwrap_err();
     world.helper().signal(&idle.id, Signal::Terminate).unwrap();
