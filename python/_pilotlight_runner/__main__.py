@@ -18,11 +18,8 @@ import signal  # noqa: E402
 import socket  # noqa: E402
 
 from . import errors  # noqa: E402
-from .control import Control  # noqa: E402
+from .control import CONTROL_FD, LISTENER_FD, Control  # noqa: E402
 from .life import Life, replaced  # noqa: E402
-
-CONTROL_FD = 3
-LISTENER_FD = 4
 
 
 def main() -> int:

@@ -9,6 +9,9 @@ import sys
 import threading
 from typing import Any, Callable, NoReturn
 
+#: Where a container's process has its sockets.
+CONTROL_FD = 3
+LISTENER_FD = 4
 #: The version of the messages, told to the host in `hello`.
 PROTOCOL = 1
 #: A longer line than this is not one of ours.

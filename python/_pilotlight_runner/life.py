@@ -15,7 +15,7 @@ from typing import Any, Callable
 
 from . import apps, deps, errors, forks, load, places
 from .classes import Instance, Plain
-from .control import Control
+from .control import CONTROL_FD, LISTENER_FD, Control
 from .serve import Server, Serving
 from .zygote import ORDERS_FD, Order, Zygote
 
@@ -118,7 +118,7 @@ def replaced(order: Order, start_path: list[str]) -> None:
     importlib.invalidate_caches()
     if _shadowed(start_path):
         # The user's own file has the name of a module that the zygote has: only a fresh interpreter is right.
-        for descriptor in (3, 4):
+        for descriptor in (CONTROL_FD, ORDERS_FD if order.zygote else LISTENER_FD):
             os.set_inheritable(descriptor, True)
         os.execv(sys.executable, [sys.executable, "-m", "_pilotlight_runner"])
     own = os.environ.get("PYTHONPATH", "").split(os.pathsep)

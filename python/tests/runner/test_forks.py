@@ -81,3 +81,28 @@ def test_siblings_have_streams_of_their_own() -> None:
     assert not set(one) & set(other)
     """
     look(program)
+
+
+def test_a_fork_that_starts_over_keeps_its_sockets_only(tmp_path: Path) -> None:
+    program = f"""
+    import os, sys, types
+    os.environ["PILOTLIGHT_ROOT"] = {str(tmp_path)!r}
+    from _pilotlight_runner import life
+    from _pilotlight_runner.zygote import Order
+    # A file of the user's has the name of a module that the zygote has imported.
+    sys.modules["shadowed"] = module = types.ModuleType("shadowed")
+    module.__file__ = "/usr/lib/site-packages/shadowed.py"
+    os.execv = lambda *_: [print(number, os.get_inheritable(number)) for number in kept]
+    for zygote, kept in ((True, (3, 5)), (False, (3, 4))):
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.closerange(3, 8)
+        for number in kept:
+            os.dup2(0, number, inheritable=False)
+        life.replaced(Order("co-x", dict(os.environ), "/", zygote), [])
+    """
+    (tmp_path / "shadowed.py").touch()
+    text = textwrap.dedent(program)
+    done = subprocess.run(
+        [sys.executable, "-c", text], capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    assert done.stdout.split("\n") == ["3 True", "5 True", "3 True", "4 True", ""], done.stderr
