@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import socket
 import sys
 import time
@@ -59,6 +60,8 @@ class Life:
             app_ms = _timed(lambda: self._build(function))
         orders = socket.socket(fileno=ORDERS_FD)
         obstacles = forks.obstacles(ours=frozenset({control.fileno(), ORDERS_FD}))
+        # The user's code may have taken the signal that puts zygotes out. A fork takes it again.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         control.lit(import_ms, app_ms, obstacles)
         if obstacles:
             return None

@@ -7,7 +7,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tools import Server, children, request
+from tools import Server, children, request, wait_until
 
 COUNTING = """
     import os, random, time, uuid
@@ -72,6 +72,18 @@ NUMPY = """
         return [float((ones @ ones).sum()), float(numpy.random.random())]
 """
 
+DEAF = """
+    import signal
+
+    import modal
+
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    stub = modal.Stub("deaf")
+
+    @stub.webhook
+    def f():
+        return "here"
+"""
 
 def path(answer) -> str:
     """Which way the container of an answer was started."""
@@ -127,10 +139,25 @@ def test_a_native_pool_that_knows_forks_is_no_obstacle(program, server: Server) 
 
 
 def test_containers_start_and_go_on_without_their_zygotes(program, server: Server) -> None:
-    url = server.deploy(program(COUNTING.format(idle=60)), "counting")["f"]
+    # Slow enough that each request finds the containers of the others busy.
+    url = server.deploy(program(COUNTING.format(idle=60).replace("0.3", "3")), "counting")["f"]
     running = request(url).json()["host"]
-    for zygote in zygotes(server.pid()):
+    dead = set(zygotes(server.pid()))
+    for zygote in dead:
         os.kill(zygote, signal.SIGKILL)
+    wait_until(lambda: not dead & set(zygotes(server.pid())))
     answers = at_once(url, 3)
     assert {answer.status for answer in answers} == {200}
-    assert running in {answer.json()["host"] for answer in answers}, "the warm one has gone on"
+    fresh = [answer for answer in answers if answer.json()["host"] != running]
+    assert len(fresh) == 2, "the warm one has gone on"
+    # The image's is lit again; the function's own died too soon to be tried again.
+    assert {path(answer) for answer in fresh} == {"image-zygote"}
+
+
+def test_a_zygote_goes_with_its_app_though_the_program_ignores_sigterm(program, server: Server) -> None:
+    before = set(zygotes(server.pid()))
+    server.deploy(program(DEAF), "deaf")
+    deaf = set(zygotes(server.pid())) - before
+    assert deaf
+    server.environment.run("app", "stop", "deaf", "--yes")
+    wait_until(lambda: not deaf & set(zygotes(server.pid())))

@@ -330,7 +330,7 @@ async fn burn(containers: Containers, wanted: Wanted, id: ContainerId, state: wa
             return;
         }
     };
-    let Process { mut control, ended, .. } = process;
+    let Process { mut control, mut ended, .. } = process;
     let Configure { app, era, function } = wanted.configure;
     let configure = ToRunner::Configure { app, era, function, container: id.to_string(), role: wanted.role };
     // A runner that cannot be told anything ends by itself, which is heard below.
@@ -358,15 +358,24 @@ async fn burn(containers: Containers, wanted: Wanted, id: ContainerId, state: wa
             State::Failed(StartFailure::new(Stage::Timeout, format!("importing took more than {seconds} s")))
         }
     };
-    let lives = matches!(next, State::Lit);
+    let lit = matches!(next, State::Lit);
     state.send_replace(next);
-    if !lives {
+    // Whoever let go of it before may not have been heard: there was no process yet, or the user's code took the signal.
+    if !lit || state.is_closed() {
         containers.signal(id.as_str(), Signal::Kill);
+        return;
     }
-    _ = ended.await;
-    if lives {
-        state.send_replace(State::Out);
+    // Its pid 1 goes on with what is below it. The process itself shows its end here.
+    tokio::select! {
+        _ = &mut ended => {}
+        () = silence(&mut messages) => {}
     }
+    state.send_replace(State::Out);
+}
+
+/// Waits until nobody is at the other end any more.
+async fn silence<R: tokio::io::AsyncRead + Unpin>(messages: &mut Messages<R>) {
+    while let Ok(Some(_)) = messages.next().await {}
 }
 
 /// What of a zygote's files a fork of it would miss, as words for the log.
