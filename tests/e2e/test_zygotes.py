@@ -85,6 +85,20 @@ DEAF = """
         return "here"
 """
 
+ASKING = """
+    import os
+
+    import modal
+
+    TASK = "" if modal.is_local() else os.environ["MODAL_TASK_ID"]
+    stub = modal.Stub("asking")
+
+    @stub.webhook
+    def f():
+        return TASK
+"""
+
+
 def path(answer) -> str:
     """Which way the container of an answer was started."""
     return answer.headers["server-timing"].partition('path;desc="')[2].rstrip('"')
@@ -161,3 +175,10 @@ def test_a_zygote_goes_with_its_app_though_the_program_ignores_sigterm(program, 
     assert deaf
     server.environment.run("app", "stop", "deaf", "--yes")
     wait_until(lambda: not deaf & set(zygotes(server.pid())))
+
+
+def test_a_program_may_ask_for_its_container_at_import(program, server: Server) -> None:
+    url = server.deploy(program(ASKING), "asking")["f"]
+    answer = request(url)
+    assert answer.json().startswith("co-")
+    assert path(answer) == "function-zygote"

@@ -175,6 +175,8 @@ impl Zygotes {
         wanted.spec.hostname = id.to_string();
         wanted.spec.scratch = self.0.scratch.join(id.as_str());
         wanted.spec.zygote = true;
+        // What is imported may ask for it, as in every container.
+        wanted.spec.command.env.push(("MODAL_TASK_ID".into(), id.to_string()));
         let (sender, state) = watch::channel(State::Lighting);
         let zygote = Arc::new(Zygote {
             id: id.clone(),
