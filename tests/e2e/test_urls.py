@@ -195,7 +195,7 @@ def test_serving_what_is_deployed_goes_without_its_domains(program, server: Serv
     assert server.environment.run("deploy", str(file)).returncode == 0
     file.write_text(file.read_text().replace('return "shop"', 'return "edited"'))
     command = session(file)
-    assert "(shop.example.com stays where this app has it already)" in command.output
+    command.wait_for(r"\(shop.example.com stays where this app has it already\)")
     assert request(command.url("f")).json() == "edited"
     assert by_host(server, "shop.example.com").json() == "shop"
 

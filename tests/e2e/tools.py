@@ -273,12 +273,17 @@ class Traces:
         self.links: set[str] = set()
         self.cgroups: set[Path] = set()
         for child in self.pids:
-            status = Path(f"/proc/{child}/status").read_text()
+            try:
+                status = Path(f"/proc/{child}/status").read_text()
+                groups = Path(f"/proc/{child}/cgroup").read_text()
+            except OSError:
+                # The child that a zygote forks ahead, say, lives until the next order only.
+                continue
             uid = int(status.split("Uid:", 1)[1].split()[0])
             # A container's root is the first of the 65536 ids of its slot, and the slot names its link.
             if uid >= 0x70000000:
                 self.links.add(f"pl{(uid - 0x70000000) // 65536}h")
-            for line in Path(f"/proc/{child}/cgroup").read_text().splitlines():
+            for line in groups.splitlines():
                 _, controllers, path = line.split(":", 2)
                 folder = Path("/sys/fs/cgroup") / controllers.split(",")[0] / path.lstrip("/")
                 if "/pilotlight/" in path and folder.is_dir():
