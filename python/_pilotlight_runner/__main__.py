@@ -19,7 +19,8 @@ import socket  # noqa: E402
 
 from . import errors  # noqa: E402
 from .control import CONTROL_FD, LISTENER_FD, Control  # noqa: E402
-from .life import Life, replaced  # noqa: E402
+from .life import Life  # noqa: E402
+from .zygote import ORDERS_FD  # noqa: E402
 
 
 def main() -> int:
@@ -42,26 +43,30 @@ def main() -> int:
         if order is None:
             return 0
         control.forget()
-        replaced(order, START_PATH)
+        life.move(order)
 
 
 def _keep_descriptors() -> None:
-    """Keep both sockets to this process: not inherited over exec, and not usable in a fork of user code."""
+    """Keep what is ours to this process: not inherited over exec, and not usable in a fork of user code.
+
+    Each of the numbers is taken, if by nothing then by /dev/null: a file of the user's that got one would be
+    lost to what a fork brings, or to `drop`.
+    """
 
     def drop() -> None:
         # Replaced, not closed: the child's objects still own these numbers.
         null = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (CONTROL_FD, LISTENER_FD):
-            # A zygote has no listener: its place may be the one that was just given out.
-            if descriptor != null:
-                os.dup2(null, descriptor, inheritable=False)
-        if null not in (CONTROL_FD, LISTENER_FD):
-            os.close(null)
+        for descriptor in ours:
+            os.dup2(null, descriptor, inheritable=False)
+        os.close(null)
 
-    for descriptor in (CONTROL_FD, LISTENER_FD):
-        # A zygote listens to nobody.
-        if descriptor == CONTROL_FD or os.path.exists(f"/proc/self/fd/{descriptor}"):
-            os.set_inheritable(descriptor, False)
+    ours = (CONTROL_FD, LISTENER_FD, ORDERS_FD)
+    while (filler := os.open(os.devnull, os.O_RDWR)) < max(ours):
+        continue
+    if filler > max(ours):
+        os.close(filler)
+    for descriptor in ours:
+        os.set_inheritable(descriptor, False)
     os.register_at_fork(after_in_child=drop)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, write_through=True)

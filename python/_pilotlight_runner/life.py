@@ -38,6 +38,7 @@ class Life:
         self._server: Server | None = None
         self._target: Plain | Instance | None = None
         self._app: Any = None
+        self._before = self._after = _Surroundings()
 
     def live(self, configuration: dict[str, Any], control: Control, listener: int) -> Order | None:
         """Be what `configuration` says. Returns None at the end of a server, an order in a zygote's fork.
@@ -65,7 +66,39 @@ class Life:
         control.lit(import_ms, app_ms, obstacles)
         if obstacles:
             return None
+        # Joining another container changes the directory.
+        self._after = _Surroundings()
         return Zygote(orders).serve()
+
+    def move(self, order: Order) -> None:
+        """Become the container that a fork joined: its environment, directory, module path, random streams.
+
+        What the user's import made of environment and directory stays made.
+        """
+        os.environ.clear()
+        os.environ.update(order.environment)
+        os.chdir(order.directory)
+        forks.refresh()
+        importlib.invalidate_caches()
+        if self._target is None:
+            self._enter(order)
+        else:
+            places.inherit_path()
+            self._after.differ_from(self._before)
+        if hasattr(time, "tzset"):
+            time.tzset()
+
+    def _enter(self, order: Order) -> None:
+        """See the user's files for the first time."""
+        if _shadowed():
+            # The user's own file has the name of a module that the zygote has: only a fresh interpreter is
+            # right.
+            for descriptor in (CONTROL_FD, ORDERS_FD if order.zygote else LISTENER_FD):
+                os.set_inheritable(descriptor, True)
+            os.execv(sys.executable, [sys.executable, "-m", "_pilotlight_runner"])
+        own = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        self._start_path[:0] = [entry for entry in own if entry and entry not in self._start_path]
+        places.enter_user_world(self._start_path)
 
     def _serve(self, function: dict[str, Any], control: Control, listener: socket.socket) -> None:
         server = self._prepare()
@@ -97,6 +130,7 @@ class Life:
         if self._target is not None:
             return 0.0
         self._prepare()
+        self._before = _Surroundings()
         began = time.perf_counter()
         self._target = load.load(function, deps.unpickle)
         return (time.perf_counter() - began) * 1000
@@ -110,26 +144,25 @@ class Life:
         return apps.build(raw, function["name"], function["web"], self._prepare().libraries)
 
 
-def replaced(order: Order, start_path: list[str]) -> None:
-    """Become the container that a fork joined: its environment, directory, module path, random streams."""
-    os.environ.clear()
-    os.environ.update(order.environment)
-    os.chdir(order.directory)
-    if hasattr(time, "tzset"):
-        time.tzset()
-    forks.refresh()
-    importlib.invalidate_caches()
-    if _shadowed(start_path):
-        # The user's own file has the name of a module that the zygote has: only a fresh interpreter is right.
-        for descriptor in (CONTROL_FD, ORDERS_FD if order.zygote else LISTENER_FD):
-            os.set_inheritable(descriptor, True)
-        os.execv(sys.executable, [sys.executable, "-m", "_pilotlight_runner"])
-    own = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    start_path[:0] = [entry for entry in own if entry and entry not in start_path]
-    places.enter_user_world(start_path)
+class _Surroundings:
+    """What of a process user code may have changed, and a fork must have too."""
+
+    def __init__(self) -> None:
+        self._environment = dict(os.environ)
+        self._directory = os.getcwd()
+
+    def differ_from(self, before: _Surroundings) -> None:
+        """Make the same changes to this process that were made since `before`."""
+        for name in before._environment.keys() - self._environment.keys():
+            os.environ.pop(name, None)
+        for name, value in self._environment.items():
+            if before._environment.get(name) != value:
+                os.environ[name] = value
+        if self._directory != before._directory:
+            os.chdir(self._directory)
 
 
-def _shadowed(start_path: list[str]) -> bool:
+def _shadowed() -> bool:
     try:
         entries = os.listdir(places.ROOT)
     except OSError:

@@ -50,6 +50,11 @@ def enter_user_world(start: list[str]) -> None:
     main = sys.modules["__main__"]
     main.__spec__ = None
     main.__dict__.pop("__file__", None)
+    inherit_path()
+
+
+def inherit_path() -> None:
+    """Let child processes find the SDK, and what the user named, but not the runner."""
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [SDK, *(entry for entry in inherited if entry not in ("", LIB, SDK))]

@@ -71,7 +71,8 @@ class Zygote:
     """What is needed to fork into containers, prepared before the first order."""
 
     def __init__(self, orders: socket.socket) -> None:
-        self._orders = orders
+        # Elsewhere than the forks of user code expect it: its place is theirs to replace.
+        self._orders = socket.socket(fileno=fcntl.fcntl(orders.detach(), fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE))
         self._libc = ctypes.CDLL(None, use_errno=True)
 
     def serve(self) -> Order:
@@ -83,7 +84,9 @@ class Zygote:
         gc.freeze()
         while True:
             for stream in (sys.stdout, sys.stderr):
-                stream.flush()
+                # The user's code may have put something else there, or nothing.
+                with contextlib.suppress(AttributeError, OSError, ValueError):
+                    stream.flush()
             child = os.fork()
             if child == 0:
                 order = self._await_and_join()
@@ -101,8 +104,7 @@ class Zygote:
         self._prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         message, descriptors = _receive(self._orders)
         order = json.loads(message)
-        # Its number may be another's by now, and must not be closed with the object.
-        self._orders.detach()
+        self._orders.close()
         # Out of the way of the places: a descriptor may have come at the number of another's.
         files = [(name, _up(descriptor)) for name, descriptor in zip(order["fds"], descriptors)]
         joined = socket.socket(fileno=dict(files)["joined"])
@@ -143,11 +145,13 @@ class Zygote:
 
     def _arrange(self, files: list[tuple[str, int]]) -> None:
         given = dict(files)
+        null = _up(os.open(os.devnull, os.O_RDWR))
         for name, place in _PLACES.items():
             if name in given:
                 os.dup2(given[name], place, inheritable=place < 3)
             else:
-                _close(place)
+                os.dup2(null, place, inheritable=False)
+        os.close(null)
         for name, descriptor in files:
             if name != "joined":
                 os.close(descriptor)
@@ -204,8 +208,3 @@ def _up(descriptor: int) -> int:
     moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
     os.close(descriptor)
     return moved
-
-
-def _close(descriptor: int) -> None:
-    with contextlib.suppress(OSError):
-        os.close(descriptor)

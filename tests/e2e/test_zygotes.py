@@ -182,3 +182,44 @@ def test_a_program_may_ask_for_its_container_at_import(program, server: Server) 
     answer = request(url)
     assert answer.json().startswith("co-")
     assert path(answer) == "function-zygote"
+
+
+IMPORTED = """
+    import os
+    import sys
+    import time
+
+    import modal
+
+    os.environ["AT_IMPORT"] = "kept"
+    os.environ.pop("LANG", None)
+    os.environ["TZ"] = "Asia/Tokyo"
+    time.tzset()
+    sys.path.insert(0, "/root/vendored")
+    os.chdir("/usr")
+    own = [open(__file__) for _ in range(4)]
+
+    stub = modal.Stub("imported")
+
+    @stub.webhook
+    def f():
+        return {
+            "variables": [os.environ.get("AT_IMPORT"), os.environ.get("LANG"), time.strftime("%Z")],
+            "identity": os.environ["MODAL_TASK_ID"] == os.uname().nodename,
+            "path": sys.path[0],
+            "folder": os.getcwd(),
+            "files": [file.read().split("\\n")[1].strip() for file in own],
+        }
+"""
+
+
+def test_what_an_import_does_to_its_process_holds_in_a_fork(program, server: Server) -> None:
+    answer = request(server.deploy(program(IMPORTED), "imported")["f"])
+    assert path(answer) == "function-zygote"
+    assert answer.json() == {
+        "variables": ["kept", None, "JST"],
+        "identity": True,
+        "path": "/root/vendored",
+        "folder": "/usr",
+        "files": ["import os"] * 4,
+    }

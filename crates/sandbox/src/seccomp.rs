@@ -32,6 +32,13 @@ enum When {
         argument: u8,
         values: [u32; 2],
     },
+    /// So are the low halves of two arguments.
+    BothOneOf {
+        first: (u8, [u32; 2]),
+        second: (u8, [u32; 2]),
+    },
+    /// socket(2) asks for a kind that programs without capabilities have no use for.
+    OddSocket,
 }
 
 /// A clone or unshare flag that makes a namespace, or CLONE_NEWTIME, which shares its bit with CSIGNAL in clone(2) and
@@ -124,14 +131,18 @@ const RULES: &[Rule] = &[
         errno: libc::EPERM,
     },
     // Sockets to the machine's own hypervisor, which no namespace holds back; and to the kernel's ciphers, which have
-    // many bugs behind them and few users. Programs see a kernel without them.
+    // many bugs behind them and few users. Programs see a kernel without them. Raw and packet sockets, and every
+    // netlink but the routing one, which tells programs their addresses: the fork of a zygote has capabilities over its
+    // network until it gives them up, and a zygote that keeps them shall find no packet filter to write to.
+    Rule { call: libc::SYS_socket, when: When::OddSocket, errno: libc::EAFNOSUPPORT },
+    // The old way to write packet filters: IPT_SO_SET_REPLACE and IPT_SO_SET_ADD_COUNTERS of IPv4 and IPv6.
     Rule {
-        call: libc::SYS_socket,
-        when: When::OneOf {
-            argument: 0,
-            values: [libc::AF_VSOCK.cast_unsigned(), libc::AF_ALG.cast_unsigned()],
+        call: libc::SYS_setsockopt,
+        when: When::BothOneOf {
+            first: (1, [libc::SOL_IP.cast_unsigned(), libc::SOL_IPV6.cast_unsigned()]),
+            second: (2, [64, 65]),
         },
-        errno: libc::EAFNOSUPPORT,
+        errno: libc::EPERM,
     },
     // Typing into a terminal as if the user had, and pasting into the console.
     Rule {
@@ -165,6 +176,7 @@ const ARGUMENTS_AT: u32 = 16;
 const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
 const IF_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
 const IF_ANY_BIT: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
+const AND: u32 = libc::BPF_ALU | libc::BPF_AND | libc::BPF_K;
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
 
 /// The filter of every container, or of a zygote.
@@ -183,7 +195,7 @@ pub(crate) fn filter(zygote: bool) -> Vec<Instruction> {
     program.extend([step(IF_ANY_BIT, 0, 1, X32), step(RETURN, 0, 0, errno(libc::ENOSYS))]);
     for rule in RULES.iter().chain((!zygote).then_some(&JOINING)) {
         let body = body(rule);
-        let length = u8::try_from(body.len()).expect("the bodies below have at most five steps");
+        let length = u8::try_from(body.len()).expect("the bodies below have a dozen steps at most");
         program.push(step(IF_EQUAL, 0, length, u32::try_from(rule.call).expect("call numbers are small")));
         program.extend(body);
     }
@@ -205,6 +217,34 @@ fn body(rule: &Rule) -> Vec<Instruction> {
         }
         When::NoneOf { argument, values: [one, other] } => {
             vec![load(argument), step(IF_EQUAL, 2, 0, one), step(IF_EQUAL, 1, 0, other), refused, allowed]
+        }
+        When::BothOneOf { first: (first, [one, other]), second: (second, [that, those]) } => vec![
+            load(first),
+            step(IF_EQUAL, 1, 0, one),
+            step(IF_EQUAL, 0, 4, other),
+            load(second),
+            step(IF_EQUAL, 1, 0, that),
+            step(IF_EQUAL, 0, 1, those),
+            refused,
+            allowed,
+        ],
+        When::OddSocket => {
+            let family = |family: libc::c_int| family.cast_unsigned();
+            vec![
+                load(0),
+                step(IF_EQUAL, 6, 0, family(libc::AF_NETLINK)),
+                step(IF_EQUAL, 7, 0, family(libc::AF_PACKET)),
+                step(IF_EQUAL, 6, 0, family(libc::AF_VSOCK)),
+                step(IF_EQUAL, 5, 0, family(libc::AF_ALG)),
+                // The type without SOCK_CLOEXEC and SOCK_NONBLOCK.
+                load(1),
+                step(AND, 0, 0, 0xf),
+                step(IF_EQUAL, 2, 3, family(libc::SOCK_RAW)),
+                load(2),
+                step(IF_EQUAL, 1, 0, family(libc::NETLINK_ROUTE)),
+                refused,
+                allowed,
+            ]
         }
     }
 }

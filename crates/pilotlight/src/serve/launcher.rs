@@ -66,6 +66,17 @@ pub(crate) struct Template {
     pub(crate) image: TemplateImage,
 }
 
+impl Template {
+    /// Whether the function sets variables that only the start of a program reads: a fork would not have them.
+    pub(crate) fn is_read_at_exec(&self) -> bool {
+        const PREFIXES: [&str; 5] = ["PYTHON", "LD_", "LC_", "MALLOC_", "GLIBC_"];
+        let read = |name: &str| {
+            name == "LANG" || (name != "PYTHONPATH" && PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+        };
+        self.spec.command.env.iter().any(|variable| read(&variable.0) && !self.image.env.contains(variable))
+    }
+}
+
 /// What of a template does not depend on the function.
 #[derive(Clone)]
 pub(crate) struct TemplateImage {

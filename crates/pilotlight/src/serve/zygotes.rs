@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,9 @@ const FUNCTIONS_MAX: usize = 64;
 
 /// How long a function's zygote stays lit without being used.
 const UNUSED_MAX: Duration = Duration::from_hours(1);
+
+/// When an image's zygote that could not be lit is tried again.
+const AGAIN: Duration = Duration::from_mins(1);
 
 /// A zygote that lived shorter than this is not lit again by itself.
 const SOUND: Duration = Duration::from_secs(30);
@@ -65,6 +69,8 @@ pub(crate) struct Zygote {
     state: watch::Receiver<State>,
     containers: Containers,
     used: Mutex<Instant>,
+    /// It was put out to make room.
+    dismissed: AtomicBool,
 }
 
 /// How far a zygote is.
@@ -142,7 +148,7 @@ impl Zygotes {
         let mut images = lock(&self.0.images);
         images.retain(|_, zygote| zygote.strong_count() > 0);
         let lit = images.get(&template.image.key).and_then(Weak::upgrade);
-        if let Some(zygote) = lit.filter(|zygote| !matches!(*zygote.state.borrow(), State::Out)) {
+        if let Some(zygote) = lit.filter(|zygote| !zygote.is_spent()) {
             return zygote;
         }
         let mut spec = template.spec.clone();
@@ -183,6 +189,7 @@ impl Zygotes {
             state,
             containers: self.0.containers.clone(),
             used: Mutex::new(Instant::now()),
+            dismissed: AtomicBool::new(false),
         });
         tasks::spawn(Kind::Zygote, burn(self.0.containers.clone(), wanted, id, sender));
         zygote
@@ -192,11 +199,13 @@ impl Zygotes {
     fn enter(&self, zygote: &Arc<Zygote>) {
         let mut functions = lock(&self.0.functions);
         functions.push(Arc::downgrade(zygote));
-        let mut lit: Vec<Arc<Zygote>> = functions.iter().filter_map(Weak::upgrade).collect();
+        let burns = |zygote: &Arc<Zygote>| matches!(*zygote.state.borrow(), State::Lighting | State::Lit);
+        let mut lit: Vec<Arc<Zygote>> = functions.iter().filter_map(Weak::upgrade).filter(burns).collect();
         lit.sort_by_key(|zygote| *lock(&zygote.used));
         let too_many = lit.len().saturating_sub(FUNCTIONS_MAX);
         for (place, zygote) in lit.iter().enumerate() {
             if place < too_many || lock(&zygote.used).elapsed() > UNUSED_MAX {
+                zygote.dismissed.store(true, Ordering::Relaxed);
                 zygote.put_out();
             }
         }
@@ -207,6 +216,9 @@ impl Zygotes {
 impl FunctionLight {
     /// Lights the function's zygote, and the image's before it, and says how that went.
     pub(crate) async fn light(&self) -> Light {
+        if self.template.is_read_at_exec() {
+            return Light::Without;
+        }
         let Some(image) = self.image().await else { return Light::Without };
         let zygote = self.own(&image);
         match zygote {
@@ -227,6 +239,9 @@ impl FunctionLight {
     /// The nearest zygote that can be forked from now. Waits for the image's, which takes no longer than its imports
     /// would, and for none of the user's code: the function's own is lit beside, for the next container.
     pub(crate) async fn nearest(&self) -> Option<From> {
+        if self.template.is_read_at_exec() {
+            return None;
+        }
         if let Some(own) = self.lit() {
             *lock(&own.used) = Instant::now();
             return Some(From { id: own.id.to_string(), path: Path::Function });
@@ -244,8 +259,7 @@ impl FunctionLight {
     async fn image(&self) -> Option<Arc<Zygote>> {
         let image = {
             let mut kept = lock(&self.image);
-            let out = |zygote: &&Arc<Zygote>| !matches!(*zygote.state.borrow(), State::Out);
-            match kept.as_ref().filter(out) {
+            match kept.as_ref().filter(|zygote| !zygote.is_spent()) {
                 Some(zygote) => Arc::clone(zygote),
                 None => Arc::clone(kept.insert(self.zygotes.image(&self.template))),
             }
@@ -256,10 +270,9 @@ impl FunctionLight {
     /// The function's own zygote; lights it unless it is, or is not to be.
     fn own(&self, image: &Zygote) -> Option<Arc<Zygote>> {
         let mut own = lock(&self.own);
-        let out = own.zygote.as_ref().is_some_and(|zygote| matches!(*zygote.state.borrow(), State::Out));
-        if out {
-            own.never |= own.since.is_some_and(|since| since.elapsed() < SOUND);
-            own.zygote = None;
+        if let Some(out) = own.zygote.take_if(|zygote| matches!(*zygote.state.borrow(), State::Out)) {
+            let broke = own.since.is_some_and(|since| since.elapsed() < SOUND);
+            own.never |= broke && !out.dismissed.load(Ordering::Relaxed);
         }
         if own.never {
             return None;
@@ -284,6 +297,15 @@ impl FunctionLight {
 }
 
 impl Zygote {
+    /// Whether another is to be lit in its place. One that failed had its reason, which may pass.
+    fn is_spent(&self) -> bool {
+        match *self.state.borrow() {
+            State::Out => true,
+            State::Failed(_) => lock(&self.used).elapsed() > AGAIN,
+            State::Lighting | State::Lit | State::Unfit => false,
+        }
+    }
+
     /// Its state once it is no longer being lit.
     async fn settled(&self) -> State {
         let mut state = self.state.clone();

@@ -50,7 +50,10 @@ fn try_make(socket: &Socket, slot: u32, pid: i32) -> io::Result<()> {
         });
     });
     add_address(&mut batch, index, gateway, prefix);
-    socket.send(&batch)
+    socket.send(&batch)?;
+    // Nothing comes from there under another container's address (RFC 3704, strict reverse path).
+    let reverse_path = format!("/proc/sys/net/ipv4/conf/{}/rp_filter", host_end(slot));
+    fs_err::write(reverse_path, "1")
 }
 
 /// Configures the namespace the caller is in: loopback, and the container's end where it has one.

@@ -83,8 +83,8 @@ for line in status.splitlines():
     let expected = [
         "[1, 2]",
         &spec.hostname,
-        // Standard files and the listing's own.
-        "['0', '1', '2', '3']",
+        // Standard files, the places of the runner's, and the listing's own.
+        "['0', '1', '2', '3', '4', '5', '6']",
         // EPERM and not EINVAL, which joining standard input would be without the filter.
         "-1 1",
         "Uid: 0 0 0 0",
