@@ -56,6 +56,7 @@ class Application:
         self._tags: dict[str, str] = {}
         #: Set while it is served by this process.
         self._state: State | None = None
+        self._deployed_id: str | None = None
         _settings.check_volumes(where, "volumes", volumes)
         if volumes:
             self._notices.append(f"{where}(volumes=…) is accepted but not built yet, and has no effect")
@@ -79,8 +80,8 @@ class Application:
 
     @property
     def app_id(self) -> str | None:
-        """The id of the app while this process serves it, else None."""
-        return self._state.app_id if self._state else None
+        """The id of the app that this process serves or has deployed, else None."""
+        return self._state.app_id if self._state else self._deployed_id
 
     @property
     def registered_web_endpoints(self) -> list[str]:
@@ -126,6 +127,7 @@ class Application:
         check_name(name)
         report = _launch.deploy(self, name)
         state = State(report["app"].get("id"), report["urls"], None)
+        self._deployed_id = state.app_id
         self._show_urls(state.urls)
         return state
 

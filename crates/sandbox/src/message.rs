@@ -84,6 +84,8 @@ pub(crate) enum ToInit {
 pub(crate) struct Make {
     pub(crate) title: String,
     pub(crate) hostname: String,
+    /// Where the command starts; made if the image has no such directory.
+    pub(crate) directory: PathBuf,
     pub(crate) binds: Vec<Target>,
     pub(crate) address: Option<Address>,
     pub(crate) role: Role,

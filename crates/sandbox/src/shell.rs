@@ -119,6 +119,7 @@ pub(crate) fn make(
     let order = Make {
         title: spec.id.clone(),
         hostname: spec.hostname.clone(),
+        directory: spec.command.cwd.clone(),
         binds: targets(spec, &mounts),
         address,
         role: role(spec),

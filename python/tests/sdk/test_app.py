@@ -169,7 +169,7 @@ def test_deploying_gives_urls(launched: list[Any]) -> None:
     assert (deployed.add.web_url, launched[-1]) == ("http://localhost:8002", ("deploy", stub, "shop"))
     with pytest.raises(InvalidError, match="pilotlight app stop NAME"):
         deployed.stop()
-    assert app.deploy(name="other") is app
+    assert app.deploy(name="other") is app and app.app_id
     assert double.get_web_url() == "http://localhost:8003"
     assert app.deploy() is app and launched[-1] == ("deploy", app, "today")
     app._end()

@@ -52,6 +52,9 @@ pub(super) fn furnish(order: &Make, fds: &[OwnedFd]) -> Result<(), Failure> {
     // Before the pivot: the kernel lets a user namespace mount proc only where a whole one is in sight already.
     root.proc(order.role).doing("furnish /proc")?;
     root.tmp().doing("make /tmp")?;
+    if order.directory != Path::new("/") {
+        root.directory(&order.directory, 0o755).doing_at("make the working directory", &order.directory)?;
+    }
     pivot(overlay).doing("change the root")?;
     rustix::system::sethostname(order.hostname.as_bytes()).doing("set the host name")?;
     let socket = netlink::Socket::route().doing("open a netlink socket")?;

@@ -43,6 +43,14 @@ fn a_signal_that_kills_the_command_is_its_status() {
 }
 
 #[test]
+fn a_working_directory_that_the_image_lacks_is_made() {
+    let mut world = World::new();
+    let mut spec = world.spec(&["pwd"]);
+    spec.command.cwd = "/srv/app".into();
+    assert_eq!(world.run(&spec).stdout, "/srv/app\n");
+}
+
+#[test]
 fn a_program_that_does_not_exist_is_an_error_of_the_start() {
     let world = World::new();
     let spec = world.spec(&["no-such-program"]);
