@@ -76,7 +76,7 @@ def settings(era: str, where: str, options: Mapping[str, Any]) -> Settings:
         if era == "app":
             raise InvalidError(f"{where}: timeout must be a number of seconds from 1 to 86400, not None")
         timeout = TIMEOUT_SECONDS_DEFAULT
-    window = _either(options, "scaledown_window", "container_idle_timeout")
+    window = _spelling(options, "scaledown_window", "container_idle_timeout")
     inputs = whole(where, "allow_concurrent_inputs", options.get("allow_concurrent_inputs"), 1, INPUTS_MAX)
     return Settings(
         image=_image(where, options.get("image")),
@@ -85,7 +85,7 @@ def settings(era: str, where: str, options: Mapping[str, Any]) -> Settings:
         min_containers=low,
         max_containers=high,
         scaledown_window=_number(
-            where, "scaledown_window", window, 2 if era == "app" else 1, _SCALEDOWN_SECONDS_MAX
+            where, window, options.get(window), 2 if era == "app" else 1, _SCALEDOWN_SECONDS_MAX
         )
         or SCALEDOWN_SECONDS_DEFAULT,
         timeout=_number(where, "timeout", timeout, 1, SECONDS_MAX) or TIMEOUT_SECONDS_DEFAULT,
@@ -149,17 +149,15 @@ def check_volumes(where: str, name: str, volumes: object) -> None:
 
 
 def _containers(where: str, options: Mapping[str, Any]) -> tuple[int, int | None]:
-    keep_warm = options.get("keep_warm")
-    low = options.get("min_containers")
-    if low is None and keep_warm is not None:
-        low = keep_warm * KEEP_WARM_TRUE if isinstance(keep_warm, bool) else keep_warm
-    min_containers = whole(where, "min_containers", low, 0) or 0
-    high = _either(options, "max_containers", "concurrency_limit")
-    max_containers = whole(where, "max_containers", high, 1)
+    low = _spelling(options, "min_containers", "keep_warm")
+    value = options.get(low)
+    if low == "keep_warm" and isinstance(value, bool):
+        value = value * KEEP_WARM_TRUE
+    min_containers = whole(where, low, value, 0) or 0
+    high = _spelling(options, "max_containers", "concurrency_limit")
+    max_containers = whole(where, high, options.get(high), 1)
     if max_containers is not None and min_containers > max_containers:
-        raise InvalidError(
-            f"{where}: min_containers ({min_containers}) is more than max_containers ({max_containers})"
-        )
+        raise InvalidError(f"{where}: {low} ({min_containers}) is more than {high} ({max_containers})")
     for name in ("buffer_containers", "_experimental_buffer_containers"):
         whole(where, name, options.get(name), 0)
     return min_containers, max_containers
@@ -202,9 +200,9 @@ def _items(where: str, name: str, values: object) -> tuple[object, ...]:
     return tuple(cast("Sequence[object]", values))
 
 
-def _either(options: Mapping[str, Any], today: str, old: str) -> Any:
-    value = options.get(today)
-    return options.get(old) if value is None else value
+def _spelling(options: Mapping[str, Any], today: str, old: str) -> str:
+    """Which of two names of one keyword the user gave, for its value and for what is said about it."""
+    return old if options.get(today) is None and options.get(old) is not None else today
 
 
 def _flag(where: str, name: str, value: object) -> bool | None:

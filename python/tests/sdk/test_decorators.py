@@ -195,7 +195,7 @@ def test_the_apps_image_secrets_and_mounts_reach_every_function(project: Project
         ("stub = modal.Stub()\n@stub.webhook(cpu=-1)\ndef f(): ...", "cpu must be a number from 0 to 1024"),
         (
             "stub = modal.Stub()\n@stub.webhook(keep_warm=3, concurrency_limit=2)\ndef f(): ...",
-            "min_containers (3) is more than max_containers (2)",
+            "keep_warm (3) is more than concurrency_limit (2)",
         ),
         ("app = modal.App('x')\n@app.function(timeout=None)\ndef f(): ...", "from 1 to 86400, not None"),
         ("app = modal.App('x')\n@app.function(scaledown_window=1)\ndef f(): ...", "from 2 to 3600"),

@@ -321,7 +321,7 @@ MISUSE = Area(
         ),
         _invalid(
             "too few containers at most",
-            "@stub.function of f: min_containers (3) is more than max_containers (2)",
+            "@stub.function of f: keep_warm (3) is more than concurrency_limit (2)",
             "@stub.function(keep_warm=3, concurrency_limit=2)",
         ),
         _invalid(
