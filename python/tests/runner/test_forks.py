@@ -98,7 +98,7 @@ def test_a_fork_that_starts_over_keeps_its_sockets_only(tmp_path: Path) -> None:
         os.closerange(3, 8)
         for number in kept:
             os.dup2(0, number, inheritable=False)
-        life.replaced(Order("co-x", dict(os.environ), "/", zygote), [])
+        life.Life([]).move(Order("co-x", dict(os.environ), "/", zygote))
     """
     (tmp_path / "shadowed.py").touch()
     text = textwrap.dedent(program)
