@@ -130,19 +130,16 @@ class Command:
             cwd=self.cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            # One pipe for both: the lines arrive in the order in which they were written.
+            stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
             start_new_session=True,
         )
         self.changed = threading.Condition()
-        self.open = 2
-        self.followers = [
-            threading.Thread(target=self._follow, args=(stream,), daemon=True)
-            for stream in (self.process.stdout, self.process.stderr)
-        ]
-        for follower in self.followers:
-            follower.start()
+        self.open = True
+        self.follower = threading.Thread(target=self._follow, args=(self.process.stdout,), daemon=True)
+        self.follower.start()
 
     def _follow(self, stream: Any) -> None:
         with stream:
@@ -151,7 +148,7 @@ class Command:
                     self.lines.append(line.rstrip("\n"))
                     self.changed.notify_all()
         with self.changed:
-            self.open -= 1
+            self.open = False
             self.changed.notify_all()
 
     @property
@@ -169,7 +166,7 @@ class Command:
                     if found := re.search(pattern, line):
                         return found
                 rest = deadline - time.monotonic()
-                if rest <= 0 or self.open == 0:
+                if rest <= 0 or not self.open:
                     raise AssertionError(f"no line matches {pattern!r}:\n" + "\n".join(self.lines))
                 self.changed.wait(rest)
 
@@ -190,8 +187,7 @@ class Command:
     def wait(self, timeout: float = PATIENCE) -> int:
         """Waits for the command's end; its exit status."""
         status = self.process.wait(timeout)
-        for follower in self.followers:
-            follower.join(timeout)
+        self.follower.join(timeout)
         return status
 
     def interrupt(self) -> int:
