@@ -161,25 +161,13 @@ def get(address: tuple[str, int], path: str = "/") -> tuple[float, Answer]:
 
 
 def processes(container: str) -> list[int]:
-    """Host pids of a container's processes: those with its id in their environment, and their pid 1."""
-    wanted = f"MODAL_TASK_ID={container}".encode()
-    found: set[int] = set()
+    """Host pids of a container's processes: those in the cgroup that has its id as name."""
+    found: list[int] = []
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            if entry.name.isdigit() and wanted in (entry / "environ").read_bytes().split(b"\0"):
-                found.add(int(entry.name))
-    for pid in list(found):
-        with contextlib.suppress(OSError, KeyError):
-            parent = int(_status(pid)["PPid"])
-            inner = _status(parent)["NSpid"].split()
-            if len(inner) > 1 and inner[-1] == "1":
-                found.add(parent)
+            if entry.name.isdigit() and f"/{container}\n" in (entry / "cgroup").read_text():
+                found.append(int(entry.name))
     return sorted(found)
-
-
-def _status(pid: int) -> dict[str, str]:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 def memory_kib(container: str) -> tuple[int, int]:
