@@ -9,74 +9,22 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import statistics
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import serving
-from serving import Connection, Failed, Serve, get
+from serving import Connection, Failed, get, server_timing
+from table import HERE, ROOT, Bench, Row
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
 COLD = "cold start, hello world ({})"
 OWN_START = "the app's own start: `python -c` with its imports"
 MARKS = ("<!-- bench: begin -->", "<!-- bench: end -->")
-
-
-@dataclass
-class Row:
-    """One line of the table: what was measured, and every sample."""
-
-    name: str
-    unit: str
-    samples: list[float]
-    note: str = ""
-
-    def at(self, share: float) -> float:
-        """The sample below which `share` of all lie (nearest rank)."""
-        ordered = sorted(self.samples)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-    def line(self) -> str:
-        """As a line of a Markdown table."""
-        middle = statistics.median(self.samples)
-        numbers = f"{middle:.2f} | {self.at(0.99):.2f} | {max(self.samples):.2f}"
-        return f"| {self.name} | {self.unit} | {numbers} | {len(self.samples)} | {self.note} |"
-
-
-@dataclass
-class Bench:
-    """What the rows share: the binary, the folders, the CPUs, how often to measure."""
-
-    binary: Path
-    folder: Path
-    uv: str
-    client_cpus: set[int]
-    server_cpus: set[int]
-    cold: int
-    warm: int
-    saves: int
-    python: str = ""
-    image: dict[str, str] = field(default_factory=dict[str, str])
-    runner: dict[str, str] = field(default_factory=dict[str, str])
-
-    def serve(self, file: Path) -> Serve:
-        """`pilotlight serve` with a state directory that later runs find again: images are built once."""
-        environment = {"PILOTLIGHT_STATE_DIR": str(self.folder / "state"), "NO_COLOR": "1"}
-        return Serve(self.binary, file, environment, self.server_cpus)
-
-    def program(self, name: str) -> Path:
-        """A copy of a program, in a folder of its own."""
-        folder = self.folder / "programs" / name
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        return Path(shutil.copy(HERE / "programs" / f"{name}.py", folder))
 
 
 def container_of(body: bytes) -> str:
@@ -108,17 +56,6 @@ def cold_start(bench: Bench) -> Iterable[Row]:
         yield Row(
             f"cold start, hello world ({era})", "ms", took, f"of that, by Server-Timing: {parts or '-'}"
         )
-
-
-def server_timing(headers: dict[str, str]) -> dict[str, float]:
-    """Durations of a Server-Timing header, in milliseconds."""
-    timings: dict[str, float] = {}
-    for metric in headers.get("server-timing", "").split(","):
-        name, *parameters = [part.strip() for part in metric.split(";")]
-        for parameter in parameters:
-            if parameter.startswith("dur="):
-                timings[name] = float(parameter[4:])
-    return timings
 
 
 def warm(bench: Bench) -> Iterable[Row]:
@@ -322,7 +259,9 @@ def write_into(page: Path, text: str) -> None:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="cargo xtask bench", description=__doc__)
-    parser.add_argument("--only", choices=ROWS, action="append", help="measure these rows only")
+    parser.add_argument(
+        "rows", nargs="*", metavar="ROW", help=f"measure these alone: {', '.join(ROWS)} (default all)"
+    )
     parser.add_argument(
         "--cold", type=int, default=30, metavar="N", help="cold starts per program (default 30)"
     )
@@ -331,7 +270,10 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--saves", type=int, default=30, metavar="N", help="saves (default 30)")
     parser.add_argument("--write", action="store_true", help="put the table into SPECIFICATION.md")
-    return parser.parse_args()
+    asked = parser.parse_args()
+    if unknown := set(asked.rows) - set(ROWS):
+        parser.error(f"no row {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
+    return asked
 
 
 def main() -> int:
@@ -352,7 +294,7 @@ def main() -> int:
     )
     rows: list[Row] = []
     failed = 0
-    for name in asked.only or ROWS:
+    for name in asked.rows or ROWS:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         try:
             rows.extend(ROWS[name](bench))

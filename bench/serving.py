@@ -160,6 +160,17 @@ def get(address: tuple[str, int], path: str = "/") -> tuple[float, Answer]:
         return (time.perf_counter() - begun) * 1000, answer
 
 
+def server_timing(headers: dict[str, str]) -> dict[str, float]:
+    """Durations of a Server-Timing header, in milliseconds."""
+    timings: dict[str, float] = {}
+    for metric in headers.get("server-timing", "").split(","):
+        name, *parameters = [part.strip() for part in metric.split(";")]
+        for parameter in parameters:
+            if parameter.startswith("dur="):
+                timings[name] = float(parameter[4:])
+    return timings
+
+
 def processes(container: str) -> list[int]:
     """Host pids of a container's processes: those in the cgroup that has its id as name."""
     found: list[int] = []
