@@ -11,14 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tools import Command, Environment, Server, ports
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def binary() -> Path:
-    """The binary under test: `PILOTLIGHT_BINARY`, else the debug build of this tree."""
-    return Path(os.environ.get("PILOTLIGHT_BINARY") or ROOT / "target/debug/pilotlight")
+from tools import ROOT, Command, Environment, Server, binary, ports
 
 
 @pytest.fixture(scope="session")

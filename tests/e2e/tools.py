@@ -17,12 +17,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+ROOT = Path(__file__).resolve().parents[2]
+
 # Each environment's ports start elsewhere, below the kernel's range for outgoing connections. So do
 # those of two runs: a server goes on without its first port, the shared one, if somebody else has it.
 ports = itertools.count(11_000 + os.getpid() % 300 * 50, 20)
 
 # Building an image on a loaded machine may take minutes; waiting longer than this means that something hangs.
 PATIENCE = 300.0
+
+
+def binary() -> Path:
+    """The binary under test: `PILOTLIGHT_BINARY`, else the debug build of this tree."""
+    return Path(os.environ.get("PILOTLIGHT_BINARY") or ROOT / "target/debug/pilotlight")
 
 
 @dataclass

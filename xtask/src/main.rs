@@ -21,7 +21,7 @@ const USAGE: &str = "\
 Usage: cargo xtask <COMMAND>
 
 Commands:
-  test [--only rust|sdk|compat|runner|e2e]... [-- PYTEST ARGS]
+  test [--only rust|sdk|compat|runner|e2e|security]... [-- PYTEST ARGS]
          Install what the tests need, build, run every suite
   lint   Formatting, clippy, tidy, ruff and pyright; changes nothing
   fmt    Format Rust and Python in place

@@ -28,12 +28,14 @@ pub(crate) enum Suite {
     Compat,
     /// The runner, without a container.
     Runner,
-    /// The built binary, in real containers: what must work and what must not be possible.
+    /// The built binary, in real containers: what must work.
     E2e,
+    /// What must not be possible, tried from inside real containers.
+    Security,
 }
 
 impl Suite {
-    const ALL: [Self; 5] = [Self::Rust, Self::Sdk, Self::Compat, Self::Runner, Self::E2e];
+    const ALL: [Self; 6] = [Self::Rust, Self::Sdk, Self::Compat, Self::Runner, Self::E2e, Self::Security];
 
     fn name(self) -> &'static str {
         match self {
@@ -42,18 +44,23 @@ impl Suite {
             Self::Compat => "compat",
             Self::Runner => "runner",
             Self::E2e => "e2e",
+            Self::Security => "security",
         }
     }
 
     fn needs_binary(self) -> bool {
-        matches!(self, Self::Compat | Self::E2e)
+        matches!(self, Self::Compat) || self.contains()
+    }
+
+    /// Whether it makes containers.
+    fn contains(self) -> bool {
+        matches!(self, Self::E2e | Self::Security)
     }
 
     fn parse(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|suite| suite.name() == name)
-            .with_context(|| format!("no suite `{name}`: there are rust, sdk, compat, runner and e2e"))
+        Self::ALL.into_iter().find(|suite| suite.name() == name).with_context(|| {
+            format!("no suite `{name}`: there are rust, sdk, compat, runner, e2e and security")
+        })
     }
 }
 
@@ -89,7 +96,7 @@ impl Options {
 
 /// Prepares the machine, builds, runs the suites, and fails when one of them failed or left something behind.
 pub(crate) fn run(tree: &Tree, options: &Options) -> Result<()> {
-    if options.suites.contains(&Suite::E2e) {
+    if options.suites.iter().any(|suite| suite.contains()) {
         packages::install()?;
     }
     let binary_is_tested = options.suites.iter().any(|suite| suite.needs_binary());
@@ -115,10 +122,10 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<()> {
     let left = watch.end()?;
 
     let total = rows.iter().fold(Count::default(), |sum, (_, count, _)| sum + *count);
-    say("\nsuite   passed  failed  skipped  seconds");
+    say("\nsuite    passed  failed  skipped  seconds");
     for (suite, count, seconds) in &rows {
         let (name, Count { passed, failed, skipped }) = (suite.name(), count);
-        say(&format!("{name:<7} {passed:>6}  {failed:>6}  {skipped:>7}  {seconds:>7.1}"));
+        say(&format!("{name:<8} {passed:>6}  {failed:>6}  {skipped:>7}  {seconds:>7.1}"));
     }
     for process in &left {
         say(&format!("left behind: {process}"));
@@ -188,7 +195,7 @@ fn python(tree: &Tree, venv: &Venv, suite: Suite, options: &Options, watch: &Wat
     if suite.needs_binary() {
         pytest.env("PILOTLIGHT_BINARY", tree.binary("debug"));
     }
-    if suite != Suite::E2e {
+    if !suite.contains() {
         pytest.env("PYTHONPATH", tree.root.join("python"));
     }
     watch.mark(&mut pytest);
@@ -205,7 +212,8 @@ fn places(tree: &Tree, suite: Suite) -> Vec<&'static str> {
         Suite::Sdk => &["python/tests/sdk"],
         Suite::Compat => &["python/tests/compat"],
         Suite::Runner => &["python/tests/runner"],
-        Suite::E2e => &["tests/e2e", "tests/security"],
+        Suite::E2e => &["tests/e2e"],
+        Suite::Security => &["tests/security"],
     };
     folders.iter().copied().filter(|folder| tree.root.join(folder).is_dir()).collect()
 }

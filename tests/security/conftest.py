@@ -1,0 +1,143 @@
+"""Fixtures of the security tests: a server with one app for all of them; `inside` it and `outside`."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+# Servers, commands and requests are those of the end-to-end tests.
+sys.path.append(str(HERE.parent / "e2e"))
+
+import attempts  # noqa: E402
+from tools import Environment, Server, binary, ports, request  # noqa: E402
+
+#: How each function's containers are started, as their receipts say.
+PATHS = {"forked": "function-zygote", "plain": "plain"}
+
+#: Where attempts are made on the host: namespaces of their own, and nothing is left when they end.
+APART = tuple(
+    "unshare --mount --pid --net --ipc --uts --fork --kill-child --mount-proc --propagation private".split()
+)
+
+
+@dataclass
+class Container:
+    """The containers of one function of the suite's app."""
+
+    url: str
+
+    def __call__(self, code: str, *, own: bool = False, seconds: float = 30, **files: bytes) -> Any:
+        """Runs a snippet in a process of its own, or in the container's that serves; its `result`."""
+        answer = request(self.url, "POST", _body(code, files, own=own, seconds=seconds), timeout=seconds + 30)
+        assert answer.status == 200, answer.text
+        return _result(answer.json())
+
+    @contextlib.contextmanager
+    def held(self, code: str, *, own: bool = False, **files: bytes) -> Iterator[Any]:
+        """The same, and the container is taken until the block ends: others are answered by another."""
+        parts = urlsplit(self.url)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=60)
+        body = json.dumps(_body(code, files, own=own, hold=True))
+        try:
+            connection.request("POST", parts.path or "/", body, {"content-type": "application/json"})
+            answer = connection.getresponse()
+            assert answer.status == 200, answer.read()
+            yield _result(json.loads(answer.readline()))
+        finally:
+            connection.close()
+
+
+def _body(code: str, files: dict[str, bytes], **options: Any) -> dict[str, Any]:
+    carried = {name: base64.b64encode(content).decode() for name, content in files.items()}
+    return {"code": textwrap.dedent(code), "files": carried, **options}
+
+
+def _result(given: dict[str, Any]) -> Any:
+    assert "failed" not in given, given["failed"]
+    return given["result"]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """One daemon for the whole suite."""
+    if os.geteuid() != 0:
+        pytest.fail("the security tests make containers and need root")
+    with tempfile.TemporaryDirectory(prefix="pl-security-", ignore_cleanup_errors=True) as root:
+        folder = Path(root)
+        server = Server(Environment(binary(), folder / "state", folder / "home", next(ports), folder))
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def app(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Container]:
+    """The suite's app: a function for each way in which containers are started."""
+    folder = tmp_path_factory.mktemp("walls")
+    for name in ("walls.py", "attempts.py"):
+        shutil.copy(HERE / name, folder)
+    urls = server.deploy(folder / "walls.py", "walls")
+    for name, path in PATHS.items():
+        answer = request(urls[name], "POST", {"code": "result = 1"})
+        assert answer.json() == {"result": 1}, answer.text
+        assert f'path;desc="{path}"' in answer.headers["server-timing"]
+    return {name: Container(url) for name, url in urls.items()}
+
+
+@pytest.fixture(params=PATHS)
+def inside(app: dict[str, Container], request: pytest.FixtureRequest) -> Container:
+    """Runs a snippet in a container: once for each way in which containers are started."""
+    return app[request.param]
+
+
+@pytest.fixture
+def forked(app: dict[str, Container]) -> Container:
+    """Runs a snippet in a fork of the function's zygote."""
+    return app["forked"]
+
+
+@pytest.fixture
+def outside():
+    """Runs a snippet on the host, as root with every right, in namespaces of its own.
+
+    `apart=False` runs it in the host's own namespaces: for what shows that the machine has something to lose.
+    """
+
+    def run(code: str, *, apart: bool = True, seconds: float = 30, **files: bytes) -> Any:
+        body = _body(code, files, seconds=seconds)
+        return _result(attempts.answer(body, before=APART if apart else ()))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory):
+    """Compiles C into a static program and gives its bytes, for attempts that Python cannot make."""
+    folder = tmp_path_factory.mktemp("compiled")
+
+    def build(source: str, *options: str) -> bytes:
+        file = folder / "source.c"
+        file.write_text(textwrap.dedent(source))
+        program = folder / "program"
+        command = ["cc", "-static", "-O1", "-w", *options, "-o", str(program), str(file)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return program.read_bytes()
+
+    return build
