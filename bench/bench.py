@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import threading
@@ -19,51 +18,19 @@ from dataclasses import asdict
 from pathlib import Path
 
 import serving
-from serving import Connection, Failed, get, server_timing
-from table import HERE, ROOT, Bench, Row
+from cold import cold_start
+from serving import Connection, Failed, get, imports
+from table import HERE, ROOT, Bench, Row, same_python
 
-COLD = "cold start, hello world ({})"
 OWN_START = "the app's own start: `python -c` with its imports"
 MARKS = ("<!-- bench: begin -->", "<!-- bench: end -->")
-
-
-def container_of(body: bytes) -> str:
-    """The container's id at the end of a hello answer."""
-    return json.loads(body).rsplit(" ", 1)[-1]
-
-
-def cold_start(bench: Bench) -> Iterable[Row]:
-    """From no container to the last byte, for both eras, beside the imports alone in the same image."""
-    for name, era in (("hello_app", "App"), ("hello_stub", "Stub")):
-        took: list[float] = []
-        said: dict[str, list[float]] = {}
-        seen: set[str] = set()
-        with bench.serve(bench.program(name)) as server:
-            address = server.address("hello")
-            # The page cache is warm: the first start is not counted.
-            for turn in range(bench.cold + 1):
-                ms, answer = get(address)
-                container = container_of(answer.body)
-                if answer.status != 200 or container in seen:
-                    raise Failed(f"not a cold start: {answer.status} from {container}")
-                seen.add(container)
-                if turn:
-                    took.append(ms)
-                    for part, value in server_timing(answer.headers).items():
-                        said.setdefault(part, []).append(value)
-                serving.wait_gone(container)
-        parts = ", ".join(f"{part} {statistics.median(each):.1f}" for part, each in said.items())
-        yield Row(
-            f"cold start, hello world ({era})", "ms", took, f"of that, by Server-Timing: {parts or '-'}"
-        )
 
 
 def warm(bench: Bench) -> Iterable[Row]:
     """The same request through the gateway and to a plain uvicorn, in turns; then the image's import time."""
     with bench.serve(bench.program("warm")) as server:
         address = server.address("web")
-        versions = json.loads(get(address, "/versions")[1].body)
-        bench.python, bench.image, bench.runner = versions["python"], versions["image"], versions["runner"]
+        bench.learn_versions(json.loads(get(address, "/versions")[1].body))
         python, options = same_python(bench)
         with serving.uvicorn(python, "direct", HERE / "programs", options, bench.server_cpus) as direct:
             through, plain = in_turns(bench, address, direct)
@@ -73,10 +40,7 @@ def warm(bench: Bench) -> Iterable[Row]:
         yield Row("added by pilotlight (pairwise)", "ms", added)
 
         statement = "import fastapi, pydantic, warm"
-        query = f"/imports?count={max(10, bench.cold // 2)}&statement={statement.replace(' ', '%20')}"
-        measured = json.loads(get(address, query)[1].body)
-        if "process_ms" not in measured:
-            raise Failed(f"the imports could not be measured: {measured}")
+        measured = imports(address, statement, max(10, bench.cold // 2))
         yield Row(
             OWN_START,
             "ms",
@@ -101,25 +65,6 @@ def in_turns(bench: Bench, one: tuple[str, int], other: tuple[str, int]) -> tupl
                 if turn >= 200:
                     took[place].append(ms)
     return took
-
-
-def same_python(bench: Bench) -> tuple[Path, list[str]]:
-    """An environment with the very versions that the container runs, and uvicorn's options to match."""
-    served = {
-        n: bench.runner[n] for n in ("uvicorn", "uvloop", "httptools", "h11", "click") if n in bench.runner
-    }
-    app = {
-        n: bench.image[n] for n in ("fastapi", "starlette", "pydantic", "pydantic-core") if n in bench.image
-    }
-    folder = bench.folder / "direct"
-    packages = [f"{name}=={version}" for name, version in {**app, **served}.items()]
-    uv = [bench.uv, "--quiet", "--no-config"]
-    subprocess.run([*uv, "venv", "--clear", "--python", sys.executable, str(folder)], check=True)
-    python = folder / "bin" / "python"
-    subprocess.run([*uv, "pip", "install", "--python", str(python), *packages], check=True)
-    loop = "uvloop" if "uvloop" in served else "asyncio"
-    http = "httptools" if "httptools" in served else "h11"
-    return python, ["--no-access-log", "--log-level", "warning", "--loop", loop, "--http", http]
 
 
 def save(bench: Bench) -> Iterable[Row]:
@@ -160,7 +105,7 @@ def text_of(address: tuple[str, int]) -> str | None:
 
 
 def memory(bench: Bench) -> Iterable[Row]:
-    """Memory of each of four warm containers of one function."""
+    """Memory of each of four warm containers of one function after a request, and of the zygotes."""
     with bench.serve(bench.program("hello_app")) as server:
         address = server.address("held")
         answers: list[str] = []
@@ -172,12 +117,19 @@ def memory(bench: Bench) -> Iterable[Row]:
             thread.start()
         for thread in threads:
             thread.join()
-        both = [serving.memory_kib(container) for container in sorted(set(answers))]
-        if len(both) < 2 or not all(pss for pss, _ in both):
-            raise Failed(f"expected processes of several containers, found {both} for {answers}")
-        note = f"{len(both)} containers side by side"
-        yield Row("memory per warm container, proportional", "MiB", [pss / 1024 for pss, _ in both], note)
-        yield Row("memory per warm container, private", "MiB", [own / 1024 for _, own in both], note)
+        containers = sorted(set(answers))
+        if len(containers) < 2:
+            raise Failed(f"expected several containers, found {answers}")
+        both = [serving.memory_kib(serving.processes(container)) for container in containers]
+        kernel = [serving.kernel_kib(container) for container in containers]
+        lit = [serving.memory_kib([pid]) for pid in serving.zygotes()]
+    note = f"{len(containers)} containers side by side, all processes"
+    whole = [(own + kept) / 1024 for (_, own), kept in zip(both, kernel)]
+    yield Row("memory per warm container, private and the kernel's", "MiB", whole, note)
+    yield Row("of that, private", "MiB", [own / 1024 for _, own in both])
+    yield Row("of that, the kernel's", "MiB", [kept / 1024 for kept in kernel])
+    yield Row("memory per warm container, proportional", "MiB", [pss / 1024 for pss, _ in both], note)
+    yield Row("memory per zygote, proportional", "MiB", [pss / 1024 for pss, _ in lit], f"{len(lit)} lit")
 
 
 def sdk_import(bench: Bench) -> Iterable[Row]:
@@ -198,7 +150,7 @@ def sdk_import(bench: Bench) -> Iterable[Row]:
 
 
 ROWS: dict[str, Callable[[Bench], Iterable[Row]]] = {
-    "cold": cold_start,
+    "cold-start": cold_start,
     "warm": warm,
     "save": save,
     "memory": memory,
@@ -233,17 +185,8 @@ def processor() -> str:
 def table(rows: list[Row], bench: Bench) -> str:
     """The rows as Markdown, their conditions below."""
     head = ["| what | unit | p50 | p99 | max | n | note |", "|---|---|--:|--:|--:|--:|---|"]
-    below = [f"* {line}" for line in [*over_own_start(rows), *conditions(bench)]]
+    below = [f"* {line}" for line in conditions(bench)]
     return "\n".join([*head, *(row.line() for row in rows), "", *below])
-
-
-def over_own_start(rows: list[Row]) -> list[str]:
-    """How much longer a cold start takes than the app's own start, by medians, where both were measured."""
-    middle = {row.name: statistics.median(row.samples) for row in rows}
-    cold, own = middle.get(COLD.format("App")), middle.get(OWN_START)
-    if cold is None or own is None:
-        return []
-    return [f"cold start of hello world (App) over the app's own start: {cold - own:+.1f} ms"]
 
 
 def write_into(page: Path, text: str) -> None:
@@ -262,9 +205,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "rows", nargs="*", metavar="ROW", help=f"measure these alone: {', '.join(ROWS)} (default all)"
     )
-    parser.add_argument(
-        "--cold", type=int, default=30, metavar="N", help="cold starts per program (default 30)"
-    )
+    parser.add_argument("--cold", type=int, default=200, metavar="N", help="cold starts (default 200)")
     parser.add_argument(
         "--warm", type=int, default=2000, metavar="N", help="warm requests each way (default 2000)"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -10,12 +11,13 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 BUILD_SECONDS_MAX = 900.0
 ANSWER_SECONDS_MAX = 60.0
+ZYGOTE = "pl-zygote"
 
 
 class Failed(Exception):
@@ -160,6 +162,15 @@ def get(address: tuple[str, int], path: str = "/") -> tuple[float, Answer]:
         return (time.perf_counter() - begun) * 1000, answer
 
 
+def imports(address: tuple[str, int], statement: str, count: int) -> dict[str, list[float]]:
+    """Milliseconds of new interpreters in a container: whole processes, and the statement alone."""
+    path = f"/imports?count={count}&statement={statement.replace(' ', '%20')}"
+    measured = json.loads(get(address, path)[1].body)
+    if "process_ms" not in measured:
+        raise Failed(f"the imports could not be measured: {measured}")
+    return measured
+
+
 def server_timing(headers: dict[str, str]) -> dict[str, float]:
     """Durations of a Server-Timing header, in milliseconds."""
     timings: dict[str, float] = {}
@@ -181,10 +192,10 @@ def processes(container: str) -> list[int]:
     return sorted(found)
 
 
-def memory_kib(container: str) -> tuple[int, int]:
-    """Proportional and private memory of a container, in KiB (proc_pid_smaps(5))."""
+def memory_kib(pids: Iterable[int]) -> tuple[int, int]:
+    """Proportional and private memory of processes, in KiB (proc_pid_smaps(5))."""
     proportional = private = 0
-    for pid in processes(container):
+    for pid in pids:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
             name, _, value = line.partition(":")
             if name == "Pss":
@@ -192,6 +203,28 @@ def memory_kib(container: str) -> tuple[int, int]:
             elif name in ("Private_Clean", "Private_Dirty"):
                 private += int(value.split()[0])
     return proportional, private
+
+
+def zygotes() -> dict[int, int]:
+    """Host pids of all zygotes, and of children that they forked ahead, with their parents' pids."""
+    found: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and (entry / "comm").read_text().strip() == ZYGOTE:
+                found[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+    return found
+
+
+def kernel_kib(container: str) -> int:
+    """What the kernel keeps for a container: page tables, stacks, sockets; by either version of cgroups."""
+    for line in Path(f"/proc/{processes(container)[0]}/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "memory":
+            return int(Path(f"/sys/fs/cgroup/memory{path}/memory.kmem.usage_in_bytes").read_text()) // 1024
+        if not controllers and (stat := Path(f"/sys/fs/cgroup{path}/memory.stat")).exists():
+            told = dict(line.split() for line in stat.read_text().splitlines())
+            return int(told["kernel"]) // 1024
+    raise Failed(f"no memory controller knows {container}")
 
 
 def wait_gone(container: str, seconds_max: float = 60.0) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import shutil
 import statistics
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from serving import Serve
 
@@ -50,6 +53,10 @@ class Bench:
     image: dict[str, str] = field(default_factory=dict[str, str])
     runner: dict[str, str] = field(default_factory=dict[str, str])
 
+    def learn_versions(self, told: dict[str, Any]) -> None:
+        """What `/versions` of the program `warm` says: of Python, in the image, in the runner's layer."""
+        self.python, self.image, self.runner = told["python"], told["image"], told["runner"]
+
     def serve(self, file: Path) -> Serve:
         """`pilotlight serve` with a state directory that later runs find again: images are built once."""
         environment = {"PILOTLIGHT_STATE_DIR": str(self.folder / "state"), "NO_COLOR": "1"}
@@ -61,3 +68,22 @@ class Bench:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return Path(shutil.copy(HERE / "programs" / f"{name}.py", folder))
+
+
+def same_python(bench: Bench) -> tuple[Path, list[str]]:
+    """An environment with the very versions that the container runs, and uvicorn's options to match."""
+    served = {
+        n: bench.runner[n] for n in ("uvicorn", "uvloop", "httptools", "h11", "click") if n in bench.runner
+    }
+    app = {
+        n: bench.image[n] for n in ("fastapi", "starlette", "pydantic", "pydantic-core") if n in bench.image
+    }
+    folder = bench.folder / "direct"
+    packages = [f"{name}=={version}" for name, version in {**app, **served}.items()]
+    uv = [bench.uv, "--quiet", "--no-config"]
+    subprocess.run([*uv, "venv", "--clear", "--python", sys.executable, str(folder)], check=True)
+    python = folder / "bin" / "python"
+    subprocess.run([*uv, "pip", "install", "--python", str(python), *packages], check=True)
+    loop = "uvloop" if "uvloop" in served else "asyncio"
+    http = "httptools" if "httptools" in served else "h11"
+    return python, ["--no-access-log", "--log-level", "warning", "--loop", loop, "--http", http]
