@@ -185,8 +185,12 @@ def __getattr__(name: str) -> Any:
         from .cloud_bucket_mount import CloudBucketMount as found
     elif name in _MODULE_OF:
         found = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    elif name in _GONE:
+        raise AttributeError(_GONE[name])
     else:
-        raise AttributeError(_GONE.get(name, f"module {__name__!r} has no attribute {name!r}"))
+        from ._public import no_attribute
+
+        raise no_attribute(f"module {__name__!r}", name, [*__all__, *_MODULES])
     globals()[name] = found
     return found
 

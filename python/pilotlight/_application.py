@@ -11,6 +11,7 @@ from . import _context, _declare, _entrypoint, _launch, _options, _settings, con
 from ._aio import dual
 from ._later import not_built
 from ._names import check_name
+from ._public import public
 from ._running import State, refuse_here
 from .cls import Cls
 from .cls import declare as declare_class
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .secret import Secret
 
 
+@public
 class Application:
     """What `App` and `Stub` share: a name, functions, and what every function gets."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from . import config
 from ._later import not_built
+from ._public import public
 from .exception import InvalidError
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def is_inside(app: Application, image: Image | None, known: list[Image]) -> bool
     return not config.is_local()
 
 
+@public
 class ContainerApp:
     """`modal.container_app`: the app this container is part of; empty outside containers.
 

@@ -7,6 +7,7 @@ import types
 from typing import TYPE_CHECKING, Any, cast
 
 from ._partial import PartialFunction
+from ._public import public
 from ._typing import Generic, P, R_co
 from .exception import InvalidError
 from .functions import Function
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ._application import Application
 
 
+@public
 class LocalEntrypoint(Generic[P, R_co]):
     """A function with `@app.local_entrypoint()`. Calling it runs it, as without the decorator."""
 

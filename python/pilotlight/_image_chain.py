@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from . import config
 from ._later import not_built
+from ._public import FORMER_NAME
 from .exception import InvalidError
 from .secret import Secret
 
@@ -161,6 +162,7 @@ def named(name: str) -> Callable[[_Method], _Method]:
                 values = (*values, options.pop(name))
             return method(self, *values, **options)
 
+        setattr(call, FORMER_NAME, name)
         return cast("_Method", call)
 
     return decorate

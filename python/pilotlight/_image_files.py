@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from . import _files
 from ._image_chain import Chain, absolute
+from ._public import public
 from .exception import InvalidError
 from .file_pattern_matcher import NON_PYTHON_FILES, as_ignore
 from .mount import Mount
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+@public
 class LocalFiles(Chain):
     """Local files: added when a container starts, or copied, as the last steps of an image.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _files, _requirements, config
 from ._image_chain import Building, Chain, check_secrets, flat, listed, named
+from ._public import public
 from .exception import InvalidError, NotFoundError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _REPOSITORY = re.compile(r"(github|gitlab)\.com/[\w.-]+(/[\w.-]+)+(@[\w./-]+)?")
 _TOKENS = {"github": "GITHUB_TOKEN", "gitlab": "GITLAB_TOKEN"}
 
 
+@public
 class Packages(Chain):
     """Python packages by pip, uv, poetry and conda, and Debian's by apt."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from . import _later
 from ._aio import dual_static
 from ._names import check_name
+from ._public import public
 from .exception import NotFoundError
 from .object import Mountable
 from .secret import Secret
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Reference", "lookup", "ref"]
 
 
+@public
 @dual_static
 def lookup(app_name: str, tag: str | None = None, namespace: Any = None, client: Any = None) -> Any:
     """The function `tag` of a deployed app, asked for at once.
@@ -44,6 +46,7 @@ def lookup(app_name: str, tag: str | None = None, namespace: Any = None, client:
     raise NotFoundError(f"{app_name!r} is an app, of which a function is looked up: write {names}")
 
 
+@public
 class Reference(Mountable):
     """What `modal.ref("name")` gives: a deployed secret, volume, dict or queue; which, is not known yet."""
 
@@ -65,6 +68,7 @@ class Reference(Mountable):
         raise _later.not_built(f"ref({self.name!r}).{name}")
 
 
+@public
 def ref(app_name: str, tag: str | None = None, namespace: Any = None) -> Reference | Function[..., Any]:
     """Refers to the function `tag` of a deployed app, or without a tag to a deployed object of any kind.
 

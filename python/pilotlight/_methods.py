@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from . import _partial, _settings
 from ._partial import PartialFunction, as_partial, give_callable, give_hook
+from ._public import called, public
 from .exception import InvalidError
 
 if TYPE_CHECKING:
@@ -48,12 +49,14 @@ class _Missing:
 MISSING = _Missing()
 
 
+@called("@modal.method")
 def method(_bare: None = None, *, is_generator: bool | None = None) -> MethodDecorator:
     """A method that can be called from elsewhere: declared, since calls are not built yet."""
     _refuse_bare("method", _bare)
     return cast("MethodDecorator", _callable("method"))
 
 
+@called("@modal.batched")
 def batched(_bare: None = None, *, max_batch_size: int, wait_ms: int) -> MethodDecorator:
     """A function that is given lists of inputs: checked and declared, since calls are not built yet."""
     _refuse_bare("batched", _bare)
@@ -76,6 +79,7 @@ def batched(_bare: None = None, *, max_batch_size: int, wait_ms: int) -> MethodD
     return decorate
 
 
+@called("@modal.enter")
 def enter(_bare: None = None, *, snap: bool = False, checkpoint: bool | None = None) -> MethodDecorator:
     """A method that runs once when a container starts, before requests; `snap=True` ones go first.
 
@@ -86,12 +90,14 @@ def enter(_bare: None = None, *, snap: bool = False, checkpoint: bool | None = N
     return _hook("enter", "enter_snap" if early else "enter")
 
 
+@called("@modal.exit")
 def exit(_bare: None = None) -> MethodDecorator:
     """A method that runs once when a container ends."""
     _refuse_bare("exit", _bare)
     return _hook("exit", "exit")
 
 
+@called("@modal.build")
 def build(_bare: None = None, *, force: bool = False, timeout: int = 86400) -> MethodDecorator:
     """A method that ran while the image was built (2024): declared under `Stub`, refused under `App`."""
     _refuse_bare("build", _bare)
@@ -106,6 +112,7 @@ if TYPE_CHECKING:
     def parameter(*, init: bool = True) -> Any: ...
 
 
+@public
 def parameter(*, default: Any = MISSING, init: bool = True) -> Any:
     """An annotated attribute of a class that its user may set: `name: str = modal.parameter(default="x")`."""
     if not init and default is MISSING:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from ._public import suggestion
 from .exception import DeprecationError
 
 if TYPE_CHECKING:
@@ -147,7 +148,4 @@ def check_names(era: str, decorator: str, options: Mapping[str, object]) -> None
 def _nearest(decorator: str, name: str, known: frozenset[str]) -> str:
     if name in ("method", "label", "docs", "custom_domains", "requires_proxy_auth", "wait_for_response"):
         return f"; {name}= belongs to the web decorator under it"
-    import difflib
-
-    nearest = difflib.get_close_matches(name, [*known, *_WEB_NAMES.get(decorator, ())], n=1)
-    return f"; did you mean {nearest[0]!r}?" if nearest else ""
+    return suggestion(name, [*known, *_WEB_NAMES.get(decorator, ())])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import _launch, config
 from ._aio import dual
 from ._later import not_built
+from ._public import public
 from .exception import InvalidError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class State(NamedTuple):
     stop: Callable[[], None] | None
 
 
+@public
 class RunningApp:
     """An app that runs: what `stub.run()` yields and `stub.deploy()` returns (`modal.App` until 2024).
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import traceback
     from types import TracebackType
 
+    from ._typing import T
+
 
 def install() -> None:
     """Makes uncaught exceptions of `python FILE` show the user's lines only.
@@ -54,15 +56,26 @@ def _last_frame_is(name: str, trace: TracebackType | None) -> bool:
 
 def _without_ours(trace: TracebackType | None) -> TracebackType | None:
     """`trace` with the links around our frames; as it is when there is no other frame."""
-    kept: list[TracebackType] = []
+    links: list[TracebackType] = []
     current = trace
     while current is not None:
-        if not _of_ours(current.tb_frame.f_code.co_filename):
-            kept.append(current)
+        links.append(current)
         current = current.tb_next
+    kept = _of_others(links, [link.tb_frame.f_code.co_filename for link in links])
     for index, one in enumerate(kept):
         one.tb_next = kept[index + 1] if index + 1 < len(kept) else None
     return kept[0] if kept else trace
+
+
+def _of_others(frames: list[T], filenames: list[str]) -> list[T]:
+    """The frames that are neither ours nor, as an `.aio`'s thread is, of Python's between two of ours."""
+    ours = [index for index, filename in enumerate(filenames) if _of_ours(filename)]
+    between = range(ours[0], ours[-1]) if ours else range(0)
+    return [
+        frame
+        for index, (frame, filename) in enumerate(zip(frames, filenames))
+        if not (_of_ours(filename) or (index in between and _of_python(filename)))
+    ]
 
 
 def format_exception(error: BaseException) -> str:
@@ -87,7 +100,7 @@ def last_user_place(error: BaseException) -> tuple[str, int] | None:
     import traceback
 
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not _hidden(frame.filename) and os.path.isfile(frame.filename) and frame.lineno is not None:
+        if _is_users(frame.filename) and frame.lineno is not None:
             return frame.filename, frame.lineno
     return None
 
@@ -99,7 +112,7 @@ def files(error: BaseException) -> list[str]:
     found: list[str] = []
     trace: TracebackType | None = error.__traceback__
     for frame in traceback.extract_tb(trace):
-        if not _hidden(frame.filename) and os.path.isfile(frame.filename):
+        if _is_users(frame.filename):
             found.append(os.path.abspath(frame.filename))
     return found
 
@@ -110,17 +123,32 @@ def _trim(formatted: traceback.TracebackException, seen: set[int]) -> None:
     seen.add(id(formatted))
     import traceback
 
+    frames = [frame for frame in formatted.stack if not _is_of_imports(frame.filename)]
     formatted.stack = traceback.StackSummary.from_list(
-        [frame for frame in formatted.stack if not _hidden(frame.filename)]
+        _of_others(frames, [frame.filename for frame in frames])
     )
     for chained in (formatted.__cause__, formatted.__context__):
         if chained is not None:
             _trim(chained, seen)
 
 
-def _hidden(filename: str) -> bool:
-    return _of_ours(filename) or filename.startswith("<frozen ") or "/importlib/" in filename
+def _is_users(filename: str) -> bool:
+    hidden = _of_ours(filename) or _is_of_imports(filename) or _of_python(filename)
+    return not hidden and os.path.isfile(filename)
+
+
+def _is_of_imports(filename: str) -> bool:
+    return filename.startswith("<frozen ") or "/importlib/" in filename
 
 
 def _of_ours(filename: str) -> bool:
     return os.path.abspath(filename).startswith(PACKAGE_DIR + os.sep)
+
+
+def _of_python(filename: str) -> bool:
+    """Whether it is of the standard library; what is installed stands in a folder of it."""
+    path = os.path.abspath(filename)
+    return path.startswith(_PYTHON_DIR + os.sep) and "-packages" + os.sep not in path
+
+
+_PYTHON_DIR = os.path.dirname(os.path.abspath(os.__file__))

@@ -14,6 +14,7 @@ from ._application import Application
 from ._entrypoint import LocalEntrypoint
 from ._later import not_built
 from ._methods import parameter
+from ._public import no_attribute, public
 from ._running import Run
 from ._typing import dataclass_transform
 from .exception import InvalidError
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["App", "LocalEntrypoint", "Stub"]
 
 
+@public
 class App(Application):
     """An application of today: `app = modal.App("name")`, `@app.function()`.
 
@@ -209,7 +211,21 @@ class App(Application):
     def __getattr__(self, name: str) -> Any:
         if name in ("info", "stats", "logs", "sandboxes", "get_dashboard_url"):
             raise not_built(f"App.{name}")
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise no_attribute(f"{type(self).__name__!r} object", name, dir(self), _FORMER_DECORATORS.get(name))
+
+
+#: Decorators of a Stub, and what does their work today.
+_FORMER_DECORATORS = {
+    name: f"under App it is @app.function() and @modal.{today}() under it"
+    for name, today in (
+        ("webhook", "fastapi_endpoint"),
+        ("web_endpoint", "fastapi_endpoint"),
+        ("asgi", "asgi_app"),
+        ("asgi_app", "asgi_app"),
+        ("wsgi", "wsgi_app"),
+        ("wsgi_app", "wsgi_app"),
+    )
+}
 
 
 def _refuse_bare(decorator: str, bare: Any) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 
 from ._aio import dual, dual_context, dual_static
 from ._later import not_built
+from ._public import public
 from .exception import InvalidError
 
 
+@public
 class FunctionCall:
     """A call in progress. `from_id` checks its argument; whatever would ask about it is `NotBuiltError`."""
 
@@ -68,6 +70,7 @@ class FunctionCall:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
+@public
 @dual_static
 def gather(*function_calls: FunctionCall) -> Any:
     """`FunctionCall.gather` as it was called from 2022 to 2025; not built yet."""

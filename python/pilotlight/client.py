@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._later import unbuilt
+from ._public import public
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["Client"]
 
 
+@public
 class Client:
     """Accepted wherever Modal takes `client=`, and without effect: the command finds its own server.
 

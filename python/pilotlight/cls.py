@@ -11,6 +11,7 @@ from ._aio import dual, dual_static
 from ._later import not_built
 from ._methods import MISSING, Parameter, batched, build, enter, exit, method, parameter
 from ._partial import PartialClass, PartialFunction
+from ._public import public
 from .exception import DeprecationError, ExecutionError, InvalidError
 from .functions import Bound, Function, Spec
 
@@ -26,6 +27,7 @@ __all__ = ["Cls", "Obj", "batched", "build", "enter", "exit", "method", "paramet
 _PARAMETER_TYPES: dict[str, type] = {"str": str, "int": int, "bytes": bytes, "bool": bool}
 
 
+@public
 class Cls:
     """A decorated class, or (`from_name`) one that was deployed.
 
@@ -139,6 +141,7 @@ class Cls:
             raise InvalidError(f"{self.__name__}(…) needs {', '.join(f'{name}=' for name in missing)}")
 
 
+@public
 class Obj:
     """An instance of a decorated class, made in this process when a method of it is first used."""
 

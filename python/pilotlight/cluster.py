@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._partial import as_partial
+from ._public import public
 from .exception import InvalidError
 from .object import Object
 
@@ -23,6 +24,7 @@ class Cluster(Object):
     _shown = "Cluster"
 
 
+@public
 def clustered(size: int, rdma: bool = False) -> Callable[[Callable[P, R]], PartialFunction[P, R]]:
     """A function that runs in `size` containers at once: accepted with a notice, and not built yet."""
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:  # pyright: ignore[reportUnnecessaryIsInstance]

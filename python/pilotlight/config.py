@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, cast
 
+from ._public import public
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -14,6 +16,7 @@ __version__ = "0.1.0"
 discovering = False
 
 
+@public
 def is_local() -> bool:
     """False inside a container, True everywhere else (Modal: `modal.is_local`)."""
     return not any(os.environ.get(name) == "1" for name in ("PILOTLIGHT_IS_REMOTE", "MODAL_IS_REMOTE"))
@@ -45,6 +48,7 @@ def serve_timeout() -> float | None:
     return config["serve_timeout"]
 
 
+@public
 class Config:
     """`modal.config.config`: the settings by name, `config["serve_timeout"]` and `config.get("loglevel")`.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._later import not_built, unbuilt_static
+from ._public import public
 from .cluster import clustered
 
 __all__ = [
@@ -17,26 +18,31 @@ __all__ = [
 ]
 
 
+@public
 @unbuilt_static
 def stop_fetching_inputs() -> Any:
     """Not built yet: raises `NotBuiltError`."""
 
 
+@public
 @unbuilt_static
 def get_local_input_concurrency() -> Any:
     """Not built yet: raises `NotBuiltError`."""
 
 
+@public
 @unbuilt_static
 def set_local_input_concurrency(concurrency: int) -> Any:
     """Not built yet: raises `NotBuiltError`."""
 
 
+@public
 @unbuilt_static
 def get_cluster_info() -> Any:
     """Not built yet: raises `NotBuiltError`."""
 
 
+@public
 @unbuilt_static
 def list_deployed_apps(environment_name: str = "", client: Any = None) -> Any:
     """Not built yet: raises `NotBuiltError`."""

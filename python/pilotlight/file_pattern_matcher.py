@@ -9,6 +9,8 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from ._public import public
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -19,6 +21,7 @@ class _Pattern(NamedTuple):
     negated: bool
 
 
+@public
 class FilePatternMatcher:
     """A function of a path, relative to a folder: whether a pattern means it, or a folder that it is in.
 

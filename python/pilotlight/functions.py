@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 from . import _context, _partial, config
 from ._aio import dual, dual_context, dual_static
 from ._later import not_built
+from ._public import no_attribute, public
 from ._typing import Generic, P, R_co
 from .calls import FunctionCall, gather
 from .exception import DeprecationError, ExecutionError, InvalidError
@@ -59,6 +60,7 @@ class Spec(NamedTuple):
     """The user's class, when it is a method."""
 
 
+@public
 class Function(Generic[P, R_co]):
     """A decorated function, or a method of a class, or (`from_name`) one that was deployed.
 
@@ -324,7 +326,7 @@ class Function(Generic[P, R_co]):
     def __getattr__(self, name: str) -> Any:
         if name in ("app", "autoscaler", "info", "stats", "logs", "metrics", "experimental_spawn_map"):
             raise not_built(f"Function.{name}")
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise no_attribute(f"{type(self).__name__!r} object", name, dir(self))
 
     if not TYPE_CHECKING:
         # Not for type checkers, so that they find the mistake before it is run.
@@ -403,6 +405,7 @@ class FunctionHandle(Function[P, R_co]):
         return self._raw(*args, **kwargs)
 
 
+@public
 class Bound:
     """A decorated method of an instance: called, it runs here."""
 
@@ -442,7 +445,7 @@ class Bound:
             raise not_built(
                 f"{self._raw.__qualname__}.{name}(…)", ".local(…) runs the method in this process"
             )
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise no_attribute(f"{type(self).__name__!r} object", name, dir(self))
 
 
 _CALLS = frozenset("call for_each map remote remote_gen spawn spawn_map starmap submit".split())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from ._public import public, suggestion
 from .exception import InvalidError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _COUNT_MAX = 8
 _A100_GIB = {0: "A100", 20: "A100-20G", 40: "A100-40GB", 80: "A100-80GB"}
 
 
+@public
 class _GPU:
     """One or more GPUs of a kind. Raises `InvalidError` for a count that is not 1 to 8."""
 
@@ -74,6 +76,7 @@ class Any(_GPU):
     _name = "ANY"
 
 
+@public
 class A100(_GPU):
     """An NVIDIA A100 of `memory` GiB (0 for any, 20, 40 or 80), or of `size` "40GB" or "80GB"."""
 
@@ -112,10 +115,7 @@ def parse_gpu(where: str, value: object, era: str = "app") -> tuple[str, ...]:
             f'"{name}:2"'
         )
     if name not in _NAMES:
-        import difflib
-
-        nearest = difflib.get_close_matches(name, _NAMES, n=1)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else f": there are {', '.join(_NAMES)}"
+        hint = suggestion(name, _NAMES) or f": there are {', '.join(_NAMES)}"
         raise InvalidError(f"{where}: there is no GPU {value!r}{hint}")
     return (name + colon + count,)
 

@@ -19,6 +19,7 @@ from ._image_chain import Building, check_env, check_secrets, flat, listed, name
 from ._image_files import LocalFiles
 from ._image_packages import Packages
 from ._later import not_built
+from ._public import public
 from .exception import InvalidError, NotFoundError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _LOW_LEVEL = frozenset(
 _CONDA_VERSIONS = ("3.7", "3.8", "3.9", "3.10")
 
 
+@public
 class Image(Packages, LocalFiles):
     """A container image. Begin with `Image.debian_slim()`; `Image()` alone is an `InvalidError`."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from . import _files, config
 from ._later import not_built
+from ._public import public
 from .exception import InvalidError, NotFoundError
 from .file_pattern_matcher import NON_PYTHON_FILES, as_ignore
 
@@ -37,6 +38,7 @@ class _Source(NamedTuple):
             yield _files.File(self.local, self.remote)
 
 
+@public
 class Mount:
     """Local files with their places in the container. Immutable: each `add_…` returns a new one.
 
@@ -176,6 +178,7 @@ class Mount:
         return (source.local for source in self._sources)
 
 
+@public
 def create_package_mounts(module_names: Iterable[str]) -> list[Mount]:
     """A mount per module, at `/pkg`, importable in the container by its name (Modal: the same, 2022 to 2024).
 
@@ -190,6 +193,7 @@ def create_package_mounts(module_names: Iterable[str]) -> list[Mount]:
     return [Mount()._extended(module_sources(where, name, PACKAGES, _hidden, None)) for name in module_names]
 
 
+@public
 def create_package_mount(module_name: str) -> Mount:
     """The mount of one module, as `create_package_mounts` makes it (Modal 2022). Empty inside a container."""
     mounts = create_package_mounts([module_name])

@@ -8,6 +8,7 @@ from . import _later
 from ._aio import dual_class
 from ._later import unbuilt
 from ._names import check_name
+from ._public import public
 from .exception import InvalidError, NotFoundError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Object"]
 
 
+@public
 class Object:
     """Something with a name and an id: declared as a reference (`from_name`), or as new with its app.
 
@@ -26,6 +28,10 @@ class Object:
 
     #: As users know the class, also below the classes of `modal.aio`.
     _shown = "Object"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        public(cls)
 
     def __init__(self) -> None:
         self._declare(f"{self._shown}()")
@@ -141,6 +147,7 @@ class Mountable(Object):
     """What a function can have at a path: `volumes={"/data": …}`."""
 
 
+@public
 class Manager:
     """`Dict.objects` and its like: the named objects of a kind."""
 

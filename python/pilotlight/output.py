@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from ._public import public
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
@@ -12,6 +14,7 @@ __all__ = ["enable_output"]
 
 
 @contextlib.contextmanager
+@public
 def enable_output(show_progress: bool = True) -> Generator[None, None, None]:
     """`with modal.enable_output():` around `app.run()` or `app.deploy()`, which show their output anyway."""
     yield

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from ._public import public
 from .exception import InvalidError
 
 __all__ = ["RateLimit"]
 
 
+@public
 class RateLimit:
     """How many calls a second or a minute. Raises `InvalidError` unless exactly one of the two is given."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._public import public
 from .exception import InvalidError
 
 __all__ = ["Retries"]
@@ -12,6 +13,7 @@ _SECONDS_MAX = 60.0
 _COEFFICIENT_MAX = 10.0
 
 
+@public
 class Retries:
     """How often a failed call is tried again, and after how many seconds.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._aio import dual_static
 from ._later import not_built
+from ._public import public
 
 if TYPE_CHECKING:
     from ._running import Run, RunningApp
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["deploy_app", "deploy_stub", "interactive_shell", "run_app", "run_stub", "serve_stub"]
 
 
+@public
 def run_app(
     app: App,
     *,
@@ -27,6 +29,7 @@ def run_app(
     return app.run(client=client, detach=detach, environment_name=environment_name, interactive=interactive)
 
 
+@public
 def run_stub(
     stub: Stub,
     client: Any = None,
@@ -39,6 +42,7 @@ def run_stub(
     return stub.run(client, stdout, show_progress, detach, environment_name)
 
 
+@public
 @dual_static
 def deploy_app(
     app: App,
@@ -52,6 +56,7 @@ def deploy_app(
     return app.deploy(name=name, environment_name=environment_name, tag=tag, client=client)
 
 
+@public
 @dual_static
 def deploy_stub(
     stub: Stub,
@@ -67,6 +72,7 @@ def deploy_stub(
     return stub.deploy(name, namespace, client, stdout, show_progress, environment_name=environment_name)
 
 
+@public
 @dual_static
 def serve_stub(
     stub: Stub,

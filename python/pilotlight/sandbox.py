@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from ._later import unbuilt_static
+from ._public import public
 from .object import Manager
 
 __all__ = ["Probe", "Sandbox", "SandboxSnapshot"]
 
 
+@public
 class Sandbox:
     """A container that a program starts itself. What would give one raises `NotBuiltError`."""
 
@@ -38,6 +40,7 @@ class Sandbox:
         """Not built yet: raises `NotBuiltError`."""
 
 
+@public
 class SandboxSnapshot:
     """A sandbox as it was at some time. Not built yet."""
 
@@ -47,6 +50,7 @@ class SandboxSnapshot:
         """Not built yet: raises `NotBuiltError`."""
 
 
+@public
 class Probe:
     """How a sandbox shows that it is ready. Not built yet."""
 

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from . import config
+from ._public import public, suggestion
 from .exception import InvalidError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _FIELDS: tuple[tuple[str, int, int, Mapping[str, int]], ...] = (
 _PART = re.compile(r"(?:(\*|\?)|(\w+)(?:-(\w+))?)(?:/(\d+))?", re.ASCII)
 
 
+@public
 class Cron:
     """Times in the words of crontab(5): `Cron("0 9 * * mon-fri")`, in UTC or in `timezone`.
 
@@ -43,6 +45,7 @@ class Cron:
         return f"Cron({self.cron_string!r}{zone})"
 
 
+@public
 class Period:
     """A time between runs, in the calendar's steps: `Period(hours=1)`. Only seconds may be a fraction.
 
@@ -117,8 +120,4 @@ def _check_timezone(timezone: object) -> None:
 
     known = zoneinfo.available_timezones()
     if known and timezone not in known:
-        import difflib
-
-        nearest = difflib.get_close_matches(timezone, sorted(known), n=1)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-        raise InvalidError(f"Cron: there is no time zone {timezone!r}{hint}")
+        raise InvalidError(f"Cron: there is no time zone {timezone!r}{suggestion(timezone, known)}")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._public import public
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["SchedulerPlacement"]
 
 
+@public
 class SchedulerPlacement:
     """Where containers run; without effect, and a notice of the function that is given it says so."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import _files, config
 from ._later import not_built, unbuilt
 from ._names import check_name
+from ._public import public
 from .exception import InvalidError, NotFoundError
 from .object import Manager
 
@@ -20,6 +21,7 @@ _NAME_LENGTH_MAX = 16_384
 _VALUE_LENGTH_MAX = 32_768
 
 
+@public
 class Secret:
     """Environment variables, given in the program. Values never appear in `repr`, nor in a pickle.
 

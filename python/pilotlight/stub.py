@@ -10,6 +10,7 @@ from ._aio import dual, dual_context
 from ._application import Application
 from ._later import not_built
 from ._methods import parameter
+from ._public import public, say_no_more, suggestion
 from ._running import Run, RunningApp
 from ._typing import dataclass_transform
 from .exception import InvalidError
@@ -17,7 +18,7 @@ from .functions import FunctionHandle
 from .image import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import overload
 
     from typing_extensions import Unpack
@@ -36,8 +37,13 @@ __all__ = ["Stub"]
 class _NoSuchTag(KeyError, AttributeError):
     """`KeyError` is Modal's; `AttributeError` besides, so that `hasattr` gives an answer."""
 
+    def __init__(self, tag: str, known: Iterable[str]) -> None:
+        super().__init__(tag)
+        self._hint = suggestion(tag, known)
+        say_no_more(self, tag)
+
     def __str__(self) -> str:
-        return f"the stub has nothing named {self.args[0]!r}"
+        return f"the stub has nothing named {self.args[0]!r}{self._hint}"
 
 
 # Shown to users, who know it by this name.
@@ -59,6 +65,7 @@ class Tags(dict[str, Any] if TYPE_CHECKING else dict):
     __hash__ = None  # pyright: ignore[reportAssignmentType]
 
 
+@public
 class Stub(Application):
     """An application of 2022 to 2024: `stub = modal.Stub()`, `@stub.webhook`.
 
@@ -349,4 +356,5 @@ class Stub(Application):
             for held in (self._blueprint, self._functions, self._classes):
                 if tag in held:
                     return held[tag]
-        raise _NoSuchTag(tag)
+        own = (name for name in dir(type(self)) if name[0] != "_")
+        raise _NoSuchTag(tag, {*own, *self._blueprint, *self._functions, *self._classes})

@@ -7,6 +7,7 @@ from typing import Any
 from . import config
 from ._aio import BothEnter
 from ._later import not_built
+from ._public import public
 from .exception import InvalidError
 
 __all__ = ["Tunnel", "forward"]
@@ -14,6 +15,7 @@ __all__ = ["Tunnel", "forward"]
 _PORT_MAX = 65_535
 
 
+@public
 class Tunnel:
     """What `with modal.forward(port) as tunnel:` gives: the addresses of a port. Not built yet."""
 
@@ -39,6 +41,7 @@ class Tunnel:
         return self.unencrypted_host, self.unencrypted_port
 
 
+@public
 @BothEnter
 def forward(port: int, *, unencrypted: bool = False, h2_enabled: bool = False, client: Any = None) -> Any:
     """`with modal.forward(8000) as tunnel:` in a container. Not built yet: raises `NotBuiltError`.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _settings
 from ._partial import Concurrency, PartialClass, PartialFunction, Web, as_partial, give_web
+from ._public import called
 from .exception import DeprecationError, InvalidError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ _HOST_LENGTH_MAX = 253
 _PORT_MAX = 65_535
 
 
+@called("@modal.fastapi_endpoint")
 def fastapi_endpoint(
     _bare: None = None,
     *,
@@ -64,6 +66,7 @@ def fastapi_endpoint(
     )
 
 
+@called("@modal.web_endpoint")
 def web_endpoint(
     _bare: str | None = None,
     label: str | None = None,
@@ -82,6 +85,7 @@ def web_endpoint(
     return _decorator(answering_late(web, wait_for_response))
 
 
+@called("@modal.asgi_app")
 def asgi_app(
     _bare: str | None = None,
     wait_for_response: bool = True,
@@ -96,6 +100,7 @@ def asgi_app(
     )
 
 
+@called("@modal.wsgi_app")
 def wsgi_app(
     _bare: str | None = None,
     wait_for_response: bool = True,
@@ -110,6 +115,7 @@ def wsgi_app(
     )
 
 
+@called("@modal.web_server")
 def web_server(
     port: int,
     *,
@@ -132,6 +138,7 @@ def web_server(
     return _decorator(web._replace(notes=(*web.notes, note)))
 
 
+@called("@modal.webhook")
 def webhook(
     raw_f: Any = None,
     *,
@@ -144,6 +151,7 @@ def webhook(
     return _era_decorator(answering_late(web, wait_for_response), raw_f)
 
 
+@called("@modal.asgi")
 def asgi(raw_f: Any = None, *, label: str | None = None, wait_for_response: bool = True) -> Any:
     """`stub.asgi` as the guide of 2022 writes it under `@stub.function`, bare or with parentheses."""
     return _era_decorator(
@@ -151,6 +159,7 @@ def asgi(raw_f: Any = None, *, label: str | None = None, wait_for_response: bool
     )
 
 
+@called("@modal.wsgi")
 def wsgi(raw_f: Any = None, *, label: str | None = None, wait_for_response: bool = True) -> Any:
     """`stub.wsgi` in the manner of `modal.asgi`, bare or with parentheses."""
     return _era_decorator(
@@ -158,6 +167,7 @@ def wsgi(raw_f: Any = None, *, label: str | None = None, wait_for_response: bool
     )
 
 
+@called("@modal.concurrent")
 def concurrent(
     _bare: None = None, *, max_inputs: int | None = None, target_inputs: int | None = None
 ) -> ConcurrentDecorator:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._lookup import lookup
+from .._public import public
 from ..exception import InvalidError
 
 __all__ = ["load_ipython_extension"]
@@ -12,6 +13,7 @@ __all__ = ["load_ipython_extension"]
 _USAGE = "write `%modal from my-app import my_function`"
 
 
+@public
 def load_ipython_extension(ipython: Any) -> None:
     """Registers the line command; IPython calls it."""
 

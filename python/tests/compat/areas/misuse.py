@@ -102,6 +102,37 @@ MISUSE = Area(
             "@stub.webhook(metod='POST')",
         ),
         refused(
+            "the same in a call of a method",
+            "TypeError",
+            "Stub.serve got an unexpected keyword argument 'timout'; did you mean 'timeout'?",
+            "stub.serve(timout=3)",
+        ),
+        refused(
+            "the same where an App is made",
+            "TypeError",
+            "App got an unexpected keyword argument 'imge'; did you mean 'image'?",
+            "app = modal.App('x', imge=1)",
+        ),
+        refused(
+            "a slip of the fingers in a decorator's name",
+            "KeyError",
+            "the stub has nothing named 'webook'; did you mean 'webhook'?",
+            "@stub.webook",
+        ),
+        refused(
+            "the same in the package's name",
+            "AttributeError",
+            "module 'pilotlight' has no attribute 'Ap'; did you mean 'App'?",
+            "app = modal.Ap('x')",
+        ),
+        refused(
+            "a decorator of Stub on an App",
+            "AttributeError",
+            "'App' object has no attribute 'webhook'; under App it is @app.function() and "
+            "@modal.fastapi_endpoint() under it",
+            "@app.webhook",
+        ),
+        refused(
             "a web keyword on the function",
             "TypeError",
             "@app.function got an unexpected keyword argument 'label'; label= belongs to the web "
