@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 import textwrap
@@ -86,8 +85,3 @@ def python() -> str:
 def sdk() -> str:
     """Where the SDK is importable from, as an installed wheel would make it."""
     return str(ROOT / "python")
-
-
-def run(arguments: list[str], **options) -> subprocess.CompletedProcess[str]:
-    """Runs a command to its end and captures what it prints."""
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=300, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,6 @@ PROBE = """
 @pytest.fixture(scope="module")
 def probe(shared, tmp_path_factory):
     """Runs Python in a container and gives back `result`."""
-    from conftest import textwrap
     from tools import ports
 
     folder = tmp_path_factory.mktemp("probe")

@@ -7,8 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from conftest import run
-from tools import Command, Environment, Server, listening, request, wait_until
+from tools import Command, Environment, Server, listening, request, run, wait_until
 
 PROGRAMS = ["hello.py", "item.py", "item_html.py", "fastapi_app.py", "flask_app.py"]
 

@@ -32,6 +32,11 @@ def binary() -> Path:
     return Path(os.environ.get("PILOTLIGHT_BINARY") or ROOT / "target/debug/pilotlight")
 
 
+def run(arguments: list[str], **options) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end and captures what it prints."""
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=300, **options)
+
+
 @dataclass
 class Answer:
     """An HTTP answer, read whole."""
