@@ -110,6 +110,13 @@ else:
             functools.update_wrapper(self, blocking)
             self._blocking = blocking
 
+        @property
+        def __signature__(self):
+            # Python 3.9 would follow the `__wrapped__` of a bound method to a function that is not bound.
+            import inspect
+
+            return inspect.signature(self._blocking)
+
         def __call__(self, *args, **kwargs):
             return self._blocking(*args, **kwargs)
 
