@@ -9,10 +9,10 @@ mod key;
 mod layer;
 mod version;
 
-pub use command::{APT_ENV, PATH, PYTHON_HOME, UV, UV_CACHE, VENV, VENV_PYTHON};
+pub use command::{APT_ENV, PATH, PYTHON_HOME, Tools, UV, UV_CACHE, VENV, VENV_PYTHON};
 pub use era::{Era, PackageSet, Sets};
 pub use key::Key;
-pub use layer::{LayerKind, LayerPlan, Layers, layers};
+pub use layer::{LayerKind, LayerPlan, Layers, layers, on_host};
 pub use version::{PythonVersion, VersionError};
 
 /// An image as the user's program describes it: where it starts and what is done to it, in order.

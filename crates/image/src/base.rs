@@ -129,7 +129,8 @@ impl Bases {
         Self { local, found: Arc::default(), ..self.clone() }
     }
 
-    fn interpreter(&self, python: PythonVersion) -> Result<HostPython, Error> {
+    /// The interpreter of this version, of this machine.
+    pub(crate) fn interpreter(&self, python: PythonVersion) -> Result<HostPython, Error> {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = found.get(&python).filter(|known| known.executable.exists()) {
             return Ok(known.clone());

@@ -4,14 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use pilotlight_core::image::{Era, Key, LayerKind, Layers, Plan, PythonVersion, Sets, layers};
-use pilotlight_sandbox::{Bind, Helper};
+use pilotlight_core::image::{
+    Era, Key, LayerKind, Layers, PATH, Plan, PythonVersion, Sets, VENV_PYTHON, layers,
+};
+use pilotlight_sandbox::{Bind, Helper, Isolation};
 use thiserror::Error;
 
 use crate::base::{self, Base, Bases, Choice};
 use crate::discovery::{self, Wanted};
 use crate::host::HostPython;
 use crate::hostconf::HostConf;
+use crate::on_host::OnHost;
+use crate::process;
 use crate::progress::Progress;
 use crate::runner::{self, CodeFile};
 use crate::settings::{CA_INSIDE, Settings};
@@ -41,6 +45,21 @@ pub enum Error {
         used: String,
         /// The version asked for.
         python: PythonVersion,
+    },
+    /// The plan does to its root file system what would here be done to the machine.
+    #[error("`{step}` needs the sandbox, since without it there is only this machine; leave it out")]
+    NeedsSandbox {
+        /// The step in a few words.
+        step: String,
+    },
+    /// Installing on the host failed.
+    #[error("the build step `{text}` failed")]
+    OnHost {
+        /// The step in a few words.
+        text: String,
+        /// What happened.
+        #[source]
+        source: process::Error,
     },
     /// uv could not be brought.
     #[error(transparent)]
@@ -74,6 +93,7 @@ impl Error {
         use crate::process::Error::Failed;
         match self {
             Self::Step { source: step::Error::Failed { tail, .. }, .. }
+            | Self::OnHost { source: Failed { tail, .. }, .. }
             | Self::Tools(tools::Error::Fetch(Failed { tail, .. }))
             | Self::Base(base::Error::Mmdebstrap(Failed { tail, .. }))
             | Self::Discovery(
@@ -100,6 +120,8 @@ pub struct Options {
     pub settings: Settings,
     /// The runner and the SDK.
     pub code: Vec<CodeFile>,
+    /// What containers of the images get: without the sandbox, images are made on the host itself.
+    pub isolation: Isolation,
 }
 
 impl Options {
@@ -107,7 +129,8 @@ impl Options {
     pub fn new(state_dir: PathBuf, python: HostPython, code: Vec<CodeFile>) -> Result<Self, Error> {
         let base = std::env::var("PILOTLIGHT_BASE").unwrap_or_default().parse()?;
         let settings = Settings::of_this_machine();
-        Ok(Self { state_dir, python, base, sets: Sets::default(), settings, code })
+        let (sets, isolation) = (Sets::default(), Isolation::Sandbox);
+        Ok(Self { state_dir, python, base, sets, settings, code, isolation })
     }
 }
 
@@ -140,6 +163,26 @@ pub struct Image {
     pub workdir: Option<String>,
     /// Things the user should know.
     pub warnings: Vec<String>,
+    /// Where its programs are.
+    pub places: Places,
+}
+
+/// Where an image's programs are, as its containers see them.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The interpreter that runs the user's code.
+    pub python: String,
+    /// The search path.
+    pub path: String,
+    /// The directory of the runner's package.
+    pub lib: String,
+}
+
+impl Default for Places {
+    /// Those of every image with a root file system of its own.
+    fn default() -> Self {
+        Self { python: VENV_PYTHON.to_owned(), path: PATH.to_owned(), lib: runner::LIB.to_owned() }
+    }
 }
 
 /// Builds images. Cheap to clone; builds may run side by side.
@@ -184,6 +227,9 @@ impl Builder {
 
     /// Builds what is missing of `plan`. Blocks; when everything is there, for a few milliseconds.
     pub fn build(&self, plan: &Plan, progress: &dyn Progress, cancel: &AtomicBool) -> Result<Image, Error> {
+        if self.options.isolation == Isolation::Process {
+            return OnHost { options: &self.options, bases: &self.bases, progress, cancel }.build(plan);
+        }
         let python = plan.base.python();
         let base = self.bases.get(python, &self.store, progress, cancel)?;
         let chain = layers(plan, &base.identity, &self.options.sets);
@@ -213,6 +259,7 @@ impl Builder {
             env,
             workdir: chain.workdir,
             warnings: base.warning.into_iter().chain(host.warning).collect(),
+            places: Places::default(),
         })
     }
 

@@ -17,6 +17,8 @@ pub mod host;
 pub mod hostconf;
 /// Locks between processes, for things that are made once.
 mod lock;
+/// Images without a sandbox.
+mod on_host;
 /// Lines of output, and the last few of them.
 mod output;
 /// Programs run on the host, watched.
@@ -36,7 +38,7 @@ pub mod tools;
 /// A user's files as a layer.
 pub mod tree;
 
-pub use builder::{BaseUsed, Builder, Error, Image, Options};
+pub use builder::{BaseUsed, Builder, Error, Image, Options, Places};
 pub use host::HostPython;
 pub use progress::{Progress, Silent};
 pub use step::Exits;

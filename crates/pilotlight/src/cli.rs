@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use pilotlight_sandbox::Isolation;
 
 use crate::config::env;
 use crate::reference::Reference;
@@ -20,7 +21,7 @@ pub(crate) use old::{Old, is_program, nearest, of_modal};
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
 #[command(after_help = examples::TOP)]
 pub(crate) struct Cli {
-    /// Where images, deployed apps and logs are kept [default: /var/lib/pilotlight]
+    /// Where images, deployed apps and logs are kept [default: /var/lib/pilotlight; of other users than root ~/.local/state/pilotlight]
     #[arg(long, global = true, env = env::STATE_DIR, value_name = "DIR", hide_env_values = true)]
     pub(crate) state_dir: Option<PathBuf>,
 
@@ -79,6 +80,31 @@ pub(crate) struct Source {
     pub(crate) reading: Reading,
 }
 
+/// What containers get.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Isolated {
+    /// What keeps containers apart from this machine, in a server that is started; `process`: nothing
+    #[arg(long, value_name = "KIND")]
+    pub(crate) isolation: Option<Kind>,
+}
+
+/// What keeps containers apart from the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    Sandbox,
+    Process,
+}
+
+impl Isolated {
+    /// What was asked for, if anything.
+    pub(crate) fn wanted(self) -> Option<Isolation> {
+        self.isolation.map(|kind| match kind {
+            Kind::Sandbox => Isolation::Sandbox,
+            Kind::Process => Isolation::Process,
+        })
+    }
+}
+
 /// How the user's program is read.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Reading {
@@ -127,6 +153,9 @@ pub(crate) struct ServeArgs {
     pub(crate) no_reload: bool,
 
     #[command(flatten)]
+    pub(crate) isolated: Isolated,
+
+    #[command(flatten)]
     pub(crate) output: Output,
 }
 
@@ -146,6 +175,9 @@ pub(crate) struct DeployArgs {
     /// Show the app's log afterwards, until Ctrl-C
     #[arg(long)]
     pub(crate) stream_logs: bool,
+
+    #[command(flatten)]
+    pub(crate) isolated: Isolated,
 
     /// How Modal replaces a version; a new one always takes over when it is ready
     #[arg(long, value_name = "STRATEGY", hide = true)]
@@ -274,12 +306,18 @@ pub(crate) struct LogsArgs {
 pub(crate) struct ServerArgs {
     #[command(subcommand)]
     pub(crate) command: Option<ServerCommand>,
+
+    #[command(flatten)]
+    pub(crate) isolated: Isolated,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ServerCommand {
     /// Start the server as a daemon
-    Start,
+    Start {
+        #[command(flatten)]
+        isolated: Isolated,
+    },
     /// Stop the daemon; deployed apps come back with the next start
     Stop,
     /// Tell whether the daemon runs, and what it serves

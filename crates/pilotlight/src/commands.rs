@@ -24,11 +24,20 @@ use crate::printer::Printer;
 pub(crate) async fn run(cli: Cli, printer: &Printer) -> anyhow::Result<Status> {
     let config = Config::load(cli.state_dir)?;
     match cli.command {
-        Command::Serve(args) => serve::run(&config, args, printer).await,
-        Command::Deploy(args) => deploy::run(&config, args, printer).await,
+        Command::Serve(args) => {
+            let config = config.isolated(args.isolated.wanted());
+            serve::run(&config, args, printer).await
+        }
+        Command::Deploy(args) => {
+            let config = config.isolated(args.isolated.wanted());
+            deploy::run(&config, args, printer).await
+        }
         Command::Run(args) => run::run(&config, args, printer).await,
         Command::App(command) => app::run(&config, command, printer).await,
-        Command::Server(args) => server::run(&config, args.command, printer).await,
+        Command::Server(args) => {
+            let config = config.isolated(args.isolated.wanted());
+            server::run(&config, args.command, printer).await
+        }
         Command::Tool(command) => tool::run(&config, &command, printer).await,
         Command::Other(words) => Ok(other::refuse("", &words, printer)),
     }

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use pilotlight_api::progress::MissingPart;
+use pilotlight_sandbox::Isolation;
+
 /// The environment variables that pilotlight reads, each with what it means.
 pub(crate) mod env {
     /// The state directory: images, deployed apps, logs. Since 0.1.
@@ -27,22 +30,45 @@ pub(crate) mod env {
     }
 }
 
-/// The root of all run directories: short, because a Unix socket's path has at most 108 bytes (unix(7)).
-pub(crate) const RUN_ROOT: &str = "/run/pilotlight";
+/// The root of all run directories of root: short, because a Unix socket's path has at most 108 bytes (unix(7)).
+const RUN_ROOT: &str = "/run/pilotlight";
+
+/// The warning of a server that has no sandbox, before all others.
+const UNCONFINED: &str = "the sandbox";
 
 /// Resolved settings of this invocation.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     /// Durable state.
     pub(crate) state_dir: PathBuf,
+    /// The root of all run directories.
+    pub(crate) run_root: PathBuf,
     /// First port of the range of 1000.
     pub(crate) port: u16,
+    /// What containers of a server that this invocation starts get.
+    pub(crate) isolation: Isolation,
 }
 
 impl Config {
     /// Settings from the command line and the environment.
     pub(crate) fn load(state_dir: Option<PathBuf>) -> anyhow::Result<Self> {
-        let state_dir = state_dir.unwrap_or_else(|| PathBuf::from("/var/lib/pilotlight"));
+        let user = rustix::process::geteuid();
+        let directory =
+            |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let own = |fallback: &str| std::env::home_dir().unwrap_or_else(|| "/".into()).join(fallback);
+        let state_dir = state_dir.unwrap_or_else(|| {
+            if user.is_root() {
+                return PathBuf::from("/var/lib/pilotlight");
+            }
+            directory("XDG_STATE_HOME").unwrap_or_else(|| own(".local/state")).join("pilotlight")
+        });
+        let run_root = if user.is_root() {
+            PathBuf::from(RUN_ROOT)
+        } else {
+            // Whoever has none logged in without a session: su, cron.
+            let none = || std::env::temp_dir().join(format!("pilotlight-{}", user.as_raw()));
+            directory("XDG_RUNTIME_DIR").map_or_else(none, |run| run.join("pilotlight"))
+        };
         let state_dir = std::path::absolute(&state_dir)?;
         let port = match std::env::var(env::PORT) {
             Ok(text) => {
@@ -55,18 +81,38 @@ impl Config {
             }
             Err(_) => 8000,
         };
-        Ok(Self { state_dir, port })
+        Ok(Self { state_dir, run_root, port, isolation: Isolation::Sandbox })
+    }
+
+    /// The same with what `--isolation` says, where it says something.
+    pub(crate) fn isolated(self, wanted: Option<Isolation>) -> Self {
+        Self { isolation: wanted.unwrap_or(self.isolation), ..self }
+    }
+
+    /// What a server with this isolation does not give, as its status tells.
+    pub(crate) fn weaknesses(&self) -> Vec<MissingPart> {
+        if self.isolation == Isolation::Sandbox {
+            return Vec::new();
+        }
+        let who = if rustix::process::geteuid().is_root() { "root" } else { "you" };
+        vec![MissingPart {
+            part: UNCONFINED.to_owned(),
+            how_to_get: format!(
+                "with --isolation=process every program runs on this machine itself, as {who}, and can do whatever \
+                 {who} can; cpu, memory and network limits have no effect"
+            ),
+        }]
     }
 
     /// The daemon's run directory: the same for everybody who names the same state directory.
     pub(crate) fn daemon_run_dir(&self) -> PathBuf {
-        Path::new(RUN_ROOT)
-            .join(pilotlight_core::id::short_hash(self.state_dir.as_os_str().as_encoded_bytes()))
+        let name = pilotlight_core::id::short_hash(self.state_dir.as_os_str().as_encoded_bytes());
+        self.run_root.join(name)
     }
 
     /// The run directory of a server inside this process.
-    pub(crate) fn embedded_run_dir() -> PathBuf {
-        Path::new(RUN_ROOT).join(format!("e{}", std::process::id()))
+    pub(crate) fn embedded_run_dir(&self) -> PathBuf {
+        self.run_root.join(format!("e{}", std::process::id()))
     }
 }
 

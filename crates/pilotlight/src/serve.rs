@@ -8,6 +8,7 @@ pub(crate) mod control;
 pub(crate) mod inside;
 pub(crate) mod launcher;
 pub(crate) mod logs;
+pub(crate) mod on_host;
 pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod runner;

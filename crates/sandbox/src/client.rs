@@ -18,7 +18,7 @@ use rustix::fs::FlockOperation;
 
 use crate::channel::{Channel, MESSAGE_BYTES_MAX, encode};
 use crate::message::{Answer, Given, Reply, Request};
-use crate::{Error, Event, Failure, Fds, Signal, Spec, Started, sweep};
+use crate::{Error, Event, Failure, Fds, Isolation, Signal, Spec, Started, sweep};
 
 use late::Late;
 
@@ -47,12 +47,19 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// The helper's executable; `None` is this very one. It is run as `pilotlight sandbox-helper`.
     pub program: Option<PathBuf>,
+    /// What containers of this helper get.
+    pub isolation: Isolation,
 }
 
 impl Options {
     /// The usual: this executable as its own helper.
     pub fn new(run_dir: impl Into<PathBuf>, state_dir: impl Into<PathBuf>) -> Options {
-        Options { run_dir: run_dir.into(), state_dir: state_dir.into(), program: None }
+        Options {
+            run_dir: run_dir.into(),
+            state_dir: state_dir.into(),
+            program: None,
+            isolation: Isolation::Sandbox,
+        }
     }
 }
 
@@ -113,7 +120,11 @@ impl Helper {
             .stdout(Stdio::null())
             .spawn()
             .map_err(failed)?;
-        let hello = Request::Hello { run_dir: options.run_dir.clone(), state_dir: options.state_dir.clone() };
+        let hello = Request::Hello {
+            run_dir: options.run_dir.clone(),
+            state_dir: options.state_dir.clone(),
+            isolation: options.isolation,
+        };
         ours.send(&hello, &[lock.as_fd()]).map_err(failed)?;
 
         let shared = Arc::new(Shared {

@@ -8,6 +8,7 @@ mod birth;
 mod container;
 mod finish;
 mod janitor;
+mod plain;
 mod start;
 
 use std::collections::BTreeMap;
@@ -26,7 +27,7 @@ use crate::message::{Answer, FromInit, Reply, Request};
 use crate::net::hold::Hold;
 use crate::net::{nat, netlink};
 use crate::shell::{self, Workshop};
-use crate::{Failure, Signal, cgroup, slots, sys, title};
+use crate::{Failure, Isolation, Signal, cgroup, slots, sys, title};
 
 use container::Container;
 use janitor::{Janitor, Tell};
@@ -77,7 +78,10 @@ fn serve() -> std::io::Result<()> {
     let null = fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
     drop(null);
-    let Some((Request::Hello { run_dir, .. }, lock)) = server.receive()? else { return Ok(()) };
+    let Some((Request::Hello { run_dir, isolation, .. }, lock)) = server.receive()? else { return Ok(()) };
+    if isolation == Isolation::Process {
+        return plain::serve(server, run_dir, lock, area);
+    }
     let (workshop, hold) = match open_workshop(run_dir, area) {
         Ok(opened) => opened,
         Err(failure) => return server.send(&Reply::Ready(Err(failure)), &[]),

@@ -4,7 +4,7 @@
 //! it runs ordinary Rust after the fork; the helper's values are still in its memory, so it leaves by `exit_now` only,
 //! lest their destructors close descriptors that are not theirs here.
 
-mod command;
+pub(crate) mod command;
 mod furnish;
 mod lockdown;
 

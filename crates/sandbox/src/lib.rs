@@ -47,5 +47,5 @@ pub use error::{Error, Failure};
 pub use event::{Event, ExitStatus, Phases, Signal, Started};
 pub use helper::helper_main;
 pub use net::inside::inside_addresses;
-pub use spec::{Bind, Command, Fds, Limits, Network, Spec};
+pub use spec::{Bind, Command, Fds, Isolation, Limits, Network, Spec};
 pub use sweep::{SweepReport, sweep};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Command, ExitStatus, Failure, Phases, Signal, Spec};
+use crate::{Command, ExitStatus, Failure, Isolation, Phases, Signal, Spec};
 
 /// Server to helper. Every request but `Hello` is answered by `Reply::Done` with its number.
 #[derive(Debug, Serialize, Deserialize)]
@@ -15,6 +15,7 @@ pub(crate) enum Request {
     Hello {
         run_dir: PathBuf,
         state_dir: PathBuf,
+        isolation: Isolation,
     },
     /// With stdout, stderr, then control and listener where `given` says so.
     Start {

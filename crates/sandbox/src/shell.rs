@@ -172,20 +172,26 @@ fn write_maps(pid: i32, map: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn make_scratch(run_dir: &Path, spec: &Spec, owner: u32) -> Result<(), Failure> {
-    let record = scratch_record(run_dir, &spec.id);
+/// Makes the scratch directory of a container, and records in the run directory that it is ours.
+pub(crate) fn record_scratch(run_dir: &Path, id: &str, scratch: &Path) -> Result<(), Failure> {
+    let record = scratch_record(run_dir, id);
     // The record comes first: a crash between the two leaves a record without directory, never the reverse.
-    fs::os::unix::fs::symlink(&spec.scratch, &record).doing_at("record the scratch directory", &record)?;
-    if let Err(error) = fs::create_dir(&spec.scratch) {
+    fs::os::unix::fs::symlink(scratch, &record).doing_at("record the scratch directory", &record)?;
+    if let Err(error) = fs::create_dir(scratch) {
         // It may be there already and somebody else's: without a record nothing of ours removes it.
         let _ = fs::remove_file(&record);
-        return Err(error).doing_at("make the scratch directory", &spec.scratch);
+        return Err(error).doing_at("make the scratch directory", scratch);
     }
-    let set_mode = |path: &Path, mode| {
-        rustix::fs::chmod(path, rustix::fs::Mode::from_raw_mode(mode)).doing_at("set the mode of", path)
-    };
     // What a container writes is no other user's business. The overlay does not pass through here to reach the parts.
-    set_mode(&spec.scratch, 0o700)?;
+    set_mode(scratch, 0o700)
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<(), Failure> {
+    rustix::fs::chmod(path, rustix::fs::Mode::from_raw_mode(mode)).doing_at("set the mode of", path)
+}
+
+fn make_scratch(run_dir: &Path, spec: &Spec, owner: u32) -> Result<(), Failure> {
+    record_scratch(run_dir, &spec.id, &spec.scratch)?;
     for part in ["upper", "work"] {
         let path = spec.scratch.join(part);
         fs::create_dir(&path).doing_at("make the scratch directory", &path)?;

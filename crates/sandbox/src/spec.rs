@@ -7,6 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::Failure;
 
+/// What keeps containers apart from the machine and from each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Isolation {
+    /// The sandbox: namespaces, limits and filters, as the text of [`crate`] tells.
+    #[default]
+    Sandbox,
+    /// Nothing: a container is a process of the host with the rights of whoever runs the helper. Its layers are copied
+    /// below [`Spec::scratch`] and its command starts on the host; binds, limits and network have no effect.
+    Process,
+}
+
 /// A container to be started. Plain data; the descriptors travel apart, in [`Fds`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Spec {

@@ -18,25 +18,53 @@ pub const PATH: &str =
 /// What apt needs to know in the environment: nobody is there to answer questions.
 pub const APT_ENV: (&str, &str) = ("DEBIAN_FRONTEND", "noninteractive");
 
+/// Where the programs of a build are, as its steps see them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tools {
+    /// uv.
+    pub uv: String,
+    /// The interpreter to make the virtual environment of.
+    pub python: String,
+    /// The virtual environment.
+    pub venv: String,
+    /// Whether the environment is to be moved once it is made.
+    pub relocatable: bool,
+}
+
+impl Tools {
+    /// Those of an image's own build steps.
+    pub(super) fn inside(python: PythonVersion) -> Self {
+        let python = format!("{PYTHON_HOME}/bin/python{python}");
+        Self { uv: UV.to_owned(), python, venv: VENV.to_owned(), relocatable: false }
+    }
+
+    fn venv_python(&self) -> String {
+        format!("{}/bin/python", self.venv)
+    }
+}
+
 /// Makes the virtual environment, installs the era's packages and imports them: resolving alone proves little.
-pub(super) fn venv(python: PythonVersion, set: &PackageSet) -> Vec<String> {
-    let interpreter = format!("{PYTHON_HOME}/bin/python{python}");
-    let create = [UV, "venv", "--quiet", "--no-project", "--python", &interpreter, VENV];
+pub(super) fn venv(tools: &Tools, set: &PackageSet) -> Vec<String> {
+    let Tools { uv, python, venv, relocatable } = tools;
+    let mut create = vec![uv.as_str(), "venv", "--quiet", "--no-project", "--python", python];
+    create.extend(relocatable.then_some("--relocatable"));
+    create.push(venv);
     let mut script = shell_words(create);
     if !set.packages.is_empty() {
-        let install = install_prefix().chain(sorted(&set.packages));
+        let install = install_prefix(tools).chain(sorted(&set.packages));
         script = format!("{script} && {}", shell_words(install));
     }
     if !set.imports.is_empty() {
         let imports = format!("import {}", set.imports.join(", "));
-        script = format!("{script} && {}", shell_words([VENV_PYTHON, "-W", "ignore", "-c", &imports]));
+        let import = [&tools.venv_python(), "-W", "ignore", "-c", &imports];
+        script = format!("{script} && {}", shell_words(import));
     }
     shell(&script)
 }
 
 /// `uv pip install` with the options of the step.
-pub(super) fn pip(step: &PipInstall) -> Vec<String> {
-    let mut argv: Vec<String> = install_prefix().collect();
+pub(super) fn pip(tools: &Tools, step: &PipInstall) -> Vec<String> {
+    let mut argv: Vec<String> = install_prefix(tools).collect();
     let mut option = |name: &str, value: &Option<String>| {
         if let Some(value) = value {
             argv.extend([name.to_owned(), value.clone()]);
@@ -98,8 +126,9 @@ pub(super) fn sorted(packages: &[String]) -> Vec<String> {
     sorted
 }
 
-fn install_prefix() -> impl Iterator<Item = String> {
-    [UV, "pip", "install", "--python", VENV_PYTHON, "--compile-bytecode"].into_iter().map(str::to_owned)
+fn install_prefix(tools: &Tools) -> impl Iterator<Item = String> {
+    let python = tools.venv_python();
+    [&tools.uv, "pip", "install", "--python", &python, "--compile-bytecode"].map(str::to_owned).into_iter()
 }
 
 fn shell(script: &str) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! Decides the chain of layers of a plan: one after another, each key covering everything below it.
 
-use super::{Key, Plan, Sets, Step, command};
+use super::command::{self, Tools};
+use super::{Key, Plan, Sets, Step};
 
 /// The format of layers; changing how layers are laid out changes it, and with it every key.
 const DOMAIN: &str = "pilotlight layer 1";
@@ -62,8 +63,9 @@ pub fn layers(plan: &Plan, base_identity: &str, sets: &Sets) -> Layers {
         layers: Vec::new(),
         env: Vec::new(),
         workdir: None,
+        tools: Tools::inside(python),
     };
-    let venv = command::venv(python, sets.of(plan.era));
+    let venv = command::venv(&chain.tools, sets.of(plan.era));
     chain.layer(LayerKind::Venv, venv_text(plan), venv, None);
     for step in &plan.steps {
         chain.step(step);
@@ -71,11 +73,30 @@ pub fn layers(plan: &Plan, base_identity: &str, sets: &Sets) -> Layers {
     Layers { key: chain.key, layers: chain.layers, env: chain.env, workdir: chain.workdir }
 }
 
+/// What `plan` installs, as command lines for a virtual environment of the host. The step that only an image can have,
+/// if there is one: a host's packages and files are not the program's to change.
+pub fn on_host(plan: &Plan, sets: &Sets, tools: &Tools) -> Result<Vec<Vec<String>>, String> {
+    let mut commands = vec![command::venv(tools, sets.of(plan.era))];
+    for step in &plan.steps {
+        match step {
+            Step::PipInstall(pip) if command::requirements(&pip.packages).is_empty() => {}
+            Step::PipInstall(pip) => commands.push(command::pip(tools, pip)),
+            Step::AptInstall { packages } if packages.is_empty() => {}
+            Step::AptInstall { packages } => return Err(format!("apt_install({})", packages.join(", "))),
+            Step::RunCommands { commands } if commands.is_empty() => {}
+            Step::RunCommands { commands } => return Err(format!("run_commands({})", commands.join(", "))),
+            Step::Env { .. } | Step::Workdir { .. } => {}
+        }
+    }
+    Ok(commands)
+}
+
 struct Chain {
     key: Key,
     layers: Vec<LayerPlan>,
     env: Vec<(String, String)>,
     workdir: Option<String>,
+    tools: Tools,
 }
 
 impl Chain {
@@ -85,7 +106,7 @@ impl Chain {
                 let packages = command::requirements(&pip.packages);
                 if !packages.is_empty() {
                     let text = format!("pip install {}", packages.join(" "));
-                    self.layer(LayerKind::Pip, text, command::pip(pip), pip.find_links.clone());
+                    self.layer(LayerKind::Pip, text, command::pip(&self.tools, pip), pip.find_links.clone());
                 }
             }
             Step::AptInstall { packages } => {

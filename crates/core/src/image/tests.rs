@@ -138,3 +138,21 @@ fn versions_drop_the_patch_and_know_their_bounds() {
     assert!(PythonVersion::new(3, 15).supported().is_err());
     assert!(PythonVersion::new(3, 9) < PythonVersion::new(3, 10));
 }
+
+#[test]
+fn on_a_host_only_packages_are_installed_and_nothing_else_is_done() {
+    let tools =
+        Tools { uv: "/t/uv".into(), python: "/usr/bin/python3".into(), venv: "/v".into(), relocatable: true };
+    let on_host = |steps| on_host(&plan(steps), &Sets::default(), &tools);
+    let commands = on_host(vec![pip(&["six"]), env("A", "1"), pip(&[])]).unwrap();
+    assert!(commands[0][2].starts_with(
+        "/t/uv venv --quiet --no-project --python /usr/bin/python3 --relocatable /v && /t/uv pip install "
+    ));
+    assert!(commands[0].iter().all(|word| !word.contains(VENV) && !word.contains(UV)), "{commands:?}");
+    let pip_install = ["/t/uv", "pip", "install", "--python", "/v/bin/python", "--compile-bytecode", "six"];
+    assert_eq!(commands[1..], [pip_install.map(str::to_owned).to_vec()]);
+    let step = Step::AptInstall { packages: vec!["tree".into()] };
+    assert_eq!(on_host(vec![step]), Err("apt_install(tree)".to_owned()));
+    let step = Step::RunCommands { commands: vec!["id".into()] };
+    assert_eq!(on_host(vec![step]), Err("run_commands(id)".to_owned()));
+}

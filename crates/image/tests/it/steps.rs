@@ -54,6 +54,7 @@ impl Setting {
             sets: Sets::default(),
             settings: Settings::new(&vars, &BTreeMap::new()),
             code: Vec::new(),
+            isolation: pilotlight_sandbox::Isolation::Sandbox,
         };
         let recorder = Arc::new(Recorder::default());
         let builder = Builder::with_steps(options, Arc::clone(&recorder) as Arc<dyn Steps>).unwrap();

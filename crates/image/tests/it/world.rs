@@ -58,7 +58,7 @@ impl World {
         fs_err::create_dir_all(&state).unwrap();
         let program = Some(PathBuf::from(env!("CARGO_BIN_EXE_image-test-helper")));
         let run_dir = PathBuf::from(format!("/run/pilotlight/it{}", std::process::id()));
-        let options = sandbox::Options { run_dir, state_dir: state.clone(), program };
+        let options = sandbox::Options { program, ..sandbox::Options::new(run_dir, state.clone()) };
         let (helper, events) = Helper::spawn(&options).unwrap();
         let builder = Builder::new(Self::options(&state, Choice::Host), helper.clone()).unwrap();
         let waiting: Arc<Mutex<HashMap<String, Sender<ExitStatus>>>> = Arc::default();

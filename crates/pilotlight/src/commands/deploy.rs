@@ -18,8 +18,9 @@ pub(crate) async fn run(config: &Config, args: DeployArgs, printer: &Printer) ->
     let mut reports = Reports::to(args.output.report_fd)?;
     old(printer, &args);
     let client = link::daemon(config);
-    if client.status().await.is_err() {
-        offer_start(config, printer).await?;
+    match client.status().await {
+        Ok(status) => link::check_daemon(config, &status.isolation)?,
+        Err(_) => offer_start(config, printer).await?,
     }
     let discovery = steps::blocking(printer, {
         let (config, source) = (config.clone(), args.source.clone());

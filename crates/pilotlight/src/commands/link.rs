@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 use pilotlight_api::client::Client;
+use pilotlight_api::progress::MissingPart;
 
 use crate::config::{self, Config};
 use crate::discover::Loaded;
+use crate::exit::UserError;
 use crate::printer::Printer;
 use crate::serve::boot::{self, Server};
 
@@ -21,13 +23,15 @@ pub(crate) struct Link {
 
 impl Link {
     /// The local daemon if one runs, else a server started inside this process.
-    pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
+    pub(crate) async fn open(config: &Config, printer: &Printer) -> anyhow::Result<Self> {
         let client = daemon(config);
-        if client.status().await.is_ok() {
+        if let Ok(status) = client.status().await {
+            tell_weaknesses(&status.isolation, printer);
             return Ok(Self { client, embedded: None });
         }
-        let run_dir = Config::embedded_run_dir();
+        let run_dir = config.embedded_run_dir();
         let server = Server::start(config, &run_dir, crate::serve::boot::Kind::Embedded).await?;
+        tell_weaknesses(&server.weaknesses(), printer);
         Ok(Self { client: Client::new(config::control_socket(&run_dir)), embedded: Some(server) })
     }
 
@@ -41,15 +45,39 @@ impl Link {
 
 /// Refuses at once what a server in this process would refuse after seconds of preparation.
 pub(crate) async fn check(config: &Config) -> anyhow::Result<()> {
-    if daemon(config).status().await.is_ok() {
-        return Ok(());
+    if let Ok(status) = daemon(config).status().await {
+        return check_daemon(config, &status.isolation);
     }
-    let state_dir = config.state_dir.clone();
+    let (state_dir, isolation) = (config.state_dir.clone(), config.isolation);
     tokio::task::spawn_blocking(move || {
-        boot::check_isolation()?;
+        boot::check_isolation(isolation)?;
         boot::make_state_dir(&state_dir)
     })
     .await?
+}
+
+/// Refuses `--isolation=process` where a server runs that does otherwise: the option would have no effect.
+pub(crate) fn check_daemon(config: &Config, weaknesses: &[MissingPart]) -> anyhow::Result<()> {
+    let wanted = config.weaknesses();
+    if wanted.iter().all(|part| weaknesses.contains(part)) {
+        return Ok(());
+    }
+    let hint = "stop it with `pilotlight server stop`, or leave out `--isolation`";
+    Err(UserError::new("the server that runs was started without `--isolation=process`", hint).into())
+}
+
+/// Says what a server does not give, each as a warning.
+pub(crate) fn tell_weaknesses(weaknesses: &[MissingPart], printer: &Printer) {
+    for missing in weaknesses {
+        printer.warning(&missing.to_string());
+    }
+}
+
+/// As [`tell_weaknesses`], of the server behind `client`.
+pub(crate) async fn weaknesses(client: &Client, printer: &Printer) {
+    if let Ok(status) = client.status().await {
+        tell_weaknesses(&status.isolation, printer);
+    }
 }
 
 /// The way to the local daemon, whether it runs or not.

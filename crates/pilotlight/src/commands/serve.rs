@@ -62,7 +62,7 @@ pub(crate) async fn run(config: &Config, args: ServeArgs, printer: &Printer) -> 
         }
     };
     let (discovery, loaded) = prepared;
-    let link = Link::open(config).await?;
+    let link = Link::open(config, printer).await?;
     let session = Session { client: &link.client, discovery: &discovery, printer };
     let outcome = session.run(loaded, wishes, !args.no_reload, &mut reports, &mut stop).await;
     link.close().await;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use pilotlight_api::progress::Status as ServerStatus;
+use pilotlight_sandbox::Isolation;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
@@ -31,13 +32,16 @@ pub(crate) async fn run(
 ) -> anyhow::Result<Status> {
     match command {
         None => foreground(config, printer).await,
-        Some(ServerCommand::Start) => match link::daemon(config).status().await {
-            Ok(status) => {
+        Some(ServerCommand::Start { isolated }) => {
+            let config = config.clone().isolated(isolated.wanted());
+            if let Ok(status) = link::daemon(&config).status().await {
+                link::check_daemon(&config, &status.isolation)?;
                 printer.note(&format!("The server runs already (pid {})", status.pid));
-                Ok(Status::Success)
+            } else {
+                start(&config, printer).await?;
             }
-            Err(_) => start(config, printer).await.map(|()| Status::Success),
-        },
+            Ok(Status::Success)
+        }
         Some(ServerCommand::Stop) => stop(config, printer).await,
         Some(ServerCommand::Status) => status(config, printer).await,
     }
@@ -58,6 +62,7 @@ async fn foreground(config: &Config, printer: &Printer) -> anyhow::Result<Status
         _ = tokio::signal::ctrl_c() => return Ok(Status::Success),
         _ = terminate.recv() => return Ok(Status::Success),
     };
+    link::tell_weaknesses(&server.weaknesses(), printer);
     for warning in server.warnings() {
         printer.warning(&warning);
     }
@@ -88,6 +93,7 @@ pub(crate) async fn start(config: &Config, printer: &Printer) -> anyhow::Result<
         .arg("--state-dir")
         .arg(&config.state_dir)
         .arg("server")
+        .args((config.isolation == Isolation::Process).then_some("--isolation=process"))
         .env(DAEMON, "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -101,6 +107,7 @@ pub(crate) async fn start(config: &Config, printer: &Printer) -> anyhow::Result<
     .await??;
     if line.trim() == "ready" {
         printer.note(&format!("✓ Server started (pid {}). Its log: {}", child.id(), path.display()));
+        link::weaknesses(&link::daemon(config), printer).await;
         return Ok(());
     }
     _ = tokio::task::spawn_blocking(move || child.wait()).await?;
@@ -143,9 +150,7 @@ async fn status(config: &Config, printer: &Printer) -> anyhow::Result<Status> {
     };
     printer.out(&format!("running (pid {pid}, version {version}, {apps} apps)"));
     printer.note(&format!("Control socket: {}", config::control_socket(&config.daemon_run_dir()).display()));
-    for missing in isolation {
-        printer.warning(&missing.to_string());
-    }
+    link::tell_weaknesses(&isolation, printer);
     _ = std::io::stdout().flush();
     Ok(Status::Success)
 }

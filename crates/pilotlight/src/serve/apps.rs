@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use pilotlight_api::error::{ApiError, Code};
 use pilotlight_api::manifest::Manifest;
-use pilotlight_api::progress::{AppState, AppSummary, FunctionSummary, Progress, Stream};
+use pilotlight_api::progress::{AppState, AppSummary, FunctionSummary, MissingPart, Progress, Stream};
 use pilotlight_api::wire::Mode;
 use pilotlight_core::id::{self, AppId};
 use pilotlight_core::route::PortRanges;
 use pilotlight_gateway::{Endpoint, Gateway, Routes};
+use pilotlight_sandbox::Isolation;
 use pilotlight_store::Store;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
@@ -49,6 +50,10 @@ pub(crate) struct Shared {
     pub(crate) builder: Builders,
     /// Makes containers.
     pub(crate) containers: Containers,
+    /// What containers get.
+    pub(crate) isolation: Isolation,
+    /// What of the isolation they do not get.
+    pub(crate) weaknesses: Vec<MissingPart>,
     /// What containers are forked from.
     pub(crate) zygotes: Zygotes,
     /// Answers requests.

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use fs_err as fs;
 use pilotlight_api::manifest::Manifest;
+use pilotlight_api::progress::MissingPart;
 use pilotlight_api::wire::Mode;
 use pilotlight_core::route::PortRanges;
 use pilotlight_gateway::{Gateway, Listener};
+use pilotlight_sandbox::Isolation;
 use pilotlight_store::Store;
 use rustix::process::Resource;
 use tokio::sync::{Notify, watch};
@@ -51,19 +53,25 @@ impl Server {
     /// Starts a server in `run_dir` and serves what the store remembers.
     pub(crate) async fn start(config: &Config, run_dir: &Path, kind: Kind) -> anyhow::Result<Self> {
         raise_descriptor_limit();
-        let (state_dir, dir) = (config.state_dir.clone(), run_dir.to_owned());
+        let (state_dir, run_root) = (config.state_dir.clone(), config.run_root.clone());
+        let (dir, isolation) = (run_dir.to_owned(), config.isolation);
         let containers = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
-            check_isolation()?;
+            check_isolation(isolation)?;
             make_state_dir(&state_dir)?;
-            pilotlight_sandbox::sweep(Path::new(config::RUN_ROOT))?;
-            let containers = Containers::start(pilotlight_sandbox::Options::new(&dir, &state_dir))?;
+            make_run_root(&run_root)?;
+            pilotlight_sandbox::sweep(&run_root)?;
+            let options = pilotlight_sandbox::Options::new(&dir, &state_dir);
+            let containers = Containers::start(pilotlight_sandbox::Options { isolation, ..options })?;
             fs::create_dir_all(dir.join("c"))?;
             fs::create_dir_all(dir.join("hosts"))?;
             Ok(containers)
         })
         .await??;
         let mut shared = shared(config, run_dir, kind, &containers)?;
-        let (address, inside_listener) = inside::listen(&shared.gateway).await.unzip();
+        let (address, inside_listener) = match isolation {
+            Isolation::Sandbox => inside::listen(&shared.gateway).await.unzip(),
+            Isolation::Process => (None, None),
+        };
         shared.inside = address;
         let apps = Apps::new(shared);
         let told_to_stop = Arc::new(Notify::new());
@@ -89,6 +97,11 @@ impl Server {
     /// What the user should know about this server, each as a sentence.
     pub(crate) fn warnings(&self) -> Vec<String> {
         self.warnings.clone()
+    }
+
+    /// What of the isolation containers do not get.
+    pub(crate) fn weaknesses(&self) -> Vec<MissingPart> {
+        self.apps.shared().weaknesses.clone()
     }
 
     /// How many apps are served.
@@ -170,7 +183,10 @@ async fn restore(apps: &Apps, warnings: &mut Vec<String>) -> anyhow::Result<()> 
 }
 
 /// Refuses a machine that lacks a part of the isolation; says which and how to get it.
-pub(crate) fn check_isolation() -> anyhow::Result<()> {
+pub(crate) fn check_isolation(wanted: Isolation) -> anyhow::Result<()> {
+    if wanted == Isolation::Process {
+        return Ok(());
+    }
     let Some(missing) = pilotlight_sandbox::check().into_iter().next() else { return Ok(()) };
     let message = format!("this machine cannot isolate containers, {} is missing", missing.part);
     Err(UserError::new(message, missing.how_to_get).into())
@@ -183,6 +199,22 @@ pub(crate) fn make_state_dir(state_dir: &Path) -> anyhow::Result<()> {
         let message = format!("cannot use the state directory `{}`: {error}", state_dir.display());
         UserError::new(message, hint).into()
     })
+}
+
+/// Makes the directory of run directories if it is not there. An ordinary user's is for that user alone, and may be in a
+/// place where anybody could have made it first.
+fn make_run_root(run_root: &Path) -> anyhow::Result<()> {
+    let user = rustix::process::geteuid();
+    if user.is_root() {
+        return Ok(());
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(run_root)?;
+    let found = rustix::fs::lstat(run_root)?;
+    if found.st_uid != user.as_raw() || found.st_mode & 0o022 != 0 {
+        let message = format!("the run directory `{}` is not yours alone", run_root.display());
+        return Err(UserError::new(message, "remove it, or set `XDG_RUNTIME_DIR`").into());
+    }
+    Ok(())
 }
 
 /// Every connection and container costs descriptors, and the soft limit is 1024 on most machines (getrlimit(2)).
@@ -202,9 +234,11 @@ fn shared(config: &Config, run_dir: &Path, kind: Kind, containers: &Containers) 
     let daemon = kind == Kind::Daemon;
     let first = config.port;
     Ok(Shared {
-        builder: Builders::new(state, containers)?,
+        builder: Builders::new(state, containers, config.isolation)?,
         containers: containers.clone(),
-        zygotes: Zygotes::new(containers.clone(), scratch.clone()),
+        zygotes: Zygotes::new(containers.clone(), scratch.clone(), config.isolation == Isolation::Sandbox),
+        isolation: config.isolation,
+        weaknesses: config.weaknesses(),
         gateway: Gateway::new(pilotlight_gateway::Options::default()),
         store: daemon.then(|| Store::open(&state.join("pilotlight.db"))).transpose()?,
         logs: daemon

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use pilotlight_api::manifest::Manifest;
 use pilotlight_image::{Builder, HostPython, Options};
+use pilotlight_sandbox::Isolation;
 use tokio::sync::watch;
 
 use super::containers::Containers;
@@ -81,9 +82,14 @@ pub(crate) struct Builders {
 
 impl Builders {
     /// Builders whose steps run in `containers`. Half-built layers of dead servers are removed.
-    pub(crate) fn new(state_dir: &Path, containers: &Containers) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        state_dir: &Path,
+        containers: &Containers,
+        isolation: Isolation,
+    ) -> anyhow::Result<Self> {
         let python = HostPython::probe(Path::new("python3"))?;
         let options = Options::new(state_dir.to_owned(), python, embedded::container_files())?;
+        let options = Options { isolation, ..options };
         let first = Builder::with_steps(options, Arc::new(containers.clone()))?;
         Ok(Self { first, by_python: Mutex::default() })
     }

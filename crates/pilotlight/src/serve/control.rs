@@ -78,8 +78,7 @@ impl Control for Controller {
                 pid: std::process::id(),
                 started_at: self.started_at,
                 apps: u32::try_from(self.apps.count()).unwrap_or(u32::MAX),
-                // A server that lacks a part does not start.
-                isolation: Vec::new(),
+                isolation: self.apps.shared().weaknesses.clone(),
             })
         })
     }

@@ -10,7 +10,7 @@ use pilotlight_api::progress::Stream;
 use pilotlight_core::id::ContainerId;
 use pilotlight_pool::{Address, LaunchEvent, Launcher, Sender, Stage, StartFailure, StartReceipt, Stop};
 use pilotlight_sandbox::runner::{FromRunner, OutOfOrder, Phase, Role, Sequence, ToRunner};
-use pilotlight_sandbox::{ExitStatus, Signal, Spec};
+use pilotlight_sandbox::{ExitStatus, Isolation, Signal, Spec};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use super::containers::{Containers, Ended};
 use super::inside::Inside;
 use super::logs::AppLog;
+use super::on_host;
 use super::runner::{self, Messages, Voice, milliseconds, send, stage_of};
 use super::tasks::{self, Kind};
 use super::zygotes::{FunctionLight, Path};
@@ -47,6 +48,8 @@ pub(crate) struct FunctionLauncher {
     pub(crate) scratch: PathBuf,
     /// How to stop each running container.
     pub(crate) running: Arc<Mutex<HashMap<ContainerId, mpsc::Sender<Stop>>>>,
+    /// What containers get.
+    pub(crate) isolation: Isolation,
     /// Keeps the file that is every container's `/etc/hosts`.
     pub(crate) _inside: Option<Inside>,
 }
@@ -107,6 +110,7 @@ impl Launcher for FunctionLauncher {
             containers: self.containers.clone(),
             light: Arc::clone(&self.light),
             log: self.log.clone(),
+            isolation: self.isolation,
             socket: self.sockets.join(container.as_str().trim_start_matches(ContainerId::PREFIX)),
             scratch: self.scratch.join(container.as_str()),
             launched: Instant::now(),
@@ -135,6 +139,7 @@ struct Life {
     containers: Containers,
     light: Arc<FunctionLight>,
     log: AppLog,
+    isolation: Isolation,
     socket: PathBuf,
     scratch: PathBuf,
     launched: Instant,
@@ -173,6 +178,9 @@ impl Life {
         spec.hostname = self.container.to_string();
         spec.scratch.clone_from(&self.scratch);
         spec.command.env.push(("MODAL_TASK_ID".into(), self.container.to_string()));
+        if self.isolation == Isolation::Process {
+            on_host::place(&mut spec);
+        }
         let mut receipt = StartReceipt::default();
         let mut forked = None;
         if let Some(from) = self.light.nearest().await {

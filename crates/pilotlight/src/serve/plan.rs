@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pilotlight_api::manifest::{self, Manifest};
 use pilotlight_core::image::{Base, Era, PipInstall, Plan, PythonVersion, Step};
-use pilotlight_image::Image;
+use pilotlight_image::{Image, Places};
 use pilotlight_pool::Settings;
 use pilotlight_sandbox::{Command, Limits, Network, Spec};
 
@@ -15,11 +15,8 @@ use super::launcher::{Configure, Template, TemplateImage};
 /// Requests that may wait for one function's containers.
 const QUEUE_MAX: usize = 1000;
 
-/// Where the runner is in every container.
-const RUNNER: &str = "/opt/pilotlight/lib";
-
 /// Where the packages of `create_package_mounts` are.
-const PACKAGES: &str = "/pkg";
+pub(crate) const PACKAGES: &str = "/pkg";
 
 /// Processes and threads in one container.
 const PIDS_MAX: u64 = 4096;
@@ -87,18 +84,18 @@ pub(crate) fn template(
 ) -> Template {
     let mut lowers = vec![tree];
     lowers.extend(image.lowers.iter().cloned());
-    let mut env = environment();
+    let mut env = environment(&image.places);
     env.extend(image.env.iter().cloned());
     env.extend(function.env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())));
     // After the user's, which cannot make the SDK take itself for another function.
     env.extend(function.context.clone().map(|context| ("PILOTLIGHT_CONTEXT".to_owned(), context)));
     env.push(("MODAL_IMAGE_ID".to_owned(), image.key.clone()));
-    env.push(("PYTHONPATH".to_owned(), python_path(&env)));
-    let argv = [pilotlight_core::image::VENV_PYTHON, "-m", "_pilotlight_runner"].map(str::to_owned);
+    env.push(("PYTHONPATH".to_owned(), python_path(&image.places, &env)));
+    let argv = [&image.places.python, "-m", "_pilotlight_runner"].map(String::from);
     let image_env = {
-        let mut env = environment();
+        let mut env = environment(&image.places);
         env.extend(image.env.iter().cloned());
-        env.push(("PYTHONPATH".to_owned(), python_path(&env)));
+        env.push(("PYTHONPATH".to_owned(), python_path(&image.places, &env)));
         env
     };
     let cwd = image.workdir.clone().unwrap_or_else(|| "/root".into());
@@ -141,9 +138,9 @@ pub(crate) fn template(
 }
 
 /// What every container's environment begins with; the image's and the function's variables come after and win.
-fn environment() -> Vec<(String, String)> {
+fn environment(places: &Places) -> Vec<(String, String)> {
     [
-        ("PATH", pilotlight_core::image::PATH),
+        ("PATH", places.path.as_str()),
         ("HOME", "/root"),
         ("LANG", "C.UTF-8"),
         ("PYTHONUNBUFFERED", "1"),
@@ -156,10 +153,10 @@ fn environment() -> Vec<(String, String)> {
 }
 
 /// The runner's place on the module path and that of packages, before those that the image or the function name.
-fn python_path(env: &[(String, String)]) -> String {
+fn python_path(places: &Places, env: &[(String, String)]) -> String {
     let own = env.iter().rev().find(|(name, value)| name == "PYTHONPATH" && !value.is_empty());
     let own = own.map_or_else(String::new, |(_, own)| format!(":{own}"));
-    format!("{RUNNER}:{PACKAGES}{own}")
+    format!("{}:{PACKAGES}{own}", places.lib)
 }
 
 /// Cores as thousandths of one; the manifest's check has refused what is not positive.

@@ -49,6 +49,8 @@ pub(crate) struct Zygotes(Arc<Shared>);
 struct Shared {
     containers: Containers,
     scratch: PathBuf,
+    /// Whether there are any: without the sandbox nothing is forked.
+    used: bool,
     images: Mutex<HashMap<String, Weak<Zygote>>>,
     functions: Mutex<Vec<Weak<Zygote>>>,
 }
@@ -133,8 +135,9 @@ pub(crate) enum Path {
 
 impl Zygotes {
     /// None is lit yet.
-    pub(crate) fn new(containers: Containers, scratch: PathBuf) -> Self {
-        Self(Arc::new(Shared { containers, scratch, images: Mutex::default(), functions: Mutex::default() }))
+    pub(crate) fn new(containers: Containers, scratch: PathBuf, used: bool) -> Self {
+        let (images, functions) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Shared { containers, scratch, used, images, functions }))
     }
 
     /// The way to zygotes for one function of one version.
@@ -216,7 +219,7 @@ impl Zygotes {
 impl FunctionLight {
     /// Lights the function's zygote, and the image's before it, and says how that went.
     pub(crate) async fn light(&self) -> Light {
-        if self.template.is_read_at_exec() {
+        if !self.is_used() {
             return Light::Without;
         }
         let Some(image) = self.image().await else { return Light::Without };
@@ -239,7 +242,7 @@ impl FunctionLight {
     /// The nearest zygote that can be forked from now. Waits for the image's, which takes no longer than its imports
     /// would, and for none of the user's code: the function's own is lit beside, for the next container.
     pub(crate) async fn nearest(&self) -> Option<From> {
-        if self.template.is_read_at_exec() {
+        if !self.is_used() {
             return None;
         }
         if let Some(own) = self.lit() {
@@ -249,6 +252,10 @@ impl FunctionLight {
         let image = self.image().await?;
         _ = self.own(&image);
         Some(From { id: image.id.to_string(), path: Path::Image })
+    }
+
+    fn is_used(&self) -> bool {
+        self.zygotes.0.used && !self.template.is_read_at_exec()
     }
 
     fn lit(&self) -> Option<Arc<Zygote>> {

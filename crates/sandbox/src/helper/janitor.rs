@@ -43,6 +43,7 @@ pub(super) enum Tell {
 
 /// A janitor at work.
 pub(super) struct Janitor {
+    pub(super) pid: i32,
     pub(super) pidfd: OwnedFd,
 }
 
@@ -70,7 +71,7 @@ impl Work {
                 let _ = sys::fd::close_all_but(&keep);
                 sys::process::exit_now(self.run() as i32)
             }
-            Ok(Forked::Parent { pidfd, .. }) => Ok(Janitor { pidfd }),
+            Ok(Forked::Parent { pid, pidfd }) => Ok(Janitor { pid, pidfd }),
             Err(_) => Err(self.run()),
         }
     }

@@ -17,7 +17,7 @@ use crate::{Command, Failure, sys};
 const FIRST_FREE: RawFd = 10;
 
 /// Starts the command and waits until its exec is done or refused. `fds`: stdout, stderr, then those `given`.
-pub(super) fn spawn(command: &Command, given: Given, fds: Vec<OwnedFd>) -> Result<i32, Failure> {
+pub(crate) fn spawn(command: &Command, given: Given, fds: Vec<OwnedFd>) -> Result<i32, Failure> {
     let files = arrange(given, &fds).doing("arrange the command's files")?;
     // Closed by a successful exec; otherwise it brings the error number.
     let (report, end) = report_pipe().doing("make a pipe")?;

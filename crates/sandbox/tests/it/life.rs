@@ -78,7 +78,7 @@ fn the_last_handle_dropped_ends_the_helper() {
 fn a_killed_helper_takes_its_containers_along_and_a_sweep_removes_the_rest() {
     // A root of its own, so that the sweep has nothing to do with the other tests' servers.
     let root = Path::new("/run").join(format!("pilotlight-{}", unique()));
-    let mut world = World::at(root.join(unique()));
+    let mut world = World::at(&root.join(unique()));
     let mut spec = world.spec(&["sh", "-c", "touch /x; sleep 1000 & sleep 1000"]);
     spec.network = Network::Outbound;
     let (started, _pipes) = world.start(&spec);

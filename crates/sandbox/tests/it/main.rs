@@ -8,5 +8,6 @@ mod isolation;
 mod life;
 mod limits;
 mod network;
+mod process;
 mod world;
 mod zygote;

@@ -53,15 +53,23 @@ pub(crate) fn unique() -> String {
 impl World {
     pub(crate) fn new() -> World {
         let run_dir = Path::new("/run/pilotlight").join(unique());
-        World::at(run_dir)
+        World::at(&run_dir)
     }
 
-    pub(crate) fn at(run_dir: PathBuf) -> World {
+    pub(crate) fn at(run_dir: &Path) -> World {
+        World::with(run_dir, |_| {})
+    }
+
+    /// A world whose helper has other options than usual.
+    pub(crate) fn with(run_dir: &Path, change: impl FnOnce(&mut Options)) -> World {
+        let run_dir = run_dir.to_owned();
         // On a real disk: the build's own directory.
         let state = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         make_base(&state.path().join("base"));
         fs::create_dir(state.path().join("scratch")).unwrap();
-        let (helper, events) = Helper::spawn(&options(&run_dir, state.path())).unwrap();
+        let mut options = options(&run_dir, state.path());
+        change(&mut options);
+        let (helper, events) = Helper::spawn(&options).unwrap();
         World { helper: Some(helper), events, run_dir, state, ended: BTreeMap::new() }
     }
 

@@ -19,6 +19,7 @@ use super::trial::{Candidate, Trial};
 use super::{App, Apps, Live};
 use crate::serve::inside::Inside;
 use crate::serve::launcher::{FunctionLauncher, Template};
+use crate::serve::on_host;
 use crate::serve::plan;
 use crate::serve::progress::Steps;
 
@@ -89,6 +90,7 @@ impl Apps {
             let mut images = BTreeMap::new();
             let mut templates = Vec::new();
             for function in manifest.functions.iter().filter(|function| function.web.is_some()) {
+                on_host::check(shared.isolation, function)?;
                 if !images.contains_key(&function.image) {
                     let described = manifest.images.get(&function.image).ok_or_else(|| {
                         ApiError::new(Code::Invalid, format!("function `{}` names no image", function.name))
@@ -141,6 +143,7 @@ impl Apps {
             log: app.log.clone(),
             sockets: self.0.sockets.clone(),
             scratch: self.0.scratch.clone(),
+            isolation: self.0.isolation,
             running: Arc::default(),
             _inside: inside,
         });
@@ -161,6 +164,8 @@ fn image_error(error: &Error) -> ApiError {
         error,
         Error::Base(_)
             | Error::NeedsDebian { .. }
+            | Error::NeedsSandbox { .. }
+            | Error::OnHost { .. }
             | Error::Tree(_)
             | Error::Step { source: step::Error::Failed { .. }, .. }
     );
