@@ -11,14 +11,14 @@ use pilotlight_sandbox::Bind;
 use thiserror::Error;
 
 use crate::host::{self, HostPython, OsRelease};
-use crate::process;
 use crate::progress::Progress;
+use crate::step::{self, Steps};
 use crate::store::{self, Store};
 
 /// The host's package sources, for the base that is made from them.
 mod apt;
 /// Debian by mmdebstrap.
-mod debian;
+pub(crate) mod debian;
 /// The host's userland.
 mod userland;
 
@@ -67,7 +67,7 @@ pub enum Error {
     },
     /// mmdebstrap failed.
     #[error("mmdebstrap could not make a Debian base")]
-    Mmdebstrap(#[source] process::Error),
+    Mmdebstrap(#[source] step::Error),
     /// The version cannot be run.
     #[error(transparent)]
     Version(#[from] VersionError),
@@ -145,12 +145,13 @@ impl Bases {
         &self,
         python: PythonVersion,
         store: &Store,
+        steps: &dyn Steps,
         progress: &dyn Progress,
         cancel: &AtomicBool,
     ) -> Result<Base, Error> {
         let python = python.supported()?;
         if self.choice != Choice::Host && self.debian_failed.get().is_none() {
-            match self.debian(python, store, progress, cancel) {
+            match self.debian(python, store, steps, progress, cancel) {
                 Ok(base) => return Ok(base),
                 Err(error) if self.choice == Choice::Debian || cancel.load(Ordering::Relaxed) => {
                     return Err(error);
@@ -175,11 +176,12 @@ impl Bases {
         &self,
         python: PythonVersion,
         store: &Store,
+        steps: &dyn Steps,
         progress: &dyn Progress,
         cancel: &AtomicBool,
     ) -> Result<Base, Error> {
         let suite = debian::suite(&self.os, python)?;
-        debian::base(&suite, python, store, progress, cancel)
+        debian::base(&suite, python, store, steps, progress, cancel)
     }
 }
 

@@ -94,8 +94,8 @@ impl Error {
         match self {
             Self::Step { source: step::Error::Failed { tail, .. }, .. }
             | Self::OnHost { source: Failed { tail, .. }, .. }
+            | Self::Base(base::Error::Mmdebstrap(step::Error::Failed { tail, .. }))
             | Self::Tools(tools::Error::Fetch(Failed { tail, .. }))
-            | Self::Base(base::Error::Mmdebstrap(Failed { tail, .. }))
             | Self::Discovery(
                 discovery::Error::Install(Failed { tail, .. })
                 | discovery::Error::Tools(tools::Error::Fetch(Failed { tail, .. })),
@@ -207,7 +207,7 @@ impl Builder {
 
     /// A builder with steps of the caller's making.
     pub fn with_steps(options: Options, steps: Arc<dyn Steps>) -> Result<Self, Error> {
-        let store = Store::open(&options.state_dir)?;
+        let store = Store::open(&options.state_dir, Some(Arc::clone(&steps)))?;
         let bases = Bases::new(options.base, options.python.clone());
         Ok(Self { options: Arc::new(options), bases, store, steps, exits: Exits::default() })
     }
@@ -231,7 +231,7 @@ impl Builder {
             return OnHost { options: &self.options, bases: &self.bases, progress, cancel }.build(plan);
         }
         let python = plan.base.python();
-        let base = self.bases.get(python, &self.store, progress, cancel)?;
+        let base = self.bases.get(python, &self.store, &*self.steps, progress, cancel)?;
         let chain = layers(plan, &base.identity, &self.options.sets);
         if !base.takes_packages && chain.layers.iter().any(|layer| layer.kind == LayerKind::Apt) {
             return Err(Error::NeedsDebian { used: base.used, python });

@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn the_layer_is_keyed_by_content() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
+        let store = Store::open(dir.path(), None).unwrap();
         let conf = HostConf::new("nameserver 192.0.2.1", "", "", b"PEM".to_vec());
         let layer = conf.layer(&store).unwrap();
         assert_eq!(conf.layer(&store).unwrap(), layer);

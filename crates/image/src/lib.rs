@@ -38,6 +38,9 @@ pub mod tools;
 /// A user's files as a layer.
 pub mod tree;
 
+/// What the sandbox helper runs for this crate; for `helper_main`.
+pub const ERRANDS: &[pilotlight_sandbox::Errand] = &[base::debian::ERRAND];
+
 pub use builder::{BaseUsed, Builder, Error, Image, Options, Places};
 pub use host::HostPython;
 pub use progress::{Progress, Silent};

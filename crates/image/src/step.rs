@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -80,6 +81,18 @@ pub struct Request {
 pub trait Steps: Send + Sync {
     /// Runs one step to its end; `line` gets its output from several threads.
     fn run(&self, request: Request, line: &(dyn Fn(&str) + Sync), cancel: &AtomicBool) -> Result<(), Error>;
+
+    /// Runs one of [`ERRANDS`](crate::ERRANDS), named with its argument, which makes `fs` in the directory `target`.
+    fn errand(
+        &self,
+        errand: (&str, &str),
+        target: &Path,
+        line: &(dyn Fn(&str) + Sync),
+        cancel: &AtomicBool,
+    ) -> Result<(), Error>;
+
+    /// Removes a file or tree that has parts of other owners than this process; nothing there is fine.
+    fn erase(&self, path: &Path) -> Result<(), Error>;
 }
 
 /// Carries the news of ended containers from the server, which owns the helper's events, to build steps.
@@ -167,9 +180,43 @@ impl Sandboxed {
 
 impl Steps for Sandboxed {
     fn run(&self, request: Request, line: &(dyn Fn(&str) + Sync), cancel: &AtomicBool) -> Result<(), Error> {
-        let id = self.id();
         let command = request.argv.join(" ");
-        let spec = Self::spec(&id, request);
+        let start = |id: &str, stdout: io::PipeWriter, stderr: io::PipeWriter| {
+            let fds = Fds { control: None, listener: None, stdout: stdout.into(), stderr: stderr.into() };
+            self.helper.start(&Self::spec(id, request), fds).map(drop)
+        };
+        self.attend(command, start, line, cancel)
+    }
+
+    fn errand(
+        &self,
+        errand: (&str, &str),
+        target: &Path,
+        line: &(dyn Fn(&str) + Sync),
+        cancel: &AtomicBool,
+    ) -> Result<(), Error> {
+        let command = format!("{} {}", errand.0, errand.1);
+        let start = |id: &str, stdout: io::PipeWriter, stderr: io::PipeWriter| {
+            self.helper.errand(id, errand, target, [stdout.as_fd(), stderr.as_fd()])
+        };
+        self.attend(command, start, line, cancel)
+    }
+
+    fn erase(&self, path: &Path) -> Result<(), Error> {
+        self.helper.erase(path).map_err(Error::Start)
+    }
+}
+
+impl Sandboxed {
+    /// Starts something and follows it to its end.
+    fn attend(
+        &self,
+        command: String,
+        start: impl FnOnce(&str, io::PipeWriter, io::PipeWriter) -> Result<(), pilotlight_sandbox::Error>,
+        line: &(dyn Fn(&str) + Sync),
+        cancel: &AtomicBool,
+    ) -> Result<(), Error> {
+        let id = self.id();
         let (out, stdout) = io::pipe()?;
         let (err, stderr) = io::pipe()?;
         let (sender, ended) = channel();
@@ -181,12 +228,10 @@ impl Steps for Sandboxed {
             // Before the start, so that an exit that follows at once finds somebody waiting.
             state.waiting.insert(id.clone(), sender);
         }
-        let fds = Fds { control: None, listener: None, stdout: stdout.into(), stderr: stderr.into() };
         let tail = Tail::default();
         let stop = AtomicBool::new(false);
         let outcome = std::thread::scope(|scope| {
-            let started = self.helper.start(&spec, fds);
-            if let Err(error) = started {
+            if let Err(error) = start(&id, stdout, stderr) {
                 self.exits.state().waiting.remove(&id);
                 return Err(Error::Start(error));
             }

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::lock;
+use crate::step::Steps;
 
 const COMPLETE: &str = ".complete";
 const DURABLE: &str = ".durable";
@@ -53,9 +54,11 @@ pub struct Meta {
 }
 
 /// The layers of one state directory.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Store {
     root: PathBuf,
+    /// Removes what has other owners than this process, which layers have.
+    steps: Option<Arc<dyn Steps>>,
     /// Whether layers outlive a crash of the machine; cheap ones are made again.
     durable: bool,
     boot: Arc<[u8]>,
@@ -65,14 +68,18 @@ static STAGED: AtomicU64 = AtomicU64::new(0);
 
 impl Store {
     /// Opens `<state_dir>/layers`, making it if needed, and removes what dead processes left half-built.
-    pub fn open(state_dir: &Path) -> Result<Self, Error> {
-        Self::open_at(state_dir.join("layers"), true)
+    pub fn open(state_dir: &Path, steps: Option<Arc<dyn Steps>>) -> Result<Self, Error> {
+        Self::open_with(state_dir.join("layers"), true, steps)
     }
 
     /// The same for another directory of keyed trees.
     pub(crate) fn open_at(root: PathBuf, durable: bool) -> Result<Self, Error> {
+        Self::open_with(root, durable, None)
+    }
+
+    fn open_with(root: PathBuf, durable: bool, steps: Option<Arc<dyn Steps>>) -> Result<Self, Error> {
         let boot = fs_err::read(BOOT_ID)?.into();
-        let store = Self { root, durable, boot };
+        let store = Self { root, steps, durable, boot };
         fs_err::create_dir_all(store.root.join(".locks"))?;
         // Layers hold set-user-id programs that belong to root and may be anybody's making: on this machine nobody
         // else must reach them.
@@ -126,14 +133,14 @@ impl Store {
         for entry in fs_err::read_dir(staging)? {
             let path = entry?.path();
             if path != staging.join("fs") {
-                remove(&path)?;
+                self.remove(&path)?;
             }
         }
         fs_err::write(staging.join("meta.json"), serde_json::to_vec_pretty(meta)?)?;
         fs_err::write(staging.join(COMPLETE), &self.boot)?;
         let layer = self.layer(key);
         // It was not found, so it is no layer whatever it is; we hold its lock.
-        remove(&layer)?;
+        self.remove(&layer)?;
         fs_err::rename(staging, &layer)?;
         if self.durable {
             // Nobody waits for it: a process that ends before it does only costs a rebuild after the next boot.
@@ -147,7 +154,7 @@ impl Store {
         let name = format!("{STAGING}{key}-{}-{number}", std::process::id());
         let path = self.root.join(name);
         fs_err::create_dir(&path)?;
-        Ok(Staging { path })
+        Ok(Staging { path, store: self.clone() })
     }
 
     fn sweep(&self) -> Result<(), Error> {
@@ -158,11 +165,21 @@ impl Store {
                 continue;
             };
             if let Some(lock) = lock::attempt(&self.lock_path(key))? {
-                remove(&entry.path())?;
+                self.remove(&entry.path())?;
                 drop(lock);
             }
         }
         Ok(())
+    }
+
+    /// As the function of this name; what this process may not remove is removed by another.
+    pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
+        match (remove(path), &self.steps) {
+            (Err(error), Some(steps)) if error.kind() == io::ErrorKind::PermissionDenied => {
+                steps.erase(path).map_err(io::Error::other)
+            }
+            (result, _) => result,
+        }
     }
 
     fn layer(&self, key: &Key) -> PathBuf {
@@ -187,11 +204,12 @@ fn bring_to_disk(layer: &Path) {
 /// Removed when dropped, which after the rename finds nothing.
 struct Staging {
     path: PathBuf,
+    store: Store,
 }
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        if let Err(error) = remove(&self.path) {
+        if let Err(error) = self.store.remove(&self.path) {
             tracing::warn!(%error, "cannot remove a half-built layer; the next start will");
         }
     }

@@ -1,6 +1,6 @@
 //! A user's files as the topmost layer of a container: `trees/<key>/fs/root/hello.py`.
 //!
-//! Everything in it belongs to root (0:0 on disk), as in an image. Blobs are copied rather than linked, because their
+//! Everything in it belongs to this process, whose uid is an image's root on disk. Blobs are copied rather than linked, because their
 //! modes differ between trees.
 
 use std::collections::BTreeMap;
@@ -114,8 +114,7 @@ fn lay(fs: &Path, path: &Path, file: &TreeFile) -> Result<(), Error> {
     }
     let to = fs.join(path);
     fs_err::copy(&file.blob, &to)?;
-    fs_err::set_permissions(&to, PermissionsExt::from_mode(mode(file)))?;
-    own(&to)
+    Ok(fs_err::set_permissions(&to, PermissionsExt::from_mode(mode(file)))?)
 }
 
 /// Makes a directory of the layer. Its mode replaces that of the same directory below, so the usual ones are kept.
@@ -129,16 +128,7 @@ fn directory(at: &Path, inside: &Path) -> Result<(), Error> {
         Some("/tmp" | "/var/tmp") => 0o1777,
         _ => 0o755,
     };
-    fs_err::set_permissions(at, PermissionsExt::from_mode(mode))?;
-    own(at)
-}
-
-fn own(path: &Path) -> Result<(), Error> {
-    // Without root there is only one owner to give, ourselves.
-    if rustix::process::geteuid().is_root() {
-        fs_err::os::unix::fs::chown(path, Some(0), Some(0))?;
-    }
-    Ok(())
+    Ok(fs_err::set_permissions(at, PermissionsExt::from_mode(mode))?)
 }
 
 fn mode(file: &TreeFile) -> u32 {

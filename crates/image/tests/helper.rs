@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    pilotlight_sandbox::helper_main()
+    pilotlight_sandbox::helper_main(pilotlight_image::ERRANDS)
 }

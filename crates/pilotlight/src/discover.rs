@@ -181,6 +181,20 @@ impl Steps for NoSteps {
     fn run(&self, _: Request, _: &(dyn Fn(&str) + Sync), _: &AtomicBool) -> Result<(), step::Error> {
         Err(step::Error::HelperDied)
     }
+
+    fn errand(
+        &self,
+        _: (&str, &str),
+        _: &Path,
+        _: &(dyn Fn(&str) + Sync),
+        _: &AtomicBool,
+    ) -> Result<(), step::Error> {
+        Err(step::Error::HelperDied)
+    }
+
+    fn erase(&self, _: &Path) -> Result<(), step::Error> {
+        Err(step::Error::HelperDied)
+    }
 }
 
 fn no_file(path: &str) -> UserError {

@@ -19,7 +19,7 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     // The helper must run before anything starts a thread: it forks containers from itself.
     if std::env::args_os().nth(1).is_some_and(|arg| arg == "sandbox-helper") {
-        return pilotlight_sandbox::helper_main();
+        return pilotlight_sandbox::helper_main(pilotlight_image::ERRANDS);
     }
     let cli = cli::Cli::parse();
     init_tracing();

@@ -17,7 +17,7 @@ use pilotlight_sandbox::{
 fn main() -> ExitCode {
     let argument = std::env::args().nth(1);
     if argument.as_deref() == Some("sandbox-helper") {
-        return helper_main();
+        return helper_main(&[]);
     }
     let count = argument.and_then(|count| count.parse().ok()).unwrap_or(50);
     match measure(count) {

@@ -17,13 +17,16 @@ use fs_err as fs;
 use rustix::fs::FlockOperation;
 
 use crate::channel::{Channel, MESSAGE_BYTES_MAX, encode};
-use crate::message::{Answer, Given, Reply, Request};
-use crate::{Error, Event, Failure, Fds, Isolation, Signal, Spec, Started, sweep};
+use crate::message::{Answer, Given, Hello, Reply, Request};
+use crate::{Error, Event, Failure, Fds, Isolation, Owner, Signal, Spec, Started, sweep};
 
 use late::Late;
 
 /// How long to wait for the answer to a start; the helper itself gives up after 20 s, but others may be before it.
 const START_WITHIN: Duration = Duration::from_mins(1);
+
+/// How long a large tree may take to be removed.
+const ERASE_WITHIN: Duration = Duration::from_mins(5);
 
 /// How long to wait for the helper to be up.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -49,6 +52,10 @@ pub struct Options {
     pub program: Option<PathBuf>,
     /// What containers of this helper get.
     pub isolation: Isolation,
+    /// Whose the state directory is.
+    pub owner: Owner,
+    /// Of the host, what containers may be shown beside the userland and interpreters.
+    pub shown: Vec<PathBuf>,
 }
 
 impl Options {
@@ -59,6 +66,8 @@ impl Options {
             state_dir: state_dir.into(),
             program: None,
             isolation: Isolation::Sandbox,
+            owner: Owner::this_process(),
+            shown: Vec::new(),
         }
     }
 }
@@ -120,11 +129,13 @@ impl Helper {
             .stdout(Stdio::null())
             .spawn()
             .map_err(failed)?;
-        let hello = Request::Hello {
+        let hello = Request::Hello(Hello {
             run_dir: options.run_dir.clone(),
             state_dir: options.state_dir.clone(),
             isolation: options.isolation,
-        };
+            shown: options.shown.clone(),
+            owner: options.owner,
+        });
         ours.send(&hello, &[lock.as_fd()]).map_err(failed)?;
 
         let shared = Arc::new(Shared {
@@ -162,7 +173,7 @@ impl Helper {
         let request = |number| Request::Start { number, spec: Box::new(spec.clone()), given };
         match self.ask(&spec.id, request, &borrowed, START_WITHIN) {
             Ok(Answer::Started { pid, setup, phases, notes }) => Ok(Started { pid, setup, phases, notes }),
-            Ok(Answer::Signalled | Answer::Prepared) => Err(Error::HelperDied),
+            Ok(_) => Err(Error::HelperDied),
             Err(error @ Error::Deadline { .. }) => {
                 // It may still come up, and nobody would know of it. Requests are served in order.
                 let _ = self.signal(&spec.id, Signal::Kill);
@@ -185,6 +196,32 @@ impl Helper {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Begins an errand, which makes `fs` in the directory `target`; `Event::Exited` with this id follows if this
+    /// succeeds, and only then. `signal` ends it.
+    pub fn errand(
+        &self,
+        id: &str,
+        (name, argument): (&str, &str),
+        target: &Path,
+        [stdout, stderr]: [BorrowedFd<'_>; 2],
+    ) -> Result<(), Error> {
+        let request = |number| Request::Errand {
+            number,
+            id: id.to_owned(),
+            name: name.to_owned(),
+            argument: argument.to_owned(),
+            target: target.to_owned(),
+        };
+        self.ask(id, request, &[stdout, stderr], START_WITHIN).map(drop)
+    }
+
+    /// Removes a file or tree of the state directory that has parts of other owners than the server. Blocks until it
+    /// is gone; nothing there is fine.
+    pub fn erase(&self, path: &Path) -> Result<(), Error> {
+        let request = |number| Request::Erase { number, path: path.to_owned() };
+        self.ask("", request, &[], ERASE_WITHIN).map(drop)
     }
 
     /// Stops a container in one of two ways; `Event::Exited` tells when it has ended. One that has already is no error.

@@ -109,6 +109,12 @@ pub enum Failure {
         /// What is wrong.
         what: String,
     },
+    /// The request is not one that the helper can be asked.
+    #[error("the sandbox helper refused a request: {what}")]
+    Refused {
+        /// What is wrong.
+        what: String,
+    },
     /// The program of a command cannot be executed inside.
     #[error("cannot run {program} in the container: {}", io::Error::from_raw_os_error(*errno))]
     Exec {

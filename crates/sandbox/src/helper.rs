@@ -6,6 +6,7 @@
 
 mod birth;
 mod container;
+mod errand;
 mod finish;
 mod janitor;
 mod plain;
@@ -13,7 +14,7 @@ mod start;
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -23,11 +24,12 @@ use rustix::process::{Resource, Rlimit};
 
 use crate::channel::Channel;
 use crate::error::Doing;
-use crate::message::{Answer, FromInit, Reply, Request};
+use crate::message::{Answer, FromInit, Hello, Reply, Request};
 use crate::net::hold::Hold;
 use crate::net::{nat, netlink};
+use crate::places::Places;
 use crate::shell::{self, Workshop};
-use crate::{Failure, Isolation, Signal, cgroup, slots, sys, title};
+use crate::{Errand, Failure, Isolation, Signal, cgroup, slots, sys, title};
 
 use container::Container;
 use janitor::{Janitor, Tell};
@@ -43,11 +45,11 @@ const FORK_WITHIN: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(10);
 
 /// The body of the hidden subcommand `sandbox-helper`: serves the server at the other end of standard input until that
-/// closes. Exit code 1 when it could not start.
+/// closes. Exit code 1 when it could not start. `catalogue` is every errand that the server may ask for.
 ///
 /// Call it first thing in `main`, while the process has a single thread: it forks, and its children go on as Rust.
-pub fn helper_main() -> ExitCode {
-    match serve() {
+pub fn helper_main(catalogue: &'static [Errand]) -> ExitCode {
+    match serve(catalogue) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("the sandbox helper cannot go on: {error}");
@@ -56,7 +58,7 @@ pub fn helper_main() -> ExitCode {
     }
 }
 
-fn serve() -> std::io::Result<()> {
+fn serve(catalogue: &'static [Errand]) -> std::io::Result<()> {
     if fs::read_dir("/proc/self/task")?.count() != 1 {
         return Err(std::io::Error::other("it must be run before the process has a second thread"));
     }
@@ -78,11 +80,11 @@ fn serve() -> std::io::Result<()> {
     let null = fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
     drop(null);
-    let Some((Request::Hello { run_dir, isolation, .. }, lock)) = server.receive()? else { return Ok(()) };
-    if isolation == Isolation::Process {
-        return plain::serve(server, run_dir, lock, area);
+    let Some((Request::Hello(hello), lock)) = server.receive()? else { return Ok(()) };
+    if hello.isolation == Isolation::Process {
+        return plain::serve(server, hello.run_dir, lock, area);
     }
-    let (workshop, hold) = match open_workshop(run_dir, area) {
+    let (workshop, hold) = match open_workshop(hello, area) {
         Ok(opened) => opened,
         Err(failure) => return server.send(&Reply::Ready(Err(failure)), &[]),
     };
@@ -92,6 +94,8 @@ fn serve() -> std::io::Result<()> {
         workshop,
         containers: BTreeMap::new(),
         leaving: BTreeMap::new(),
+        errands: BTreeMap::new(),
+        catalogue,
         leftover_groups: Vec::new(),
         _run_dir_lock: lock,
     };
@@ -103,7 +107,8 @@ fn serve() -> std::io::Result<()> {
     result
 }
 
-fn open_workshop(run_dir: PathBuf, title: Option<title::Area>) -> Result<(Workshop, Hold), Failure> {
+fn open_workshop(hello: Hello, title: Option<title::Area>) -> Result<(Workshop, Hold), Failure> {
+    let Hello { run_dir, state_dir, shown, owner, .. } = hello;
     let cgroups =
         cgroup::detect().ok_or(rustix::io::Errno::NOSYS).doing("find the memory controller of cgroups")?;
     cgroups.prepare(&shell::server_name(&run_dir)).doing("make the cgroup of this server")?;
@@ -112,7 +117,8 @@ fn open_workshop(run_dir: PathBuf, title: Option<title::Area>) -> Result<(Worksh
     }
     let hold = Hold::new().doing("set up the network of containers (nf_tables)")?;
     let route = netlink::Socket::route().doing("open a netlink socket")?;
-    let stage = shell::stage::Stage::enter(&run_dir.join("stage"))?;
+    let places = || Places::open(&run_dir, &state_dir, shown, owner);
+    let stage = shell::stage::Stage::enter(&run_dir.join("stage"), places)?;
     // Spread over the slots, so that servers seldom try the same one at the same time.
     let next_slot = std::process::id().wrapping_mul(97) % slots::COUNT;
     let obstacle = nat::forward::obstacle();
@@ -125,6 +131,10 @@ struct Helper {
     containers: BTreeMap<String, Container>,
     /// Those that have ended, and what of them is still being removed.
     leaving: BTreeMap<String, Leaving>,
+    /// Errands under way.
+    errands: BTreeMap<String, OwnedFd>,
+    /// Those there are.
+    catalogue: &'static [Errand],
     /// Groups that could not be removed yet.
     leftover_groups: Vec<String>,
     /// Held by server and helper alike: the run directory is free when both are gone.
@@ -144,6 +154,7 @@ enum Ready {
     Joining(String),
     Exit(String),
     Left(String),
+    Returned(String),
 }
 
 impl Helper {
@@ -160,6 +171,7 @@ impl Helper {
                     Ready::Joining(id) => self.meet(&id)?,
                     Ready::Exit(id) => self.bury(&id)?,
                     Ready::Left(id) => self.left(&id)?,
+                    Ready::Returned(id) => self.returned(&id)?,
                 }
             }
             self.give_up_slow_starts();
@@ -187,6 +199,10 @@ impl Helper {
             fds.push(PollFd::new(&leaving.janitor.pidfd, PollFlags::IN));
             meanings.push(Ready::Left(id.clone()));
         }
+        for (id, pidfd) in &self.errands {
+            fds.push(PollFd::new(pidfd, PollFlags::IN));
+            meanings.push(Ready::Returned(id.clone()));
+        }
         match poll(&mut fds, self.timeout().as_ref()) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => return Ok(Vec::new()),
@@ -209,6 +225,10 @@ impl Helper {
     }
 
     fn serve(&mut self, request: Request, fds: Vec<OwnedFd>) -> std::io::Result<()> {
+        if fds.len() != request.descriptors() {
+            let what = format!("it came with {} descriptors", fds.len());
+            return self.answer(request.number(), Err(Failure::Refused { what }));
+        }
         match request {
             Request::Start { number, spec, given } => self.start(&spec, Start { number, given, fds }),
             Request::Prepare { number, spec } => self.prepare(number, &spec),
@@ -216,11 +236,19 @@ impl Helper {
                 let result = self.signal(&id, signal).map(|()| Answer::Signalled);
                 self.answer(number, result)
             }
-            Request::Hello { .. } => Ok(()),
+            Request::Errand { number, id, name, argument, target } => {
+                self.errand(number, errand::Order { id, name, argument, target, fds })
+            }
+            Request::Erase { number, path } => self.erase(number, &path),
+            // For whom it works was said once, by another.
+            Request::Hello(_) => Err(std::io::Error::other("a second hello")),
         }
     }
 
     fn signal(&mut self, id: &str, signal: Signal) -> Result<(), Failure> {
+        if let Some(pidfd) = self.errands.get(id) {
+            return errand::end(pidfd).doing("kill the errand");
+        }
         let container = self.containers.get(id).ok_or_else(|| Failure::Unknown { id: id.into() })?;
         match signal {
             Signal::Kill => container.kill().doing("kill the container"),

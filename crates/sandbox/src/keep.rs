@@ -3,30 +3,44 @@
 //! The overlay's own marks stay as they are, character devices 0:0 (a removed name) and `trusted.overlay.opaque` (a
 //! replaced directory): they mean the same to the overlay that will have this layer below.
 
+use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, RenameFlags, Uid};
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
-use fs_err as fs;
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Uid};
-
+use crate::owner::Owner;
+use crate::places::Entry;
 use crate::slots::IDS;
 
-/// Shifts the owners of everything below and at `upper` and moves it to `target`, which must not exist.
-pub(crate) fn keep(upper: &Path, target: &Path, first_id: u32) -> io::Result<()> {
+/// From which ids to which.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shift {
+    /// The first id of the range that holds an image's ids now: a container's, or 0.
+    pub(crate) first: u32,
+    /// Who owns them on disk.
+    pub(crate) owner: Owner,
+}
+
+/// Shifts the owners of everything below and at `upper` in `scratch` and moves it to `target`, which must not exist.
+pub(crate) fn keep(scratch: BorrowedFd<'_>, upper: &OsStr, target: &Entry, to: Shift) -> io::Result<()> {
+    shift_all(scratch, upper, to)?;
+    let (there, name) = (&target.directory, target.name.as_os_str());
+    Ok(rustix::fs::renameat_with(scratch, upper, there, name, RenameFlags::NOREPLACE)?)
+}
+
+/// Shifts the owners of everything below and at a directory.
+pub(crate) fn shift_all(parent: BorrowedFd<'_>, name: &OsStr, to: Shift) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = rustix::fs::openat(CWD, upper, flags, Mode::empty())?;
-    shift_below(directory.as_fd(), first_id, 0)?;
-    shift(CWD, upper.as_os_str(), first_id)?;
-    fs::rename(upper, target)
+    let directory = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+    shift_below(directory.as_fd(), to, 0)?;
+    shift(parent, name, to)
 }
 
 /// Directories deeper than this are a mistake or an attack: each level holds a descriptor open.
 const DEPTH_MAX: u32 = 4096;
 
-fn shift_below(directory: BorrowedFd<'_>, first_id: u32, depth: u32) -> io::Result<()> {
+fn shift_below(directory: BorrowedFd<'_>, to: Shift, depth: u32) -> io::Result<()> {
     if depth > DEPTH_MAX {
         return Err(io::Error::other("directories are nested too deeply"));
     }
@@ -40,16 +54,16 @@ fn shift_below(directory: BorrowedFd<'_>, first_id: u32, depth: u32) -> io::Resu
         if entry.file_type() == FileType::Directory {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let inner = rustix::fs::openat(directory, name, flags, Mode::empty())?;
-            shift_below(inner.as_fd(), first_id, depth + 1)?;
+            shift_below(inner.as_fd(), to, depth + 1)?;
         }
-        shift(directory, name, first_id)?;
+        shift(directory, name, to)?;
     }
     Ok(())
 }
 
-fn shift(directory: BorrowedFd<'_>, name: &OsStr, first_id: u32) -> io::Result<()> {
+fn shift(directory: BorrowedFd<'_>, name: &OsStr, to: Shift) -> io::Result<()> {
     let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    let (user, group) = (shifted(stat.st_uid, first_id), shifted(stat.st_gid, first_id));
+    let (user, group) = (to.user(stat.st_uid), to.group(stat.st_gid));
     if user == stat.st_uid && group == stat.st_gid {
         return Ok(());
     }
@@ -63,11 +77,22 @@ fn shift(directory: BorrowedFd<'_>, name: &OsStr, first_id: u32) -> io::Result<(
     Ok(())
 }
 
-/// The image's id. Ids outside of the range are left: whiteouts and the like belong to the host's root.
-fn shifted(id: u32, first: u32) -> u32 {
+impl Shift {
+    fn user(self, id: u32) -> u32 {
+        image_id(id, self.first).map_or(id, |id| self.owner.user_on_disk(id))
+    }
+
+    fn group(self, id: u32) -> u32 {
+        image_id(id, self.first).map_or(id, |id| self.owner.group_on_disk(id))
+    }
+}
+
+/// The image's id. Whiteouts and the like belong to the host's root, which is the image's then; other ids outside of
+/// the range are left.
+fn image_id(id: u32, first: u32) -> Option<u32> {
     match id.checked_sub(first) {
-        Some(inner) if inner < IDS => inner,
-        _ => id,
+        Some(inner) if inner < IDS => Some(inner),
+        _ => (id == 0).then_some(0),
     }
 }
 
@@ -78,9 +103,10 @@ mod tests {
     #[test]
     fn only_ids_of_the_range_are_shifted() {
         let first = 0x7000_0000;
-        assert_eq!(shifted(first, first), 0);
-        assert_eq!(shifted(first + 1000, first), 1000);
-        assert_eq!(shifted(0, first), 0);
-        assert_eq!(shifted(first + IDS, first), first + IDS);
+        let to = |uid| Shift { first, owner: Owner { uid, gid: uid } };
+        let ids = [first, first + 1000, 0, first + IDS, 5];
+        let own = rustix::process::geteuid().as_raw();
+        assert_eq!(ids.map(|id| to(own).user(id)), [0, 1000, 0, first + IDS, 5]);
+        assert_eq!(ids.map(|id| to(998).group(id)), [998, 0x6fff_03e8, 998, first + IDS, 5]);
     }
 }

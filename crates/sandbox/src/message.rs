@@ -6,33 +6,58 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Command, ExitStatus, Failure, Isolation, Phases, Signal, Spec};
+use crate::{Command, ExitStatus, Failure, Isolation, Owner, Phases, Signal, Spec};
 
 /// Server to helper. Every request but `Hello` is answered by `Reply::Done` with its number.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// First of all, with the lock file of the run directory.
-    Hello {
-        run_dir: PathBuf,
-        state_dir: PathBuf,
-        isolation: Isolation,
-    },
+    /// First of all, with the lock file of the run directory. Comes from who started the helper.
+    Hello(Hello),
     /// With stdout, stderr, then control and listener where `given` says so.
-    Start {
-        number: u64,
-        spec: Box<Spec>,
-        given: Given,
-    },
+    Start { number: u64, spec: Box<Spec>, given: Given },
     /// Makes the shell of a container whose start comes later, with the same specification.
-    Prepare {
-        number: u64,
-        spec: Box<Spec>,
-    },
-    Signal {
-        number: u64,
-        id: String,
-        signal: Signal,
-    },
+    Prepare { number: u64, spec: Box<Spec> },
+    /// Stops a container or an errand.
+    Signal { number: u64, id: String, signal: Signal },
+    /// Runs an errand, which makes `fs` in the directory `target`. With stdout and stderr.
+    Errand { number: u64, id: String, name: String, argument: String, target: PathBuf },
+    /// Removes a file or tree of the state directory, parts of which the server may not remove.
+    Erase { number: u64, path: PathBuf },
+}
+
+/// For whom the helper works.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    pub(crate) run_dir: PathBuf,
+    pub(crate) state_dir: PathBuf,
+    /// Of the host, what may be shown beside the userland and interpreters.
+    pub(crate) shown: Vec<PathBuf>,
+    pub(crate) owner: Owner,
+    pub(crate) isolation: Isolation,
+}
+
+impl Request {
+    /// By what its answer is known.
+    pub(crate) fn number(&self) -> u64 {
+        match self {
+            Request::Hello(_) => 0,
+            Request::Start { number, .. }
+            | Request::Prepare { number, .. }
+            | Request::Signal { number, .. }
+            | Request::Errand { number, .. }
+            | Request::Erase { number, .. } => *number,
+        }
+    }
+
+    /// How many descriptors must come with it.
+    pub(crate) fn descriptors(&self) -> usize {
+        match self {
+            Request::Hello(_) => 1,
+            Request::Start { given, .. } => 2 + usize::from(given.control) + usize::from(given.listener),
+            Request::Errand { .. } => 2,
+            Request::Prepare { .. } | Request::Signal { .. } | Request::Erase { .. } => 0,
+        }
+    }
 }
 
 /// Which of the optional descriptors come with a command.
@@ -65,6 +90,8 @@ pub(crate) enum Answer {
     Started { pid: i32, setup: Duration, phases: Phases, notes: Vec<String> },
     Prepared,
     Signalled,
+    Begun,
+    Erased,
 }
 
 /// Helper to pid 1.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use fs_err as fs;
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 
 use crate::channel::Channel;
 use crate::error::Doing;
@@ -100,10 +101,11 @@ pub(crate) fn make(
     let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), "300");
     lap(&mut phases.process);
 
-    make_scratch(&workshop.run_dir, spec, slot.first_id())?;
+    let scratch = make_scratch(workshop, spec, slot.first_id())?;
     let namespace = format!("/proc/{pid}/ns/user");
     let namespace = fs::File::open(namespace).doing("open the container's user namespace")?;
-    let mounts = workshop.stage.mount(spec, namespace.as_fd(), notes)?;
+    let namespace = (namespace.as_fd(), slot.first_id());
+    let mounts = workshop.stage.mount(spec, scratch.as_fd(), namespace, notes)?;
     lap(&mut phases.mounts);
 
     let address = match spec.network {
@@ -172,33 +174,35 @@ fn write_maps(pid: i32, map: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes the scratch directory of a container, and records in the run directory that it is ours.
-pub(crate) fn record_scratch(run_dir: &Path, id: &str, scratch: &Path) -> Result<(), Failure> {
-    let record = scratch_record(run_dir, id);
+/// Makes the scratch directory and opens it. All of it is done from its opened parent: the path is the server's.
+fn make_scratch(workshop: &Workshop, spec: &Spec, owner: u32) -> Result<OwnedFd, Failure> {
+    let record = scratch_record(&workshop.run_dir, &spec.id);
+    let entry = workshop.stage.places.entry(&spec.scratch).doing_at("find", &spec.scratch)?;
+    let (parent, name) = (&entry.directory, entry.name.as_os_str());
     // The record comes first: a crash between the two leaves a record without directory, never the reverse.
-    fs::os::unix::fs::symlink(scratch, &record).doing_at("record the scratch directory", &record)?;
-    if let Err(error) = fs::create_dir(scratch) {
+    fs::os::unix::fs::symlink(&entry.path, &record).doing_at("record the scratch directory", &record)?;
+    // What a container writes is no other user's business. The overlay does not pass through here to reach the parts.
+    if let Err(error) = rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o700)) {
         // It may be there already and somebody else's: without a record nothing of ours removes it.
         let _ = fs::remove_file(&record);
-        return Err(error).doing_at("make the scratch directory", scratch);
+        return Err(error).doing_at("make the scratch directory", &spec.scratch);
     }
-    // What a container writes is no other user's business. The overlay does not pass through here to reach the parts.
-    set_mode(scratch, 0o700)
-}
-
-fn set_mode(path: &Path, mode: u32) -> Result<(), Failure> {
-    rustix::fs::chmod(path, rustix::fs::Mode::from_raw_mode(mode)).doing_at("set the mode of", path)
-}
-
-fn make_scratch(run_dir: &Path, spec: &Spec, owner: u32) -> Result<(), Failure> {
-    record_scratch(run_dir, &spec.id, &spec.scratch)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(parent, name, flags, Mode::empty());
+    let opened = opened.doing_at("open the scratch directory", &spec.scratch)?;
+    // The directory around it is the server's, who may have put another in its place.
+    let stat = rustix::fs::fstat(&opened).doing_at("open the scratch directory", &spec.scratch)?;
+    if stat.st_uid != rustix::process::geteuid().as_raw() {
+        return Err(rustix::io::Errno::PERM).doing_at("open the scratch directory", &spec.scratch);
+    }
+    let (user, group) = (Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)));
     for part in ["upper", "work"] {
-        let path = spec.scratch.join(part);
-        fs::create_dir(&path).doing_at("make the scratch directory", &path)?;
-        set_mode(&path, 0o755)?;
-        fs::os::unix::fs::lchown(&path, Some(owner), Some(owner)).doing_at("give the container", &path)?;
+        // The helper's umask is 022.
+        rustix::fs::mkdirat(&opened, part, Mode::from_raw_mode(0o755))
+            .and_then(|()| rustix::fs::chownat(&opened, part, user, group, AtFlags::SYMLINK_NOFOLLOW))
+            .doing_at("make the scratch directory", &spec.scratch)?;
     }
-    Ok(())
+    Ok(opened)
 }
 
 /// Kills the process unless forgotten.

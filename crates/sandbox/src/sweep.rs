@@ -11,7 +11,7 @@ use fs_err as fs;
 use rustix::fs::{FileType, FlockOperation};
 
 use crate::net::{self, link, netlink};
-use crate::{Error, cgroup, shell, slots};
+use crate::{Error, cgroup, erase, shell, slots};
 
 /// What a sweep removed. All zero: there was nothing to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -126,10 +126,11 @@ fn clear_scratch(records: &Path, report: &mut SweepReport) -> io::Result<()> {
     for record in fs::read_dir(records)? {
         let record: PathBuf = record?.path();
         let Ok(scratch) = fs::read_link(&record) else { continue };
-        match fs::remove_dir_all(&scratch) {
-            Ok(()) => report.scratch += 1,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+        report.scratch += usize::from(rustix::fs::lstat(&scratch).is_ok());
+        // The directories on the way are the server's, who may have put links in their places since.
+        match erase::erase_at(&scratch) {
+            Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {}
+            result => result?,
         }
         fs::remove_file(&record)?;
     }

@@ -6,30 +6,20 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use pilotlight_core::image::{Key, PythonVersion};
+use pilotlight_sandbox::{Errand, Yard};
 
 use super::{Base, Error, apt};
 use crate::host::OsRelease;
 use crate::process;
 use crate::progress::Progress;
-use crate::store::{self, Meta, Store};
+use crate::step::{self, Steps};
+use crate::store::{Meta, Store};
 
 const PROGRAM: &str = "mmdebstrap";
-/// Runs a program so that nothing of it outlives its end or ours, `kill -9` of either included: it mounts the host's
-/// /proc, /sys and /dev/shm into what it makes, and removing that with the mounts in place would reach the host's own
-/// files. Both programs are part of util-linux, which every Debian has.
-const ALONE: [&str; 9] = [
-    "setpriv",
-    "--pdeathsig=KILL",
-    "unshare",
-    "--mount",
-    "--pid",
-    "--mount-proc",
-    "--fork",
-    "--kill-child=KILL",
-    "--",
-];
+/// How the helper makes one: it mounts the machine's own /proc, /sys and /dev into what it makes, and what it unpacks
+/// has an image's owners, so it takes the helper's rights.
+pub(crate) const ERRAND: Errand = Errand { name: PROGRAM, command };
 const INCLUDE: &str = "python3,ca-certificates";
-const LIMIT: Duration = Duration::from_mins(20);
 /// Which Python each suite's `python3` package is.
 const SUITES: &[(&str, PythonVersion)] = &[
     ("bullseye", PythonVersion::new(3, 9)),
@@ -56,6 +46,7 @@ pub(super) fn base(
     suite: &str,
     python: PythonVersion,
     store: &Store,
+    steps: &dyn Steps,
     progress: &dyn Progress,
     cancel: &AtomicBool,
 ) -> Result<Base, Error> {
@@ -67,8 +58,8 @@ pub(super) fn base(
         return Err(Error::NoDebian { python, reason });
     }
     let waiting = || progress.line("base", "waiting for another server that builds it");
-    let (layer, made) =
-        store.make(&key, cancel, waiting, |staging| make(suite, &used, staging, progress, cancel))?;
+    let (layer, made) = store
+        .make(&key, cancel, waiting, |staging| make(suite, &used, staging, store, steps, progress, cancel))?;
     Ok(Base {
         identity,
         used,
@@ -85,58 +76,66 @@ fn make(
     suite: &str,
     used: &str,
     staging: &Path,
+    store: &Store,
+    steps: &dyn Steps,
     progress: &dyn Progress,
     cancel: &AtomicBool,
 ) -> Result<Meta, Error> {
-    let fs = staging.join("fs");
-    let mut command = Command::new(ALONE[0]);
-    command.args(&ALONE[1..]).arg(PROGRAM).args(["--mode=root", "--variant=minbase", "--format=directory"]);
-    command.arg(format!("--include={INCLUDE}")).args(apt_options(cancel));
-    command.arg(suite).arg(&fs);
-    // Its temporary files go with the rest when it is killed.
-    command.env("TMPDIR", staging);
-    let sources = apt::sources(Path::new("/etc/apt"), suite);
-    if !sources.is_empty() {
-        let list = staging.join("sources.list");
-        fs_err::write(&list, sources.join("\n") + "\n")?;
-        command.arg(list);
-    }
     let start = Instant::now();
     progress.step_started("base", used);
     let line = |line: &str| progress.line("base", line);
-    process::run(&mut command, b"", LIMIT, cancel, &line).map_err(|error| {
-        if let process::Error::Failed { tail, .. } = &error {
+    steps.errand((PROGRAM, suite), staging, &line, cancel).map_err(|error| {
+        if let step::Error::Failed { tail, .. } = &error {
             progress.failed("base", used, tail);
         }
         Error::Mmdebstrap(error)
     })?;
-    prepare(&fs)?;
+    prepare(&staging.join("fs"), store)?;
     let seconds = start.elapsed().as_secs_f64();
     progress.done("base", used, false, seconds);
-    let argv = std::iter::once(command.get_program()).chain(command.get_args());
-    let command = argv.map(|word| word.to_string_lossy().into_owned()).collect();
+    let command = [PROGRAM, suite].map(str::to_owned).to_vec();
     Ok(Meta { text: used.to_owned(), parent: None, command, seconds })
 }
 
+/// The helper's side: everything but the suite is read from the machine.
+fn command(suite: &str, yard: &Yard) -> Result<Command, String> {
+    if !SUITES.iter().any(|(known, _)| *known == suite) {
+        return Err(format!("{suite} is no Debian release we know"));
+    }
+    let mut command = Command::new(PROGRAM);
+    command.args(["--mode=root", "--variant=minbase", "--format=directory"]);
+    command.arg(format!("--include={INCLUDE}")).args(apt_options());
+    command.arg(suite).arg(&yard.fs).env("TMPDIR", &yard.work);
+    let sources = apt::sources(Path::new("/etc/apt"), suite);
+    if !sources.is_empty() {
+        let list = yard.work.join("sources.list");
+        fs_err::write(&list, sources.join("\n") + "\n").map_err(|error| error.to_string())?;
+        command.arg(list);
+    }
+    Ok(command)
+}
+
 /// What an image expects beside Debian: the interpreter's place, and no device files, which containers bring.
-fn prepare(fs: &Path) -> Result<(), Error> {
+fn prepare(fs: &Path, store: &Store) -> Result<(), Error> {
     for entry in fs_err::read_dir(fs.join("dev"))? {
-        store::remove(&entry?.path())?;
+        store.remove(&entry?.path())?;
     }
     for name in ["etc/resolv.conf", "etc/hostname"] {
-        store::remove(&fs.join(name))?;
+        store.remove(&fs.join(name))?;
     }
     fs_err::os::unix::fs::symlink("/usr", fs.join("opt/python"))?;
     Ok(())
 }
 
+const APT_LIMIT: Duration = Duration::from_secs(20);
+
 /// The proxies of the host's apt, which mmdebstrap's apt does not read by itself.
-fn apt_options(cancel: &AtomicBool) -> Vec<String> {
+fn apt_options() -> Vec<String> {
     let mut options = Vec::new();
     for name in ["Acquire::http::Proxy", "Acquire::https::Proxy"] {
         let mut command = Command::new("apt-config");
         command.args(["shell", "VALUE", name]);
-        let Ok(lines) = process::run(&mut command, b"", Duration::from_secs(20), cancel, &|_| {}) else {
+        let Ok(lines) = process::run(&mut command, b"", APT_LIMIT, &AtomicBool::new(false), &|_| {}) else {
             continue;
         };
         let value = lines.iter().find_map(|line| line.strip_prefix("VALUE="));

@@ -252,7 +252,7 @@ mod tests {
 
     fn made(root: &Path, python: &HostPython) -> (tempfile::TempDir, Base) {
         let state = tempfile::tempdir().unwrap();
-        let store = Store::open(state.path()).unwrap();
+        let store = Store::open(state.path(), None).unwrap();
         let base =
             base(python, &OsRelease::parse("ID=debian\nNAME=Debian\nVERSION_ID=12"), root, &store).unwrap();
         (state, base)

@@ -15,7 +15,7 @@ use crate::progress::Progress;
 use crate::runner::{self, CodeFile, INPUT};
 use crate::settings::{Settings, local_directory};
 use crate::step::{self, Request, Steps};
-use crate::store::{self, Meta, Store};
+use crate::store::{Meta, Store};
 use crate::tools::Uv;
 
 /// What all steps of one build share.
@@ -99,7 +99,7 @@ impl Workshop<'_> {
             }
             Error::Step { text: job.text.to_owned(), source }
         })?;
-        tidy(&upper, job.kind)?;
+        self.tidy(&upper, job.kind)?;
         Ok(())
     }
 
@@ -178,13 +178,13 @@ impl Workshop<'_> {
         }
         env
     }
-}
 
-/// Takes out of a step's changes what no image needs. What a user's own command left anywhere is meant to stay.
-fn tidy(upper: &Path, kind: Option<LayerKind>) -> std::io::Result<()> {
-    let junk = if kind == Some(LayerKind::Run) { &[] } else { JUNK };
-    for name in OURS.iter().chain(junk) {
-        store::remove(&upper.join(name))?;
+    /// Takes out of a step's changes what no image needs. What a user's own command left anywhere is meant to stay.
+    fn tidy(&self, upper: &Path, kind: Option<LayerKind>) -> std::io::Result<()> {
+        let junk = if kind == Some(LayerKind::Run) { &[] } else { JUNK };
+        for name in OURS.iter().chain(junk) {
+            self.store.remove(&upper.join(name))?;
+        }
+        Ok(())
     }
-    Ok(())
 }

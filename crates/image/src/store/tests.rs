@@ -23,7 +23,7 @@ fn fill(staging: &Path) -> Result<Meta, Error> {
 #[test]
 fn a_layer_is_made_once_and_found_again() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
     let never = AtomicBool::new(false);
     assert_eq!(store.find(&key("a")), None);
     let (path, made) = store.make(&key("a"), &never, || {}, fill).unwrap();
@@ -41,7 +41,7 @@ fn other_users_of_the_machine_cannot_reach_layers() {
     let dir = tempfile::tempdir().unwrap();
     fs_err::create_dir(dir.path().join("layers")).unwrap();
     fs_err::set_permissions(dir.path().join("layers"), PermissionsExt::from_mode(0o755)).unwrap();
-    Store::open(dir.path()).unwrap();
+    Store::open(dir.path(), None).unwrap();
     let mode = dir.path().join("layers").metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
 }
@@ -49,7 +49,7 @@ fn other_users_of_the_machine_cannot_reach_layers() {
 #[test]
 fn a_failed_build_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
     let failed = store.make(
         &key("a"),
         &AtomicBool::new(false),
@@ -69,22 +69,22 @@ fn a_failed_build_leaves_nothing() {
 #[test]
 fn half_built_layers_of_dead_processes_go_and_those_of_living_ones_stay() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
     let (dead, living) = (store.staging(&key("dead")).unwrap(), store.staging(&key("living")).unwrap());
     fs_err::create_dir_all(dead.path.join("fs/deep")).unwrap();
     let lock = lock::attempt(&store.lock_path(key("living").as_str())).unwrap().unwrap();
-    Store::open(dir.path()).unwrap();
+    Store::open(dir.path(), None).unwrap();
     assert!(!dead.path.exists());
     assert!(living.path.exists());
     drop(lock);
-    Store::open(dir.path()).unwrap();
+    Store::open(dir.path(), None).unwrap();
     assert!(!living.path.exists());
 }
 
 #[test]
 fn a_directory_without_the_mark_is_no_layer_and_is_replaced() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
     fs_err::create_dir_all(store.layer(&key("a")).join("fs")).unwrap();
     assert_eq!(store.find(&key("a")), None);
     let (_, made) = store.make(&key("a"), &AtomicBool::new(false), || {}, fill).unwrap();
@@ -107,7 +107,7 @@ fn a_layer_of_an_earlier_boot_counts_only_if_it_reached_the_disk() {
 #[test]
 fn two_builders_of_one_layer_build_it_once() {
     let dir = tempfile::tempdir().unwrap();
-    let stores = [Store::open(dir.path()).unwrap(), Store::open(dir.path()).unwrap()];
+    let stores = [Store::open(dir.path(), None).unwrap(), Store::open(dir.path(), None).unwrap()];
     let (built, start) = (AtomicUsize::new(0), Barrier::new(2));
     let build = |staging: &Path| {
         built.fetch_add(1, Ordering::SeqCst);
@@ -127,7 +127,7 @@ fn two_builders_of_one_layer_build_it_once() {
 #[test]
 fn waiting_for_another_process_can_be_cancelled() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
     let _held = lock::attempt(&store.lock_path(key("a").as_str())).unwrap().unwrap();
     let cancel = AtomicBool::new(false);
     // The wait itself raises the flag: it is certainly waiting by then.

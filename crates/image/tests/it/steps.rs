@@ -30,6 +30,20 @@ impl Steps for Recorder {
         self.0.lock().unwrap().push(request);
         Ok(())
     }
+
+    fn errand(
+        &self,
+        _: (&str, &str),
+        _: &Path,
+        _: &(dyn Fn(&str) + Sync),
+        _: &AtomicBool,
+    ) -> Result<(), Error> {
+        Err(Error::HelperDied)
+    }
+
+    fn erase(&self, _: &Path) -> Result<(), Error> {
+        Err(Error::HelperDied)
+    }
 }
 
 struct Setting {

@@ -1,6 +1,7 @@
 //! The link to the helper: starts containers through it, and tells each one's follower when it ends.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -45,6 +46,22 @@ impl Steps for Containers {
     ) -> Result<(), step::Error> {
         let steps = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).steps);
         steps.run(request, line, cancel)
+    }
+
+    fn errand(
+        &self,
+        errand: (&str, &str),
+        target: &Path,
+        line: &(dyn Fn(&str) + Sync),
+        cancel: &AtomicBool,
+    ) -> Result<(), step::Error> {
+        let steps = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).steps);
+        steps.errand(errand, target, line, cancel)
+    }
+
+    fn erase(&self, path: &Path) -> Result<(), step::Error> {
+        let steps = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).steps);
+        steps.erase(path)
     }
 }
 

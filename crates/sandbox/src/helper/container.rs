@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -11,14 +10,15 @@ use super::birth::{Birth, Joined};
 use super::{FORK_WITHIN, START_WITHIN};
 use crate::channel::Channel;
 use crate::message::{Answer, FromInit, ToInit};
+use crate::places::Entry;
 use crate::shell::Shell;
 use crate::{ExitStatus, Failure, Spec};
 
 /// A container from its clone until it is buried.
 pub(super) struct Container {
     pub(super) shell: Shell,
-    pub(super) scratch: PathBuf,
-    pub(super) keep_upper: Option<PathBuf>,
+    /// Of a build step: where its files go.
+    pub(super) keep_upper: Option<Entry>,
     /// Of a build step: where to tell that its files could not be kept.
     pub(super) stderr: Option<OwnedFd>,
     pub(super) phase: Phase,
@@ -55,11 +55,9 @@ pub(super) enum Phase {
 }
 
 impl Container {
-    pub(super) fn new(shell: Shell, spec: &Spec, phase: Phase) -> Container {
-        let (scratch, keep_upper) = (spec.scratch.clone(), spec.keep_upper.clone());
+    pub(super) fn new(shell: Shell, spec: &Spec, keep_upper: Option<Entry>, phase: Phase) -> Container {
         Container {
             shell,
-            scratch,
             keep_upper,
             stderr: None,
             phase,

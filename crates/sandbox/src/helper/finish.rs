@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::container::{Container, Phase};
 use super::janitor::{Keep, Outcome, Tell, Work};
-use super::{Helper, Leaving, RETRY};
-use crate::message::{FromInit, Reply};
-use crate::{ExitStatus, Failure, cgroup, shell};
+use super::{Helper, Leaving, RETRY, errand};
+use crate::error::Doing;
+use crate::keep::Shift;
+use crate::message::{Answer, FromInit, Reply};
+use crate::{ExitStatus, Failure, Owner, cgroup, shell};
 
 /// How long the end of the helper waits for the kernel to take the last processes down.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -38,11 +40,13 @@ impl Helper {
             Phase::Parked { .. } => Tell::Nobody,
         };
         let keep = match tell {
-            Tell::Exited { status: ExitStatus::Code(0), .. } => to_keep(&mut container),
+            Tell::Exited { status: ExitStatus::Code(0), .. } => {
+                to_keep(&mut container, self.workshop.stage.places.owner())
+            }
             _ => None,
         };
         let from = container.from.take();
-        self.leave(id, &container.scratch, keep, tell)?;
+        self.leave(id, keep, tell)?;
         if let Some(zygote) = from {
             self.release(&zygote);
         }
@@ -50,19 +54,25 @@ impl Helper {
     }
 
     /// Removes what a container leaves on the host, then tells the server. The link goes with its namespace.
-    pub(super) fn leave(
-        &mut self,
-        id: &str,
-        scratch: &Path,
-        keep: Option<Keep>,
-        tell: Tell,
-    ) -> io::Result<()> {
+    pub(super) fn leave(&mut self, id: &str, keep: Option<Keep>, tell: Tell) -> io::Result<()> {
         let group = shell::group(&self.workshop.run_dir, id);
         if !matches!(cgroup::remove(self.workshop.cgroups.as_ref(), &group), Ok(true)) {
             self.leftover_groups.push(group);
         }
         let record = shell::scratch_record(&self.workshop.run_dir, id);
-        match (Work { scratch: scratch.into(), record, keep }).start(self.workshop.title) {
+        self.clear_up(id, &Work::Container { record, keep }, tell)
+    }
+
+    /// Removes something that the server itself may not remove.
+    pub(super) fn erase(&mut self, number: u64, path: &Path) -> io::Result<()> {
+        match self.workshop.stage.places.entry(path).doing_at("find", path) {
+            Ok(entry) => self.clear_up(&format!("er-{number}"), &Work::Erase(entry), Tell::Erased { number }),
+            Err(failure) => self.answer(number, Err(failure)),
+        }
+    }
+
+    fn clear_up(&mut self, id: &str, work: &Work, tell: Tell) -> io::Result<()> {
+        match work.start(self.workshop.title) {
             Ok(janitor) => {
                 self.leaving.insert(id.into(), Leaving { janitor, tell });
                 Ok(())
@@ -87,6 +97,11 @@ impl Helper {
                 self.server.send(&Reply::Exited { id: id.into(), status, oom }, &[])
             }
             Tell::Failed { number, failure } => self.answer(number, Err(failure)),
+            Tell::Erased { number } if outcome == Outcome::Done => self.answer(number, Ok(Answer::Erased)),
+            Tell::Erased { number } => {
+                let cause = "some of it is still there".into();
+                self.answer(number, Err(Failure::Step { step: "remove a tree".into(), path: None, cause }))
+            }
             Tell::Nobody => Ok(()),
         }
     }
@@ -103,7 +118,13 @@ impl Helper {
                 tracing::warn!("cannot kill a container: {error}");
             }
         }
+        for pidfd in self.errands.values() {
+            let _ = errand::end(pidfd);
+        }
         let mut unheard = 0;
+        for id in self.errands.keys().cloned().collect::<Vec<_>>() {
+            unheard += usize::from(self.returned(&id).is_err());
+        }
         // A server that only asked to finish still listens; one that died does not.
         for id in self.containers.keys().cloned().collect::<Vec<_>>() {
             unheard += usize::from(self.bury(&id).is_err());
@@ -126,8 +147,8 @@ impl Helper {
     }
 }
 
-fn to_keep(container: &mut Container) -> Option<Keep> {
+fn to_keep(container: &mut Container, owner: Owner) -> Option<Keep> {
     let target = container.keep_upper.take()?;
-    let first_id = container.shell.slot.first_id();
-    Some(Keep { target, first_id, stderr: container.stderr.take() })
+    let shift = Shift { first: container.shell.slot.first_id(), owner };
+    Some(Keep { target, shift, stderr: container.stderr.take() })
 }

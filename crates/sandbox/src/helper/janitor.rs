@@ -1,27 +1,34 @@
 //! Clearing up after a container in a process of its own: its files may be many, and the helper has others to serve.
 
+use std::ffi::OsStr;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
+use crate::keep::Shift;
+use crate::places::Entry;
 use crate::sys::process::Forked;
-use crate::{ExitStatus, Failure, keep, sys, title};
+use crate::{ExitStatus, Failure, erase, keep, places, sys, title};
 
 /// What there is to do.
-pub(super) struct Work {
-    pub(super) scratch: PathBuf,
-    /// The run directory's record of it, without which the directory is not ours to remove.
-    pub(super) record: PathBuf,
-    pub(super) keep: Option<Keep>,
+pub(super) enum Work {
+    /// After a container.
+    Container {
+        /// The run directory's record of the scratch directory: a link to it, without which it is not ours to remove.
+        record: PathBuf,
+        keep: Option<Keep>,
+    },
+    /// Removes what the server may not.
+    Erase(Entry),
 }
 
 /// For build steps that went well.
 pub(super) struct Keep {
-    pub(super) target: PathBuf,
-    pub(super) first_id: u32,
+    pub(super) target: Entry,
+    pub(super) shift: Shift,
     /// The step's own standard error, where a failure to keep is told.
     pub(super) stderr: Option<OwnedFd>,
 }
@@ -36,6 +43,10 @@ pub(super) enum Tell {
     Failed {
         number: u64,
         failure: Failure,
+    },
+    /// A request for removal.
+    Erased {
+        number: u64,
     },
     /// A shell that was never used.
     Nobody,
@@ -65,8 +76,7 @@ impl Work {
                 // What it leaves behind if the helper dies is recorded, and swept.
                 let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
                 title::set(area, "pl-janitor", "pilotlight: janitor");
-                let stderr = self.keep.as_ref().and_then(|keep| keep.stderr.as_ref());
-                let keep: Vec<i32> = stderr.iter().map(|fd| fd.as_raw_fd()).collect();
+                let keep: Vec<i32> = self.descriptors().iter().map(AsRawFd::as_raw_fd).collect();
                 // Above all the channel to the server, which must see its end when the helper ends.
                 let _ = sys::fd::close_all_but(&keep);
                 sys::process::exit_now(self.run() as i32)
@@ -76,33 +86,49 @@ impl Work {
         }
     }
 
-    fn run(&self) -> Outcome {
-        let mut outcome = Outcome::Done;
-        if let Some(step) = &self.keep
-            && let Err(error) = keep::keep(&self.scratch.join("upper"), &step.target, step.first_id)
-        {
-            outcome = Outcome::NotKept;
-            step.complain(&error);
-        }
-        match self.remove() {
-            Err(_) if outcome == Outcome::Done => Outcome::Left,
-            _ => outcome,
+    /// What a janitor still needs.
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        match self {
+            Work::Container { keep: Some(keep), .. } => {
+                let stderr = keep.stderr.as_ref().map(AsFd::as_fd);
+                stderr.into_iter().chain([keep.target.directory.as_fd()]).collect()
+            }
+            Work::Container { .. } => Vec::new(),
+            Work::Erase(entry) => vec![entry.directory.as_fd()],
         }
     }
 
-    fn remove(&self) -> io::Result<()> {
-        match fs::read_link(&self.record) {
-            Ok(recorded) if recorded == self.scratch => {}
-            _ => return Ok(()),
-        }
-        match fs::remove_dir_all(&self.scratch) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => fs::remove_file(&self.record),
+    fn run(&self) -> Outcome {
+        match self {
+            Work::Container { record, keep } => {
+                // No record: the directory was never made, or is somebody else's.
+                let Ok(scratch) = fs::read_link(record) else { return Outcome::Done };
+                let mut outcome = Outcome::Done;
+                if let Some(step) = keep
+                    && let Err(error) = step.keep(&scratch)
+                {
+                    outcome = Outcome::NotKept;
+                    step.complain(&error);
+                }
+                match erase::erase_at(&scratch).and_then(|()| fs::remove_file(record)) {
+                    Err(_) if outcome == Outcome::Done => Outcome::Left,
+                    _ => outcome,
+                }
+            }
+            Work::Erase(entry) => match erase::erase(entry.directory.as_fd(), &entry.name) {
+                Ok(()) => Outcome::Done,
+                Err(_) => Outcome::Left,
+            },
         }
     }
 }
 
 impl Keep {
+    fn keep(&self, scratch: &Path) -> io::Result<()> {
+        let scratch = places::open_true(scratch)?;
+        keep::keep(scratch.as_fd(), OsStr::new("upper"), &self.target, self.shift)
+    }
+
     fn complain(&self, error: &io::Error) {
         if let Some(stderr) = self.stderr.as_ref().and_then(|fd| fd.try_clone().ok()) {
             let mut stderr = fs::File::from_parts(stderr.into(), "standard error");

@@ -57,7 +57,6 @@ struct Kept {
     pidfd: OwnedFd,
     /// Closed, the keeper ends everything below it.
     channel: Option<Channel>,
-    scratch: PathBuf,
     phase: Phase,
     /// When its keeper is killed, of one that was told to end.
     until: Option<Instant>,
@@ -140,15 +139,17 @@ impl Plain {
     }
 
     fn serve(&mut self, request: Request, fds: Vec<OwnedFd>) -> io::Result<()> {
+        if fds.len() != request.descriptors() {
+            let what = format!("it came with {} descriptors", fds.len());
+            return self.answer(request.number(), Err(Failure::Refused { what }));
+        }
         match request {
             Request::Start { number, spec, given } => {
                 let id = spec.id.clone();
                 match self.start(number, &spec, given, fds) {
                     Ok(()) => Ok(()),
                     Err((failure, None)) => self.answer(number, Err(failure)),
-                    Err((failure, Some(scratch))) => {
-                        self.leave(&id, &scratch, Tell::Failed { number, failure })
-                    }
+                    Err((failure, Some(()))) => self.leave(&id, Tell::Failed { number, failure }),
                 }
             }
             Request::Signal { number, id, signal } => {
@@ -159,18 +160,22 @@ impl Plain {
                 let what = "without the sandbox nothing is made ahead".to_owned();
                 self.answer(number, Err(Failure::Invalid { id: spec.id, what }))
             }
-            Request::Hello { .. } => Ok(()),
+            Request::Errand { number, .. } | Request::Erase { number, .. } => {
+                let what = "without the sandbox the helper has no rights that the server has not".to_owned();
+                self.answer(number, Err(Failure::Refused { what }))
+            }
+            Request::Hello(_) => Err(io::Error::other("a second hello")),
         }
     }
 
-    /// Forks the keeper of a container. The path of a failure is a scratch directory to be removed.
+    /// Forks the keeper of a container. A failure with something leaves a scratch directory to be removed.
     fn start(
         &mut self,
         number: u64,
         spec: &Spec,
         given: Given,
         fds: Vec<OwnedFd>,
-    ) -> Result<(), (Failure, Option<PathBuf>)> {
+    ) -> Result<(), (Failure, Option<()>)> {
         let id = spec.id.clone();
         spec.check().map_err(|failure| (failure, None))?;
         if self.containers.contains_key(&id) || self.leaving.contains_key(&id) {
@@ -182,7 +187,7 @@ impl Plain {
         }
         let since = Instant::now();
         let scratch = spec.scratch.clone();
-        shell::record_scratch(&self.run_dir, &id, &scratch).map_err(|failure| (failure, None))?;
+        record_scratch(&self.run_dir, &id, &scratch).map_err(|failure| (failure, None))?;
         let forked = (|| {
             let (ours, theirs) = Channel::pair().doing("make a channel for the keeper")?;
             match sys::process::fork().doing("fork the keeper")? {
@@ -198,9 +203,9 @@ impl Plain {
                 Forked::Parent { pid, pidfd } => Ok((pid, pidfd, ours)),
             }
         })();
-        let (pid, pidfd, channel) = forked.map_err(|failure| (failure, Some(scratch.clone())))?;
+        let (pid, pidfd, channel) = forked.map_err(|failure| (failure, Some(())))?;
         let phase = Phase::Starting { number, since };
-        let kept = Kept { pid, pidfd, channel: Some(channel), scratch, phase, until: None };
+        let kept = Kept { pid, pidfd, channel: Some(channel), phase, until: None };
         self.containers.insert(id, kept);
         Ok(())
     }
@@ -270,7 +275,7 @@ impl Plain {
             Phase::Failed { number, failure } => Tell::Failed { number, failure },
             Phase::Starting { number, .. } => Tell::Failed { number, failure: Failure::Died },
         };
-        self.leave(id, &kept.scratch, tell)
+        self.leave(id, tell)
     }
 
     /// Ends the children that are nobody's: what was below a keeper that user code killed is now below this process.
@@ -282,9 +287,9 @@ impl Plain {
         });
     }
 
-    fn leave(&mut self, id: &str, scratch: &Path, tell: Tell) -> io::Result<()> {
+    fn leave(&mut self, id: &str, tell: Tell) -> io::Result<()> {
         let record = shell::scratch_record(&self.run_dir, id);
-        match (Work { scratch: scratch.into(), record, keep: None }).start(self.area) {
+        match (Work::Container { record, keep: None }).start(self.area) {
             Ok(janitor) => {
                 self.leaving.insert(id.into(), Leaving { janitor, tell });
                 Ok(())
@@ -302,7 +307,7 @@ impl Plain {
                 self.server.send(&Reply::Exited { id: id.into(), status, oom }, &[])
             }
             Tell::Failed { number, failure } => self.answer(number, Err(failure)),
-            Tell::Nobody => Ok(()),
+            Tell::Erased { .. } | Tell::Nobody => Ok(()),
         }
     }
 
@@ -324,6 +329,25 @@ impl Plain {
             self.overdue();
         }
     }
+}
+
+/// Makes the scratch directory of a container, and records in the run directory that it is ours.
+fn record_scratch(run_dir: &Path, id: &str, scratch: &Path) -> Result<(), Failure> {
+    let record = shell::scratch_record(run_dir, id);
+    // The record comes first: a crash between the two leaves a record without directory, never the reverse. By its true
+    // path, as sweeps want it.
+    let parent = scratch.parent().unwrap_or(Path::new("/"));
+    let true_path = fs::canonicalize(parent).doing_at("find", parent)?;
+    let true_path = true_path.join(scratch.file_name().unwrap_or_default());
+    fs::os::unix::fs::symlink(&true_path, &record).doing_at("record the scratch directory", &record)?;
+    let made = fs::create_dir(scratch)
+        .and_then(|()| Ok(rustix::fs::chmod(scratch, rustix::fs::Mode::from_raw_mode(0o700))?));
+    if let Err(error) = made {
+        // It may be there already and somebody else's: without a record nothing of ours removes it.
+        let _ = fs::remove_file(&record);
+        return Err(error).doing_at("make the scratch directory", scratch);
+    }
+    Ok(())
 }
 
 impl Kept {

@@ -58,7 +58,7 @@ impl Helper {
         if let Err(failure) = spec.check() {
             return Some(failure);
         }
-        if self.containers.contains_key(&id) || self.leaving.contains_key(&id) {
+        if self.is_known(&id) || self.errands.contains_key(&id) {
             return Some(Failure::Exists { id });
         }
         let zygote = spec.from.as_ref()?;
@@ -76,13 +76,19 @@ impl Helper {
         let since = Instant::now();
         let mut notes = Vec::new();
         let zygote = spec.from.as_ref().and_then(|zygote| self.containers.get(zygote));
-        match shell::make(&mut self.workshop, spec, zygote.map(|zygote| &zygote.shell), &mut notes) {
-            Ok(shell) => {
-                let container = Container::new(shell, spec, phase(since, notes));
+        let places = &self.workshop.stage.places;
+        let keep = spec.keep_upper.as_ref().map(|path| places.entry(path).doing_at("find", path)).transpose();
+        let made = keep.and_then(|keep| {
+            let zygote = zygote.map(|zygote| &zygote.shell);
+            Ok((shell::make(&mut self.workshop, spec, zygote, &mut notes)?, keep))
+        });
+        match made {
+            Ok((shell, keep)) => {
+                let container = Container::new(shell, spec, keep, phase(since, notes));
                 self.containers.insert(spec.id.clone(), container);
                 Ok(())
             }
-            Err(failure) => self.leave(&spec.id, &spec.scratch, None, Tell::Failed { number, failure }),
+            Err(failure) => self.leave(&spec.id, None, Tell::Failed { number, failure }),
         }
     }
 

@@ -4,7 +4,7 @@
 //! the working directory of the helper, so that paths in the overlay's option string are short: it must fit one page.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -16,12 +16,16 @@ use rustix::mount::{
 };
 
 use crate::error::Doing;
+use crate::places::{self, Places, Source};
 use crate::sys;
 use crate::sys::mount::{Attributes, set_attributes};
-use crate::{Failure, Spec};
+use crate::{Bind, Failure, Spec};
 
 /// The device files that every container has.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Where errands work, each in a mount namespace of its own.
+pub(crate) const YARD: &str = "yard";
 
 /// What the other names of `/dev` point at.
 const DEVICE_LINKS: [(&str, &str); 5] = [
@@ -32,11 +36,21 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
     ("ptmx", "pts/ptmx"),
 ];
 
-/// The most lowers that the stage has mount points for so far.
+/// Where overlays are put together.
 #[derive(Debug)]
 pub(crate) struct Stage {
+    pub(crate) places: Places,
+    /// The most lowers that it has mount points for so far.
     mount_points: usize,
     said_plain: bool,
+}
+
+/// The user namespaces by which owners on disk become a container's.
+struct Namespaces<'ns> {
+    /// Of what is the machine's: the container's own.
+    host: BorrowedFd<'ns>,
+    /// Of what is the server's.
+    own: BorrowedFd<'ns>,
 }
 
 /// A container's mounts, attached nowhere.
@@ -54,33 +68,46 @@ pub(crate) struct Bound {
 
 impl Stage {
     /// Moves this process into a mount namespace of its own and builds the stage on the given empty directory.
-    pub(crate) fn enter(at: &Path) -> Result<Stage, Failure> {
+    pub(crate) fn enter(
+        at: &Path,
+        places: impl FnOnce() -> Result<Places, Failure>,
+    ) -> Result<Stage, Failure> {
         sys::process::unshare_mounts().doing("make a mount namespace for the helper")?;
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         mount_change("/", private).doing("make the helper's mounts private")?;
+        // Now, since only mounts of a process's own namespace can be copied by it.
+        let places = places()?;
         fs::create_dir_all(at).doing_at("make the stage", at)?;
         let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
         mount("tmpfs", at, "tmpfs", flags, c"mode=0755,size=4m").doing_at("mount the stage", at)?;
         std::env::set_current_dir(at).doing_at("enter the stage", at)?;
-        for directory in ["t", "t/m", "dev"] {
+        for directory in ["t", "t/m", "dev", YARD, "yard/fs", "yard/work"] {
             fs::create_dir(directory).doing_at("make the stage", Path::new(directory))?;
         }
         furnish_dev().doing("make the device files")?;
-        Ok(Stage { mount_points: 0, said_plain: false })
+        Ok(Stage { places, mount_points: 0, said_plain: false })
     }
 
-    /// Assembles a container's overlay and binds. `namespace` is its user namespace, with maps written.
+    /// Assembles a container's overlay and binds. `namespace` is its user namespace, with maps written; its ids begin
+    /// with `first`.
     pub(crate) fn mount(
         &mut self,
         spec: &Spec,
-        namespace: BorrowedFd<'_>,
+        scratch: BorrowedFd<'_>,
+        (namespace, first): (BorrowedFd<'_>, u32),
         notes: &mut Vec<String>,
     ) -> Result<Mounts, Failure> {
-        let overlay = self.overlay(spec, namespace)?;
+        let maps = self.places.owner().maps(first);
+        let own = maps.map(|maps| sys::process::user_namespace(&maps)).transpose();
+        let own = own.doing("make a namespace for the owners of layers")?;
+        let own = own.as_ref().map_or(namespace, AsFd::as_fd);
+        let namespaces = Namespaces { host: namespace, own };
+        let overlay = self.overlay(spec, scratch, &namespaces)?;
         let mut binds = Vec::with_capacity(spec.binds.len());
         for bind in &spec.binds {
-            let directory = fs::metadata(&bind.source).doing_at("find the bind", &bind.source)?.is_dir();
-            let (tree, shifted) = bound(&bind.source, bind.writable, namespace)?;
+            let source = self.places.bind(bind).doing_at("find the bind", &bind.source)?;
+            let directory = places::is_directory(source.fd()).doing_at("find the bind", &bind.source)?;
+            let (tree, shifted) = bound(bind, &source, &namespaces)?;
             if !shifted && !self.said_plain {
                 self.said_plain = true;
                 notes.push(format!(
@@ -98,7 +125,12 @@ impl Stage {
         Ok(Mounts { overlay, dev, binds })
     }
 
-    fn overlay(&mut self, spec: &Spec, namespace: BorrowedFd<'_>) -> Result<OwnedFd, Failure> {
+    fn overlay(
+        &mut self,
+        spec: &Spec,
+        scratch: BorrowedFd<'_>,
+        namespaces: &Namespaces<'_>,
+    ) -> Result<OwnedFd, Failure> {
         while self.mount_points < spec.lowers.len() {
             let point = format!("t/l{}", self.mount_points);
             fs::create_dir(&point).doing_at("make the stage", Path::new(&point))?;
@@ -107,29 +139,38 @@ impl Stage {
         // One mount to hold this container's attachments, so that a single lazy unmount takes them all away. They must
         // be attached at all because the overlay clones its lowers, which kernels before 6.15 refuse for loose ones.
         mount_bind("t", "t").doing("open the stage")?;
-        let made = attach_and_mount(spec, namespace);
+        let made = self.attach_and_mount(spec, scratch, namespaces);
         let closed = unmount("t", UnmountFlags::DETACH).doing("clear the stage");
         let overlay = made?;
         closed?;
         Ok(overlay)
     }
-}
 
-fn attach_and_mount(spec: &Spec, namespace: BorrowedFd<'_>) -> Result<OwnedFd, Failure> {
-    for (index, lower) in spec.lowers.iter().enumerate() {
-        let tree = clone_tree(lower).doing_at("open the layer", lower)?;
-        let attributes = Attributes { read_only: true, id_map: Some(namespace), ..Attributes::default() };
-        set_attributes(tree.as_fd(), false, attributes).map_err(|error| not_shiftable(&error, lower))?;
-        let point = format!("t/l{index}");
-        move_mount(&tree, "", CWD, &point, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-            .doing_at("attach the layer", lower)?;
+    fn attach_and_mount(
+        &self,
+        spec: &Spec,
+        scratch: BorrowedFd<'_>,
+        namespaces: &Namespaces<'_>,
+    ) -> Result<OwnedFd, Failure> {
+        for (index, lower) in spec.lowers.iter().enumerate() {
+            let opened = self.places.at(lower).doing_at("open the layer", lower)?;
+            let tree = clone_of(opened.as_fd()).doing_at("open the layer", lower)?;
+            let id_map = Some(namespaces.own);
+            let attributes = Attributes { read_only: true, id_map, ..Attributes::default() };
+            set_attributes(tree.as_fd(), false, attributes).map_err(|error| not_shiftable(&error, lower))?;
+            let point = format!("t/l{index}");
+            move_mount(&tree, "", CWD, &point, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+                .doing_at("attach the layer", lower)?;
+        }
+        // By its descriptor: whoever renames what leads there does not lead the mount elsewhere.
+        let path = PathBuf::from(format!("/proc/self/fd/{}", scratch.as_raw_fd()));
+        let options = options(spec.lowers.len(), &path);
+        let options =
+            std::ffi::CString::new(options).map_err(io::Error::from).doing("write the overlay's options")?;
+        mount("overlay", "t/m", "overlay", MountFlags::NODEV, options.as_c_str())
+            .doing_at("mount the overlay", &spec.scratch)?;
+        clone_tree(Path::new("t/m")).doing("take the overlay off the stage")
     }
-    let options = options(spec.lowers.len(), &spec.scratch);
-    let options =
-        std::ffi::CString::new(options).map_err(io::Error::from).doing("write the overlay's options")?;
-    mount("overlay", "t/m", "overlay", MountFlags::NODEV, options.as_c_str())
-        .doing_at("mount the overlay", &spec.scratch)?;
-    clone_tree(Path::new("t/m")).doing("take the overlay off the stage")
 }
 
 /// The overlay's options. `volatile`: the upper is thrown away, or moved while no crash happened; without it the last
@@ -156,13 +197,25 @@ fn clone_tree(path: &Path) -> io::Result<OwnedFd> {
     Ok(open_tree(CWD, path, flags)?)
 }
 
+/// Clones the mount of what is opened.
+pub(crate) fn clone_of(opened: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    Ok(open_tree(opened, "", flags | OpenTreeFlags::AT_EMPTY_PATH)?)
+}
+
 /// Clones the mount of a bind, with owners shifted; where the file system refuses that (an overlay as the host's root
 /// does), plainly, but then never writable: new files would belong to ids that exist nowhere.
-fn bound(source: &Path, writable: bool, namespace: BorrowedFd<'_>) -> Result<(OwnedFd, bool), Failure> {
-    let tree = clone_tree(source).doing_at("open the bind", source)?;
+/// What is another's to the server stays so inside.
+fn bound(bind: &Bind, from: &Source, namespaces: &Namespaces<'_>) -> Result<(OwnedFd, bool), Failure> {
+    let (source, writable) = (&bind.source, bind.writable);
+    let tree = clone_of(from.fd()).doing_at("open the bind", source)?;
     let plain = Attributes { read_only: !writable, no_suid: true, no_dev: true, id_map: None };
-    let shifted = Attributes { id_map: Some(namespace), ..plain };
-    match set_attributes(tree.as_fd(), false, shifted) {
+    let id_map = match from {
+        Source::Own(_) => Some(namespaces.own),
+        Source::Host(_) => Some(namespaces.host),
+        Source::Foreign(_) => None,
+    };
+    match set_attributes(tree.as_fd(), false, Attributes { id_map, ..plain }) {
         Ok(()) => Ok((tree, true)),
         Err(error) if refuses_shift(&error) && !writable => {
             set_attributes(tree.as_fd(), false, plain).doing_at("protect the bind", source)?;

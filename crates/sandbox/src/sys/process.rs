@@ -4,7 +4,7 @@
 //! forks: no other thread can have held an allocator or stdio lock at the moment of the copy.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Which side of a fork this is.
 pub(crate) enum Forked {
@@ -33,6 +33,11 @@ pub(crate) fn fork_into(cgroup: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
     clone3(0, cgroup)
 }
 
+/// Forks this process as pid 1 of a pid namespace of its own, with a mount namespace of its own.
+pub(crate) fn clone_apart() -> io::Result<Forked> {
+    clone3((libc::CLONE_NEWPID | libc::CLONE_NEWNS).cast_unsigned().into(), None)
+}
+
 /// Moves this single-threaded process into a namespace; into a pid namespace only what it forks later.
 pub(crate) fn enter(namespace: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::thread::move_into_link_name_space(namespace, None)?)
@@ -41,6 +46,44 @@ pub(crate) fn enter(namespace: BorrowedFd<'_>) -> io::Result<()> {
 /// Makes this process the parent of what its ended children leave behind.
 pub(crate) fn adopt_orphans() -> io::Result<()> {
     Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
+}
+
+/// Makes a user namespace with these maps of user and group ids, which lives as long as its descriptor.
+pub(crate) fn user_namespace(maps: &[String; 2]) -> io::Result<OwnedFd> {
+    match clone3(libc::CLONE_NEWUSER.cast_unsigned().into(), None)? {
+        // Lives until it is killed, below: only what lives has a namespace to open.
+        Forked::Child => loop {
+            let _ = rustix::event::poll(&mut [], None);
+        },
+        Forked::Parent { pid, pidfd } => {
+            let made = (|| {
+                for (file, map) in ["uid_map", "gid_map"].iter().zip(maps) {
+                    fs_err::write(format!("/proc/{pid}/{file}"), map)?;
+                }
+                Ok(fs_err::File::open(format!("/proc/{pid}/ns/user"))?.into_file().into())
+            })();
+            let _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
+            let id = rustix::process::WaitId::PidFd(pidfd.as_fd());
+            let _ = rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED);
+            made
+        }
+    }
+}
+
+/// Does something with the file system as this user and group would, who have no power over it beyond their own.
+/// setfsuid(2): it takes the calling thread's capabilities over files away meanwhile.
+pub(crate) fn as_identity<T>(uid: u32, gid: u32, act: impl FnOnce() -> T) -> T {
+    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    // JUSTIFICATION: `rustix` has no wrapper.
+    // SAFETY: both take an integer and touch no memory; they concern this thread alone.
+    let set = |uid, gid| unsafe {
+        libc::setfsgid(gid);
+        libc::setfsuid(uid);
+    };
+    set(uid, gid);
+    let result = act();
+    set(user, group);
+    result
 }
 
 /// Forks this process.

@@ -1,7 +1,7 @@
 //! What a command finds around it, and what it may not do.
 
 use fs_err as fs;
-use pilotlight_sandbox::{Bind, Error, ExitStatus, Failure};
+use pilotlight_sandbox::{Bind, Error, ExitStatus, Failure, Owner};
 
 use crate::world::World;
 
@@ -186,11 +186,14 @@ fn binds_are_read_only_unless_asked_and_written_as_the_hosts_root() {
 
 #[test]
 fn a_layer_that_cannot_be_shifted_is_named_with_its_file_system() {
-    let world = World::new();
+    let mut world = World::new();
+    // A link that root puts into the state directory before the helper starts is followed.
+    std::os::unix::fs::symlink("/proc/sys", world.path("odd")).unwrap();
+    world.start_over(Owner::this_process());
     let mut spec = world.spec(&["true"]);
-    spec.lowers.push("/proc/sys".into());
+    spec.lowers.push(world.path("odd"));
     let failed = world.helper().start(&spec, crate::world::pipes().0).unwrap_err();
-    let expected = Failure::NotShiftable { path: "/proc/sys".into(), file_system: "proc".into() };
+    let expected = Failure::NotShiftable { path: world.path("odd"), file_system: "proc".into() };
     assert!(matches!(&failed, Error::Failed(failure) if *failure == expected), "{failed}");
 }
 

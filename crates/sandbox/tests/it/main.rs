@@ -8,6 +8,7 @@ mod isolation;
 mod life;
 mod limits;
 mod network;
+mod owner;
 mod process;
 mod world;
 mod zygote;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fs_err as fs;
 use pilotlight_sandbox::{
-    Bind, Command, Event, ExitStatus, Fds, Helper, Limits, Network, Options, Spec, Started,
+    Bind, Command, Event, ExitStatus, Fds, Helper, Limits, Network, Options, Owner, Spec, Started,
 };
 
 /// How long anything here may take.
@@ -71,6 +71,20 @@ impl World {
         change(&mut options);
         let (helper, events) = Helper::spawn(&options).unwrap();
         World { helper: Some(helper), events, run_dir, state, ended: BTreeMap::new() }
+    }
+
+    /// Another helper, for a server of this user, who is given the state directory.
+    pub(crate) fn start_over(&mut self, owner: Owner) {
+        self.shutdown();
+        let given = std::process::Command::new("chown")
+            .args(["-hR", &format!("{}:{}", owner.uid, owner.gid)])
+            .arg(self.state.path().join("base"))
+            .arg(self.state.path().join("scratch"))
+            .status();
+        assert!(given.unwrap().success());
+        let options = Options { owner, ..options(&self.run_dir, self.state.path()) };
+        let (helper, events) = Helper::spawn(&options).unwrap();
+        (self.helper, self.events) = (Some(helper), events);
     }
 
     pub(crate) fn helper(&self) -> &Helper {
