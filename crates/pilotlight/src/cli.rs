@@ -50,6 +50,13 @@ pub(crate) enum Command {
     /// Run the server in the foreground, or manage it as a daemon
     #[command(after_help = examples::SERVER)]
     Server(ServerArgs),
+    /// Check what this machine has of what containers need, and tell how to get the rest
+    #[command(after_help = examples::DOCTOR)]
+    Doctor {
+        /// Print JSON: the findings, and the facts they come from
+        #[arg(long)]
+        json: bool,
+    },
     /// Tools that pilotlight brings along
     #[command(subcommand, hide = true)]
     Tool(ToolCommand),

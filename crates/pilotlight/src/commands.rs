@@ -2,6 +2,7 @@
 
 mod app;
 mod deploy;
+mod doctor;
 mod follow;
 mod link;
 mod other;
@@ -38,6 +39,7 @@ pub(crate) async fn run(cli: Cli, printer: &Printer) -> anyhow::Result<Status> {
             let config = config.isolated(args.isolated.wanted());
             server::run(&config, args.command, printer).await
         }
+        Command::Doctor { json } => doctor::run(json, printer).await,
         Command::Tool(command) => tool::run(&config, &command, printer).await,
         Command::Other(words) => Ok(other::refuse("", &words, printer)),
     }

@@ -37,6 +37,8 @@ pub(crate) trait Backend {
     fn entry(&self, group: &str) -> io::Result<Entry>;
     /// Opens the files through which a process that exists already moves itself inside, by writing "0" to each.
     fn doors(&self, group: &str) -> io::Result<Vec<OwnedFd>>;
+    /// Which of memory, cpu and pids it can limit.
+    fn controllers(&self) -> Vec<String>;
     /// Whether the kernel killed a process of the group for its memory limit.
     fn oom_killed(&self, group: &str) -> bool;
 }
@@ -77,6 +79,15 @@ pub(crate) fn detect() -> Option<Box<dyn Backend>> {
         return Some(Box::new(backend));
     }
     Some(Box::new(v1::Legacy::detect(&mounts)?))
+}
+
+/// The group of version 2 that this process is in, if it was handed to its user, and the controllers that came with it.
+/// systemd hands one to each user who logs in, and more with `Delegate=`; on version 1 it cannot be done safely.
+pub(crate) fn delegated() -> Option<(PathBuf, Vec<String>)> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let writable = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
+    v2::delegated(&mounts, &own, &writable)
 }
 
 /// Removes a group that should be empty. `Ok(false)`: something of it is still there, try again soon.

@@ -24,6 +24,7 @@ mod cgroup;
 mod channel;
 mod check;
 mod client;
+pub mod doctor;
 mod erase;
 mod errand;
 mod error;

@@ -37,6 +37,15 @@ Examples:
 
 Options of pilotlight stand before REF, those of the entrypoint after it.";
 
+/// Below `doctor`.
+pub(super) const DOCTOR: &str = "\
+Examples:
+  pilotlight doctor
+  pilotlight doctor --json
+
+✓ is there, ! is missing and containers run with less, ✗ is missing and none runs: then the exit code is 1.
+It looks with the rights of the account that runs it: as root at what root's server needs.";
+
 /// Below `app list`.
 pub(super) const APP_LIST: &str = "\
 Examples:

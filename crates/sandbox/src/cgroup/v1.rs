@@ -51,6 +51,12 @@ impl Backend for Legacy {
         roots
     }
 
+    fn controllers(&self) -> Vec<String> {
+        let others = [("cpu", &self.cpu), ("pids", &self.pids)];
+        let mounted = others.into_iter().filter_map(|(name, root)| root.as_ref().map(|_| name));
+        ["memory"].into_iter().chain(mounted).map(str::to_owned).collect()
+    }
+
     fn prepare(&self, server: &str) -> io::Result<()> {
         self.roots().into_iter().try_for_each(|root| fs::create_dir_all(Self::group(root, server)))
     }

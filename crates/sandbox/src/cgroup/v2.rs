@@ -73,7 +73,32 @@ impl Unified {
     }
 }
 
+/// The group of a process and its controllers, if the process may make groups in it. `own`: its /proc/self/cgroup.
+pub(super) fn delegated(
+    mounts: &str,
+    own: &str,
+    writable: &dyn Fn(&Path) -> bool,
+) -> Option<(PathBuf, Vec<String>)> {
+    let root = mounts.lines().find_map(|line| match *line.split(' ').collect::<Vec<_>>().as_slice() {
+        [_, at, "cgroup2", ..] => Some(PathBuf::from(at)),
+        _ => None,
+    })?;
+    let group = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let group = root.join(group);
+    // Both, cgroups(7): to make groups below it, and to move processes among those.
+    if ![group.clone(), group.join("cgroup.procs")].iter().all(|path| writable(path)) {
+        return None;
+    }
+    let has = fs::read_to_string(group.join("cgroup.controllers")).ok()?;
+    Some((group, has.split_whitespace().map(str::to_owned).collect()))
+}
+
 impl Backend for Unified {
+    fn controllers(&self) -> Vec<String> {
+        let has = fs::read_to_string(self.root.join("cgroup.controllers")).unwrap_or_default();
+        has.split_whitespace().map(str::to_owned).collect()
+    }
+
     fn roots(&self) -> Vec<&Path> {
         vec![&self.root]
     }
@@ -148,6 +173,17 @@ mod tests {
         assert!(Unified::detect(&mounts(root.path())).is_some());
         fs::write(root.path().join("cgroup.controllers"), "hugetlb\n").unwrap();
         assert!(Unified::detect(&mounts(root.path())).is_none());
+    }
+
+    #[test]
+    fn a_group_is_delegated_when_it_can_be_written_to() {
+        let (root, _) = tree(&["user.slice/user@1000.service"]);
+        let own = "1:name=systemd:/x\n0::/user.slice/user@1000.service\n";
+        let (group, controllers) = delegated(&mounts(root.path()), own, &|_| true).unwrap();
+        assert_eq!(group, root.path().join("user.slice/user@1000.service"));
+        assert_eq!(controllers, ["cpuset", "cpu", "memory", "pids"]);
+        assert_eq!(delegated(&mounts(root.path()), own, &|path| !path.ends_with("cgroup.procs")), None);
+        assert_eq!(delegated("", own, &|_| true), None);
     }
 
     #[test]
