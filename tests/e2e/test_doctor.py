@@ -45,9 +45,9 @@ def test_what_is_missing_is_named_with_its_remedy(home: Environment) -> None:
 
 
 def test_an_ordinary_user_is_told_what_to_install(home: Environment) -> None:
+    alone = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups"]
     done = subprocess.run(
-        ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", str(home.binary)]
-        + ["doctor", "--json"],
+        [*alone, str(home.binary), "doctor", "--json"],
         env=home.variables(),
         capture_output=True,
         text=True,
