@@ -24,7 +24,7 @@ use std::time::Instant;
 use backoff::Backoff;
 use container::{Container, Phase};
 pub use event::{Action, ContainerNumber, Event, Reason, RequestId, Stop};
-pub use settings::Settings;
+pub use settings::{Pace, Settings};
 
 /// The containers of one function and the requests that wait for them.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub struct Pool {
     backoff: Backoff,
     next: u64,
     retired: bool,
+    /// When the next start may begin, if one waits for its turn.
+    paced: Option<Instant>,
     /// Somebody wants one container to be ready, and none is yet.
     trial: bool,
 }
@@ -65,6 +67,7 @@ impl Pool {
             backoff: Backoff::default(),
             next: 0,
             retired: false,
+            paced: None,
             trial: false,
         }
     }
@@ -102,7 +105,7 @@ impl Pool {
         });
         let surplus = self.surplus().map(|(_, at)| at);
         let again = if self.starting() == 0 && self.missing() > 0 { self.backoff.until() } else { None };
-        phases.chain(surplus).chain(again).min()
+        phases.chain(surplus).chain(again).chain(self.paced).min()
     }
 
     /// True once the pool is retired and its last container is gone. Nothing will happen any more.
@@ -253,12 +256,27 @@ impl Pool {
             let may_try = self.starting() == 0 && (pressed || now >= until);
             missing = usize::from(may_try);
         }
-        for _ in 0..missing {
+        let turn = self.turn(now);
+        self.paced = (missing > turn.0).then_some(turn.1).flatten();
+        for _ in 0..missing.min(turn.0) {
             let number = ContainerNumber(self.next);
             self.next += 1;
             self.containers.insert(number, Container::starting(now, &self.settings));
             out.push(Action::Start(number));
         }
+    }
+
+    /// How many starts may begin now, and when the next may if nothing else happens.
+    fn turn(&self, now: Instant) -> (usize, Option<Instant>) {
+        let Some(pace) = self.settings.pace else { return (usize::MAX, None) };
+        let starting = self.containers.values().filter(|container| container.is_starting());
+        // Not used yet, so used last when it was begun.
+        let counted = starting.map(|container| container.used + pace.slow).filter(|until| *until > now);
+        let (count, next) = counted.fold((0, None), |(count, next): (usize, Option<Instant>), until| {
+            (count + 1, Some(next.map_or(until, |next| next.min(until))))
+        });
+        let free = pace.starts.saturating_sub(count);
+        (free, next.or(Some(now + pace.slow)))
     }
 
     /// Stops the containers that nobody has used for a while.

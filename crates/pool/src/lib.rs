@@ -23,4 +23,4 @@ pub use handle::Pool;
 pub use launcher::{Address, LaunchEvent, Launcher, Sender, Stage, StartFailure, StartReceipt};
 pub use lease::{Lease, LeaseError, Receipt};
 pub use pilotlight_core::id::ContainerId;
-pub use pilotlight_core::pool::{Settings, Stats, Stop};
+pub use pilotlight_core::pool::{Pace, Settings, Stats, Stop};

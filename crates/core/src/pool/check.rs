@@ -50,7 +50,8 @@ impl Pool {
             assert!(self.waiting.is_empty() && self.usable() == 0 && !self.trial, "work in a retired pool");
             return;
         }
-        assert!(self.missing() == 0 || self.backoff.until().is_some(), "containers missing without a reason");
+        let reason = self.backoff.until().or(self.paced);
+        assert!(self.missing() == 0 || reason.is_some(), "containers missing without a reason");
         let next = self.deadline();
         assert!(self.missing() == 0 || self.starting() > 0 || next.is_some(), "nobody will wake the pool");
     }

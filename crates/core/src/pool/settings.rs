@@ -20,6 +20,8 @@ pub struct Settings {
     pub max_inputs: usize,
     /// At least this many containers at any time (`keep_warm`). Never more than `max_containers`.
     pub min_containers: usize,
+    /// How many starts run side by side. `None`: as many as are wanted.
+    pub pace: Option<Pace>,
     /// At most this many requests wait for a container; the next are refused. At least one.
     pub queue_max: usize,
     /// How long a container may take to become ready.
@@ -27,6 +29,16 @@ pub struct Settings {
     /// From this many requests per container on, another one is started; up to `max_inputs` go to those that are there
     /// meanwhile. `None`: only what waits starts containers.
     pub target_inputs: Option<usize>,
+}
+
+/// How many starts run side by side. Many at once take the machine from each other and from those that serve, so that
+/// all are late and still more are wanted; one by one the first is ready soon, and those who wait may need no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// At most this many. At least one.
+    pub starts: usize,
+    /// A start that takes longer than this does not count: it may be waiting for something else than the machine.
+    pub slow: Duration,
 }
 
 impl Settings {
@@ -37,6 +49,10 @@ impl Settings {
         self.startup_timeout = self.startup_timeout.min(FOREVER);
         self.max_inputs = self.max_inputs.max(1);
         self.queue_max = self.queue_max.max(1);
+        self.pace = self.pace.map(|pace| Pace {
+            starts: pace.starts.max(1),
+            slow: pace.slow.clamp(Duration::from_millis(1), FOREVER),
+        });
         self.target_inputs = self.target_inputs.map(|target| target.clamp(1, self.max_inputs));
         self.max_containers = self.max_containers.map(|max| max.max(1));
         self.min_containers = self.min_containers.min(self.max_containers.unwrap_or(usize::MAX));
@@ -53,6 +69,7 @@ impl Default for Settings {
             max_containers: None,
             max_inputs: 1,
             min_containers: 0,
+            pace: None,
             queue_max: 1000,
             startup_timeout: Duration::from_mins(5),
             target_inputs: None,

@@ -453,3 +453,20 @@ fn settings_out_of_range_are_brought_into_it() {
     assert_eq!(bench.step(Arrived(r(1))), [Start(c(0))]);
     assert_eq!(bench.step(Started(c(0))), [Assign(r(1), c(0))]);
 }
+
+#[test]
+fn starts_take_turns_and_a_slow_one_does_not_count() {
+    let pace = Some(Pace { starts: 2, slow: Duration::from_secs(1) });
+    let mut bench = Bench::new(Settings { pace, ..Settings::default() });
+    assert_eq!(bench.step(Arrived(r(0))), [Start(c(0))]);
+    assert_eq!(bench.step(Arrived(r(1))), [Start(c(1))]);
+    assert_eq!(bench.step(Arrived(r(2))), []);
+    assert_eq!(bench.step(Arrived(r(3))), []);
+    // The one that is ready serves those who waited, who then want fewer.
+    assert_eq!(bench.step(Started(c(0))), [Assign(r(0), c(0)), Start(c(2))]);
+    assert_eq!(bench.step(Finished(c(0), r(0))), [Assign(r(1), c(0))]);
+    assert_eq!(bench.step(Finished(c(0), r(1))), [Assign(r(2), c(0))]);
+    assert_eq!(bench.step(Arrived(r(4))), []);
+    assert_eq!(bench.step(Arrived(r(5))), []);
+    assert_eq!(bench.wake(), (1, vec![Start(c(3))]));
+}

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use pilotlight_core::pool::{Action, ContainerNumber, Event, Pool, Reason, RequestId, Settings, Stop};
+use pilotlight_core::pool::{Action, ContainerNumber, Event, Pace, Pool, Reason, RequestId, Settings, Stop};
 use proptest::prelude::*;
 
 /// One thing that happens. The numbers are indices that may or may not name something that exists.
@@ -149,11 +149,13 @@ fn settings() -> impl Strategy<Value = Settings> {
     let seconds = |range: std::ops::Range<u64>| range.prop_map(Duration::from_secs);
     let target = prop::option::of(1..4usize);
     let counts = (0..3usize, prop::option::of(1..5usize), 1..4usize, 1..8usize, 0..2usize, target);
-    (counts, seconds(0..5), seconds(1..5)).prop_map(
+    let pace = prop::option::of((1..3usize, seconds(1..3)).prop_map(|(starts, slow)| Pace { starts, slow }));
+    (counts, seconds(0..5), seconds(1..5), pace).prop_map(
         |(
             (min_containers, max_containers, max_inputs, queue_max, buffer_containers, target_inputs),
             idle,
             startup_timeout,
+            pace,
         )| Settings {
             buffer_containers,
             drain_timeout: Duration::from_secs(3),
@@ -161,6 +163,7 @@ fn settings() -> impl Strategy<Value = Settings> {
             max_containers,
             max_inputs,
             min_containers,
+            pace,
             queue_max,
             startup_timeout,
             target_inputs,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
-use pilotlight_core::pool::{Action, ContainerNumber, Event, Pool, RequestId, Settings, Stop};
+use pilotlight_core::pool::{Action, ContainerNumber, Event, Pace, Pool, RequestId, Settings, Stop};
 
 /// How many worlds: 300, or what `PILOTLIGHT_SIM_SEEDS` says.
 fn seeds() -> u64 {
@@ -66,6 +66,9 @@ impl World {
             max_containers: max,
             max_inputs: 1 + random.index(3),
             min_containers: random.index(3),
+            pace: random
+                .percent(50)
+                .then(|| Pace { starts: 1 + random.index(4), slow: random.millis(1_000) }),
             queue_max: 1 + random.index(50),
             startup_timeout: random.millis(5_000),
             target_inputs: random.percent(30).then(|| 1 + random.index(3)),

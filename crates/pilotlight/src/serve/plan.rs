@@ -7,13 +7,16 @@ use std::time::Duration;
 use pilotlight_api::manifest::{self, Manifest};
 use pilotlight_core::image::{Base, Era, PipInstall, Plan, PythonVersion, Step};
 use pilotlight_image::{Image, Places};
-use pilotlight_pool::Settings;
+use pilotlight_pool::{Pace, Settings};
 use pilotlight_sandbox::{Command, Limits, Network, Spec};
 
 use super::launcher::{Configure, Template, TemplateImage};
 
 /// Requests that may wait for one function's containers.
 const QUEUE_MAX: usize = 1000;
+
+/// A start that takes longer than this does not hold up the next one.
+const SLOW_START: Duration = Duration::from_millis(250);
 
 /// Where the packages of `create_package_mounts` are.
 pub(crate) const PACKAGES: &str = "/pkg";
@@ -56,12 +59,19 @@ pub(crate) fn settings(function: &manifest::Function) -> Settings {
         idle: seconds(function.scaledown_window),
         max_containers: function.max_containers.map(|max| max as usize),
         max_inputs: function.max_inputs as usize,
+        pace: Some(pace()),
         min_containers: function.min_containers as usize,
         queue_max: QUEUE_MAX,
         startup_timeout: start_timeout(function),
         target_inputs: function.target_inputs.map(|target| target as usize),
         ..Settings::default()
     }
+}
+
+/// Starts side by side: twice as many as there are processors, since a part of each is waiting.
+fn pace() -> Pace {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    Pace { starts: 2 * processors, slow: SLOW_START }
 }
 
 /// How long a container of the function may take to become ready.
