@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long after the last event a save counts as complete. Editors write a file in several steps.
-pub const SETTLE: Duration = Duration::from_millis(30);
+/// How long a file that was closed or renamed into place is left alone: who saves several does it in one go.
+const COMPLETE: Duration = Duration::from_millis(5);
 
-/// How much longer to wait when the last event was a removal: many editors save by removing and renaming.
-const REMOVED_FACTOR: u32 = 8;
+/// How long to wait for more when a file was written to and may still be open.
+const WRITTEN: Duration = Duration::from_millis(30);
+
+/// How long to wait for a file that is gone to come back: many editors save by removing and renaming.
+const REMOVED: Duration = Duration::from_millis(240);
 
 /// The content of a file, by digest. `None`: there is no such file.
 pub type Content = Option<String>;
@@ -154,54 +157,45 @@ pub fn is_scratch(path: &Path) -> bool {
 /// What the debounce hears of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A file was written, created or renamed into place.
+    /// A file was written to, or created; whoever does it may not be done.
     Written(PathBuf),
+    /// A file is as it shall be: closed after it was written, or renamed into place.
+    Complete(PathBuf),
     /// A file was removed or renamed away.
     Removed(PathBuf),
     /// The deadline has come.
     Woke,
 }
 
-/// Gathers file events until none has come for a while.
-#[derive(Debug)]
+/// Gathers file events until each of their files has come to rest.
+#[derive(Debug, Default)]
 pub struct Debounce {
-    settle: Duration,
-    pending: Vec<PathBuf>,
-    deadline: Option<Instant>,
-}
-
-impl Default for Debounce {
-    fn default() -> Self {
-        Self::new(SETTLE)
-    }
+    /// The files in the order they were first seen, and when each is at rest.
+    pending: Vec<(PathBuf, Instant)>,
 }
 
 impl Debounce {
-    /// A debounce that waits for `settle` after the last event.
-    pub fn new(settle: Duration) -> Self {
-        Self { settle, pending: Vec::new(), deadline: None }
-    }
-
     /// Takes one event at `now`; gives the batch when it is complete, its paths in the order they were first seen.
     pub fn step(&mut self, now: Instant, event: Event) -> Option<Vec<PathBuf>> {
         let (path, wait) = match event {
-            Event::Written(path) => (path, self.settle),
-            Event::Removed(path) => (path, self.settle * REMOVED_FACTOR),
+            Event::Written(path) => (path, WRITTEN),
+            Event::Complete(path) => (path, COMPLETE),
+            Event::Removed(path) => (path, REMOVED),
             Event::Woke => {
-                self.deadline.take_if(|deadline| now >= *deadline)?;
-                return Some(std::mem::take(&mut self.pending));
+                self.deadline().filter(|deadline| now >= *deadline)?;
+                return Some(self.pending.drain(..).map(|(path, _)| path).collect());
             }
         };
-        if !self.pending.contains(&path) {
-            self.pending.push(path);
+        match self.pending.iter_mut().find(|(pending, _)| *pending == path) {
+            Some((_, rest)) => *rest = now + wait,
+            None => self.pending.push((path, now + wait)),
         }
-        self.deadline = Some(now + wait);
         None
     }
 
     /// When to call `step(now, Event::Woke)`, if nothing else happens.
     pub fn deadline(&self) -> Option<Instant> {
-        self.deadline
+        self.pending.iter().map(|(_, rest)| *rest).max()
     }
 }
 

@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use pilotlight_core::reload::{Content, Debounce, Decision, Event, Watched};
 use tokio::sync::mpsc;
@@ -51,8 +52,15 @@ impl Watch {
             let Ok(event) = event else { return };
             for path in event.paths {
                 let event = match event.kind {
-                    EventKind::Access(_) => continue,
-                    EventKind::Remove(_) => Event::Removed(path),
+                    EventKind::Access(AccessKind::Close(AccessMode::Write))
+                    | EventKind::Modify(ModifyKind::Name(RenameMode::To) | ModifyKind::Metadata(_)) => {
+                        Event::Complete(path)
+                    }
+                    // Both names of a renaming have an event of their own.
+                    EventKind::Access(_) | EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => continue,
+                    EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
+                        Event::Removed(path)
+                    }
                     _ => Event::Written(path),
                 };
                 _ = sender.try_send(event);
@@ -93,7 +101,7 @@ impl Watch {
         _ = self.listen();
         let now = Instant::now();
         for path in known {
-            _ = self.debounce.step(now, Event::Written(path));
+            _ = self.debounce.step(now, Event::Complete(path));
         }
     }
 
@@ -123,7 +131,7 @@ impl Watch {
                 }
             };
             let concerns = match &event {
-                Event::Written(path) | Event::Removed(path) => {
+                Event::Written(path) | Event::Complete(path) | Event::Removed(path) => {
                     self.forget(path);
                     self.watched.concerns(path)
                 }

@@ -121,6 +121,23 @@ fn a_removal_is_given_time_to_turn_into_a_save() {
     assert_eq!(debounce.step(at(130), Event::Woke), Some(vec![path]));
 }
 
+#[test]
+fn a_file_that_is_closed_or_renamed_into_place_is_hardly_waited_for() {
+    let start = Instant::now();
+    let at = |ms: u64| start + Duration::from_millis(ms);
+    let mut debounce = Debounce::default();
+    let (a, b) = (PathBuf::from("/a"), PathBuf::from("/b"));
+    debounce.step(at(0), Event::Written(a.clone()));
+    debounce.step(at(1), Event::Complete(a.clone()));
+    assert_eq!(debounce.deadline(), Some(at(6)));
+    // One that is complete does not end the wait for another that is not.
+    debounce.step(at(2), Event::Removed(b.clone()));
+    debounce.step(at(4), Event::Complete(a.clone()));
+    assert_eq!(debounce.deadline(), Some(at(242)));
+    debounce.step(at(10), Event::Complete(b.clone()));
+    assert_eq!(debounce.step(at(15), Event::Woke), Some(vec![a, b]));
+}
+
 fn with_package() -> Watched {
     let roots = [PathBuf::from("/src/lib"), PathBuf::from("/data")].into();
     hello().with_folders(roots, [PathBuf::from("/data/app.log")].into())
