@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
+import reload
 import serving
 from cold import cold_start
 from serving import Connection, Failed, get, imports
@@ -104,6 +105,13 @@ def text_of(address: tuple[str, int]) -> str | None:
         return None
 
 
+def reloads(bench: Bench) -> Iterable[Row]:
+    """From each save to the first answer of the new code: every seed program and example, under load."""
+    for program in reload.PROGRAMS:
+        measured = reload.measure(program, bench.folder, bench.serve, max(bench.saves, 50))
+        yield Row(f"save to first new answer, {measured.name}", "ms", measured.took, measured.note())
+
+
 def memory(bench: Bench) -> Iterable[Row]:
     """Memory of each of four warm containers of one function after a request, and of the zygotes."""
     with bench.serve(bench.program("hello_app")) as server:
@@ -153,6 +161,7 @@ ROWS: dict[str, Callable[[Bench], Iterable[Row]]] = {
     "cold-start": cold_start,
     "warm": warm,
     "save": save,
+    "reload": reloads,
     "memory": memory,
     "import": sdk_import,
 }
