@@ -1,10 +1,11 @@
 """`python -m pilotlight._discover`: imports a user's program as a container will, and writes its manifest.
 
-    python -m pilotlight._discover --output FILE (PROGRAM[::NAME] | -m MODULE) [--name NAME]
+    python -m pilotlight._discover --output FILE [--notes] (PROGRAM[::NAME] | -m MODULE) [--name NAME]
     python -m pilotlight._discover --era (PROGRAM | -m MODULE)
 
 The manifest, or on a user's mistake `{"error": …}` with exit code 1, goes to FILE and nowhere else; what the
-program prints goes where it prints it. `--era` prints `stub` or `app` without importing anything.
+program prints goes where it prints it. `--notes` adds a line for the next discovery (`_notes`). `--era`
+prints `stub` or `app` without importing anything.
 
 Environment: `PILOTLIGHT_DISCOVERY_PATH`, a folder of packages behind the user's own, or with
 `PILOTLIGHT_DISCOVERY_FRONT=1` before them (a program of 2022 needs the pydantic of its time).
@@ -24,7 +25,6 @@ if (
     del sys.path[0]
 
 import contextlib
-import importlib.util
 import json
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -36,6 +36,7 @@ from . import (
     _launch,
     _manifest,
     _neighbours,
+    _notes,
     _reference,
     _scan,
     _sources,
@@ -45,6 +46,10 @@ from ._failure import Failure
 
 if TYPE_CHECKING:
     from ._application import Application
+
+
+#: What the notes on the program that was discovered are made from.
+_seen: list[tuple[set[str], bool, list[str], list[str]]] = []
 
 
 def main(arguments: list[str]) -> NoReturn:
@@ -65,6 +70,7 @@ def _run(arguments: list[str]) -> int:
 
     parser = argparse.ArgumentParser(prog="python -m pilotlight._discover")
     parser.add_argument("--output", help="where the manifest goes")
+    parser.add_argument("--notes", action="store_true", help="add what the next discovery may use")
     parser.add_argument("--name", help="the variable that holds the App or Stub")
     parser.add_argument("--era", action="store_true", help="print stub or app, import nothing")
     parser.add_argument("-m", dest="module", help="a module by its dotted name")
@@ -84,6 +90,9 @@ def _run(arguments: list[str]) -> int:
         return 130  # Ctrl-C reaches every process of the terminal; nobody waits for an answer.
     with open(given.output, "w", encoding="utf-8") as file:
         json.dump(result, file)
+        if given.notes and code == 0:
+            file.write("\n")
+            json.dump(_notes.notes(*_seen[-1]), file)
     return code
 
 
@@ -103,12 +112,15 @@ def discover(program: str | None, module: str | None = None, name: str | None = 
     sys.argv = [reference.file or found.path, *script_arguments]
     known, search_path = set(sys.modules), [path for path in sys.path if path not in extra]
     try:
+        surroundings = _notes.Surroundings()
         imported = _import.import_program(found, source)
+        changed = surroundings.changed()
         app = _find.application(imported, found, reference.variable, reference.shown())
         notices += [*_chosen(app, reference), *_find.undeclared(imported, app)]
         new = set(sys.modules) - known if config.automount() else set[str]()
         required = {function._spec.module for function in app._functions.values()}
         sources = _sources.collect(found, new, required, search_path, extra)
+        _seen.append((known, changed, [file.local for file in sources.files], extra))
         description = " ".join([os.path.basename(found.path), *script_arguments])
         return _manifest.build(_manifest.Program(app, description, sources, notices))
     except KeyboardInterrupt:
@@ -158,16 +170,27 @@ def prepare_path(program: _sources.Program) -> list[str]:
     older copies of what it needs, which it was never tried with.
     """
     root = program.root
-    extra = [path for path in os.environ.get("PILOTLIGHT_DISCOVERY_PATH", "").split(os.pathsep) if path]
+    extra = extra_path()
     # Modal looks in the working directory as well; a link's file finds the modules beside itself too.
     others = [os.path.dirname(os.path.realpath(program.path)), os.getcwd()]
     behind = [path for path in dict.fromkeys(others) if path != root and path not in sys.path]
     sys.path[:] = [path for path in sys.path if path not in extra and path != root] + behind
-    if os.environ.get("PILOTLIGHT_DISCOVERY_FRONT") == "1" or importlib.util.find_spec("fastapi") is None:
+    if is_extra_first():
         sys.path[:0] = [root, *extra]
     else:
         sys.path[:] = [root, *sys.path, *extra]
     return extra
+
+
+def extra_path() -> list[str]:
+    """The folders of the discovery environment."""
+    return [path for path in os.environ.get("PILOTLIGHT_DISCOVERY_PATH", "").split(os.pathsep) if path]
+
+
+def is_extra_first() -> bool:
+    """Whether the discovery environment goes before what `sys.path` has."""
+    # Not whether it is imported already: it is looked for among the user's own.
+    return os.environ.get("PILOTLIGHT_DISCOVERY_FRONT") == "1" or _import.find_spec("fastapi") is None
 
 
 def provide_modal(program: _sources.Program, source: bytes) -> list[str]:

@@ -89,11 +89,11 @@ def collect(
 
 def imported_local_files(known: Iterable[str], excluded: Iterable[str]) -> list[str]:
     """The files of the local modules imported so far, also those of an import that failed halfway."""
-    own = _python_folders() + [os.path.realpath(folder) for folder in excluded]
+    own = installed_folders(excluded)
     found: list[str] = []
     for name in sorted(set(sys.modules) - set(known)):
         path = _source_of(sys.modules[name])
-        if path and name.partition(".")[0] not in _OUR_PACKAGES and not _below_any(path, own):
+        if path and name.partition(".")[0] not in _OUR_PACKAGES and not is_below_any(path, own):
             found.append(path)
     return found
 
@@ -102,7 +102,7 @@ class _LocalModules:
     def __init__(self, program: Program, search_path: list[str], excluded: list[str]) -> None:
         self._program = program
         self._search_path = {os.path.realpath(folder or os.curdir) for folder in search_path}
-        self._installed = _python_folders() + [os.path.realpath(folder) for folder in excluded]
+        self._installed = installed_folders(excluded)
         self._done: set[str] = set()
         self.folders: list[str] = []
 
@@ -124,7 +124,7 @@ class _LocalModules:
                 yield from self._placed(path, name, [_files.File(path, remote)])
 
     def _is_local(self, path: str) -> bool:
-        return not _below_any(path, self._installed)
+        return not is_below_any(path, self._installed)
 
     def _placed(self, path: str, name: str, files: Iterable[_files.File]) -> Iterator[_files.File]:
         """`files` where they are importable: by name, or as in the program's folder when the program itself
@@ -133,7 +133,7 @@ class _LocalModules:
         for _ in name.split("."):
             folder = os.path.dirname(folder)
         root = self._program.root
-        by_name = os.path.realpath(folder) in self._search_path or not _below_any(
+        by_name = os.path.realpath(folder) in self._search_path or not is_below_any(
             path, [os.path.realpath(root)]
         )
         for file in files:
@@ -180,7 +180,13 @@ def _python_folders() -> list[str]:
     return [os.path.realpath(folder) for folder in folders]
 
 
-def _below_any(path: str, folders: Iterable[str]) -> bool:
+def installed_folders(excluded: Iterable[str]) -> list[str]:
+    """The real paths of the folders of this Python, and of those in `excluded`."""
+    return _python_folders() + [os.path.realpath(folder) for folder in excluded]
+
+
+def is_below_any(path: str, folders: Iterable[str]) -> bool:
+    """Whether a file is in one of `folders`, or in a place where packages are installed."""
     real = os.path.realpath(path)
     if f"{os.sep}site-packages{os.sep}" in real or f"{os.sep}dist-packages{os.sep}" in real:
         return True

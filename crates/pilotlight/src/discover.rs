@@ -1,7 +1,7 @@
 //! Reads the user's program: runs the SDK's discovery in the local interpreter and takes its manifest.
 
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use pilotlight_image::{Builder, HostPython};
 use serde::Deserialize;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 use crate::config::Config;
 use crate::embedded;
@@ -22,8 +22,11 @@ use crate::reference::Reference;
 
 mod loaded;
 mod python;
+mod warm;
 
 pub(crate) use loaded::{Loaded, sha256};
+
+use warm::{Notes, Outcome, Warm};
 
 /// How long importing the user's file may take before it counts as hanging.
 const IMPORT_LIMIT: Duration = Duration::from_mins(5);
@@ -41,6 +44,18 @@ pub(crate) struct Discovery {
     reference: Reference,
     environment: PathBuf,
     front: bool,
+    ahead: tokio::sync::Mutex<Ahead>,
+}
+
+/// What is known for the next discovery.
+#[derive(Default)]
+struct Ahead {
+    /// The process whose fork it may be.
+    warm: Option<Warm>,
+    /// What the last one told.
+    notes: Option<Notes>,
+    /// The notes by which no process is to be made: its forks would not be what a process of their own is.
+    never: Option<Notes>,
 }
 
 /// Why a file gave no manifest, with the files to watch until it does.
@@ -89,39 +104,118 @@ impl Discovery {
         let environment = Builder::with_steps(options, Arc::new(NoSteps))
             .and_then(|builder| builder.discovery(era, progress, cancel))
             .map_err(|error| image_error(&error))?;
-        Ok(Self { python, sdk, reference, environment, front: era == Era::Stub })
+        let ahead = tokio::sync::Mutex::default();
+        Ok(Self { python, sdk, reference, environment, front: era == Era::Stub, ahead })
     }
 
-    /// Imports the program and returns what it declares, each file with its digest.
+    /// Imports the program and returns what it declares, each file with its digest. In a fork of the process that was
+    /// made ahead, where there is one and the result is what a process of its own would give.
     pub(crate) async fn run(&self) -> anyhow::Result<Result<Loaded, Failure>> {
+        let mut ahead = self.ahead.lock().await;
+        if let Some(mut warm) = ahead.warm.take() {
+            let Ok(outcome) = tokio::time::timeout(IMPORT_LIMIT, warm.run()).await else {
+                return Ok(Err(self.too_slow()));
+            };
+            match outcome {
+                Ok(Outcome::Ended(code, text)) if code >= 0 => {
+                    let found = self.read(code == 0, &format!("exit code {code}"), &text)?;
+                    match found {
+                        Ok((loaded, notes)) if notes.is_served_by(&warm.notes) => {
+                            ahead.notes = Some(notes);
+                            ahead.warm = Some(warm);
+                            return Ok(Ok(loaded));
+                        }
+                        Ok((_, notes)) => ahead.never = notes.changed.then_some(notes),
+                        Err(failure) => {
+                            ahead.warm = Some(warm);
+                            return Ok(Err(failure));
+                        }
+                    }
+                }
+                Ok(Outcome::Ended(..)) => tracing::debug!("the fork of a warm discovery was killed"),
+                Ok(Outcome::Stale(why)) => tracing::debug!(why, "a warm discovery is not used"),
+                Ok(Outcome::Obstacle(why)) => {
+                    tracing::debug!(why, "no warm discovery for this program");
+                    ahead.never = Some(warm.notes.clone());
+                }
+                Err(error) => tracing::debug!(%error, "a warm discovery broke"),
+            }
+        }
+        Ok(match self.run_afresh().await? {
+            Ok((loaded, notes)) => {
+                ahead.notes = Some(notes);
+                Ok(loaded)
+            }
+            Err(failure) => Err(failure),
+        })
+    }
+
+    /// Makes the process whose fork the next discovery may be. Called when nobody waits for anything.
+    pub(crate) async fn prepare_next(&self) {
+        let mut ahead = self.ahead.lock().await;
+        let Some(notes) = ahead.notes.clone() else { return };
+        let fits = ahead.warm.as_ref().is_some_and(|warm| warm.notes.has_modules_of(&notes));
+        let never = ahead.never.as_ref().is_some_and(|never| never.modules == notes.modules);
+        if never {
+            ahead.warm = None;
+        } else if let Some(warm) = ahead.warm.as_mut().filter(|_| fits) {
+            warm.notes.imports = notes.imports;
+        } else {
+            let mut command = Command::from(self.python());
+            command.args(["-c", python::WARM_ENTRY]).args(self.reference.arguments());
+            // The one before ends first: they share the machine.
+            ahead.warm = None;
+            match Warm::start(command, self.reference.file(), notes).await {
+                Ok(warm) => ahead.warm = Some(warm),
+                Err(error) => tracing::debug!(%error, "cannot start a warm discovery"),
+            }
+        }
+    }
+
+    /// In a process of its own.
+    async fn run_afresh(&self) -> anyhow::Result<Result<(Loaded, Notes), Failure>> {
         let (sender, receiver) = pipe::pipe()?;
         let mut command = Command::from(self.python());
         command.args(["-c", python::ENTRY]).args(self.reference.arguments());
         command.stdin(Stdio::from(sender.into_blocking_fd()?)).kill_on_drop(true);
-        let child = command.spawn().map_err(|error| python::cannot_run(&self.python, &error))?;
+        let mut child = command.spawn().map_err(|error| python::cannot_run(&self.python, &error))?;
         // It holds the pipe's other end, which only the child may have: else the pipe would never end.
         drop(command);
-        let Ok(outcome) = tokio::time::timeout(IMPORT_LIMIT, outcome(child, receiver)).await else {
-            return Ok(Err(self.failure(
-                format!("importing `{}` took more than {} s", self.reference, IMPORT_LIMIT.as_secs()),
-                "move work that waits or loops forever out of the module's top level",
-            )));
+        let Ok(outcome) = tokio::time::timeout(IMPORT_LIMIT, outcome(child.wait(), receiver)).await else {
+            return Ok(Err(self.too_slow()));
         };
         let (status, text) = outcome?;
-        if !status.success()
-            && let Ok(Refusal { error }) = serde_json::from_slice::<Refusal>(&text)
-        {
+        self.read(status.success(), &status.to_string(), &text)
+    }
+
+    /// Reads what a discovery wrote until it ended as `status` says.
+    fn read(
+        &self,
+        success: bool,
+        status: &str,
+        text: &[u8],
+    ) -> anyhow::Result<Result<(Loaded, Notes), Failure>> {
+        if !success && let Ok(Refusal { error }) = serde_json::from_slice::<Refusal>(text) {
             let told = UserError { message: error.message, hint: error.hint, detail: error.traceback };
             return Ok(Err(Failure { error: told, files: error.files }));
         }
-        if !status.success() || text.is_empty() {
+        if !success || text.is_empty() {
             return Ok(Err(self.failure(
-                format!("importing `{}` ended the interpreter ({status})", self.reference),
+                format!("`{}` ended the interpreter while it was being imported ({status})", self.reference),
                 "something at the top level of the file calls `os._exit` or crashes; the lines above may tell more",
             )));
         }
-        let manifest: Manifest = serde_json::from_slice(&text)?;
-        Ok(Loaded::new(manifest))
+        let mut documents = serde_json::Deserializer::from_slice(text);
+        let manifest = Manifest::deserialize(&mut documents)?;
+        let notes = Notes::deserialize(&mut documents)?;
+        Ok(Loaded::new(manifest).map(|loaded| (loaded, notes)))
+    }
+
+    fn too_slow(&self) -> Failure {
+        self.failure(
+            format!("importing `{}` took more than {} s", self.reference, IMPORT_LIMIT.as_secs()),
+            "move work that waits or loops forever out of the module's top level",
+        )
     }
 
     /// The interpreter, about to run the `main` of a module of the SDK with the arguments that are added.
@@ -153,14 +247,18 @@ impl Discovery {
 }
 
 /// The interpreter's end, and what it wrote into the pipe until then. Reads while it runs: a pipe holds 64 KiB.
-async fn outcome(mut child: Child, pipe: pipe::Receiver) -> std::io::Result<(ExitStatus, Vec<u8>)> {
+async fn outcome<T>(
+    end: impl Future<Output = std::io::Result<T>>,
+    pipe: pipe::Receiver,
+) -> std::io::Result<(T, Vec<u8>)> {
+    let mut end = std::pin::pin!(end);
     let mut text = Vec::new();
     let mut pipe = pipe.take(MANIFEST_MAX);
     let mut open = true;
     let status = loop {
         tokio::select! {
             read = pipe.read_buf(&mut text), if open => open = read? > 0,
-            status = child.wait() => break status?,
+            status = &mut end => break status?,
         }
     };
     let rest = async {

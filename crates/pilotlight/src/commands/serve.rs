@@ -126,6 +126,7 @@ impl Session<'_> {
         let watching = if reloading { format!(" Watching {watching}") } else { String::new() };
         printer.note(&format!("⚡ Serving… Ctrl-C to stop.{watching}"));
         reports.tell(&version);
+        self.prepare_next(reloading).await;
         loop {
             tokio::select! {
                 progress = stream.next() => match progress? {
@@ -140,10 +141,13 @@ impl Session<'_> {
                     let more = if others == 0 { String::new() } else { format!(" and {others} more") };
                     printer.note(&format!("↻ {}{more} changed", shown(&changed)));
                     tokio::select! {
-                        reloaded = self.reload(&version, watch) => if let Some(newer) = reloaded? {
-                            reports.tell(&newer);
-                            version = newer;
-                        },
+                        reloaded = self.reload(&version, watch) => {
+                            if let Some(newer) = reloaded? {
+                                reports.tell(&newer);
+                                version = newer;
+                            }
+                            self.prepare_next(reloading).await;
+                        }
                         () = stop.wait() => return self.end(&version, &mut stream).await,
                     }
                 }
@@ -213,6 +217,13 @@ impl Session<'_> {
             version.urls.entry(function.clone()).or_insert_with(|| url.clone());
         }
         Ok(Some(version))
+    }
+
+    /// What the next save needs is begun when this one is over: they share the machine.
+    async fn prepare_next(&self, reloading: bool) {
+        if reloading {
+            self.discovery.prepare_next().await;
+        }
     }
 
     fn broken(&self, error: &anyhow::Error) {

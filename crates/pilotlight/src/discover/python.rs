@@ -16,7 +16,14 @@ use crate::reference::Reference;
 /// copy is not inherited by programs that the user's code starts (PEP 446), so that the pipe ends with the process.
 pub(super) const ENTRY: &str = "import os, sys; sys.path[:1] = []; pipe = os.dup(0); \
      null = os.open(os.devnull, os.O_RDONLY); os.dup2(null, 0); os.close(null); \
-     from pilotlight._discover import main; sys.exit(main(['--output', f'/dev/fd/{pipe}', *sys.argv[1:]]))";
+     from pilotlight._discover import main; \
+     sys.exit(main(['--notes', '--output', f'/dev/fd/{pipe}', *sys.argv[1:]]))";
+
+/// The same in forks of a process that imports ahead. What comes as standard input is its socket.
+pub(super) const WARM_ENTRY: &str = "import os, sys; sys.path[:1] = []; pipe = os.dup(0); \
+     null = os.open(os.devnull, os.O_RDONLY); os.dup2(null, 0); os.close(null); \
+     from pilotlight import _warm; pipe = _warm.serve(pipe); del _warm; from pilotlight._discover import main; \
+     sys.exit(main(['--notes', '--output', f'/dev/fd/{pipe}', *sys.argv[1:]]))";
 
 /// Runs the `main` of a module of the SDK, the working directory not on `sys.path`, for the same reason.
 pub(super) fn entry(module: &str) -> String {
