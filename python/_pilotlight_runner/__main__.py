@@ -31,7 +31,8 @@ def main() -> int:
     while True:
         control = Control(socket.socket(fileno=CONTROL_FD))
         signal.signal(signal.SIGTERM, lambda *_, control=control: control.drain())
-        control.hello()
+        # The fork of a function's zygote says it together with what follows.
+        control.hello(now=not life.loaded)
         configuration = control.configuration()
         try:
             order = life.live(configuration, control, LISTENER_FD)

@@ -14,6 +14,11 @@ from .errors import StartError
 WSGI_THREADS_MAX = 1000
 
 
+def is_ours(web: dict[str, Any]) -> bool:
+    """Whether the app around the function is made here, and so has no lifespan."""
+    return web.get("kind") == "endpoint"
+
+
 def build(function: Callable[..., Any], name: str, web: dict[str, Any], libraries: Libraries) -> Any:
     """The ASGI app of the function `name`. Raises `StartError` with stage `app`."""
     kind = web.get("kind")
@@ -54,6 +59,8 @@ def _endpoint(function: Callable[..., Any], name: str, web: dict[str, Any]) -> A
             allow_headers=["*"],
         )
     app.add_api_route("/", function, methods=[web.get("method", "GET")])
+    # As its first request would. Nobody adds to it any more, and the forks of a zygote have it.
+    app.middleware_stack = app.build_middleware_stack()
     return app
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import os
 import socket
@@ -30,12 +31,14 @@ class Control:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._received = b""
+        self._unsent = b""
         self._sending = threading.Lock()
         self.drain: Callable[[], None] = leave
 
-    def hello(self) -> None:
+    def hello(self, now: bool = True) -> None:
+        """The first word; where more follows at once it goes with that."""
         version = ".".join(str(part) for part in sys.version_info[:3])
-        self._send({"type": "hello", "protocol": PROTOCOL, "python": version})
+        self._send({"type": "hello", "protocol": PROTOCOL, "python": version}, now)
 
     def imported(self, import_ms: float) -> None:
         self._send({"type": "imported", "import_ms": round(import_ms, 3)})
@@ -78,8 +81,11 @@ class Control:
         return message
 
     def watch(self) -> None:
-        """Follow the host's messages in a thread: a busy event loop must not hide the host's death."""
-        threading.Thread(target=self._watch, name="pilotlight-control", daemon=True).start()
+        """Follow the host's messages in a thread: a busy event loop must not hide the host's death.
+
+        Not a `threading.Thread`, whose start waits for the thread to run.
+        """
+        _thread.start_new_thread(self._watch, ())
 
     def _watch(self) -> None:
         while True:
@@ -87,11 +93,14 @@ class Control:
             if self._receive().get("type") == "drain":
                 self.drain()
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, message: dict[str, Any], now: bool = True) -> None:
         line = json.dumps(message, separators=(",", ":")).encode() + b"\n"
         try:
             with self._sending:
-                self._socket.sendall(line)
+                self._unsent += line
+                if now:
+                    self._socket.sendall(self._unsent)
+                    self._unsent = b""
         except OSError:
             host_is_gone()
 

@@ -14,7 +14,7 @@ import time
 import traceback
 from typing import Any, Callable
 
-from . import apps, deps, errors, forks, load, places
+from . import apps, deps, errors, forks, load, places, warm
 from .classes import Instance, Plain
 from .control import CONTROL_FD, LISTENER_FD, Control
 from .serve import Server, Serving
@@ -36,9 +36,16 @@ class Life:
     def __init__(self, start_path: list[str]) -> None:
         self._start_path = start_path
         self._server: Server | None = None
+        self._spare: list[Server] = []
         self._target: Plain | Instance | None = None
         self._app: Any = None
         self._before = self._after = _Surroundings()
+        self._order: Order | None = None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the user's module is imported."""
+        return self._target is not None
 
     def live(self, configuration: dict[str, Any], control: Control, listener: int) -> Order | None:
         """Be what `configuration` says. Returns None at the end of a server, an order in a zygote's fork.
@@ -53,8 +60,10 @@ class Life:
             return None
         import_ms = app_ms = 0.0
         if role == "image":
-            self._prepare()
+            self._prepare(spare=warm.SERVERS)
             import_ms = _timed(_import_framework)
+            warm.warm(self._spare)
+            self._spare.clear()
         else:
             function = configuration["function"]
             import_ms = self._load(function)
@@ -75,17 +84,19 @@ class Life:
 
         What the user's import made of environment and directory stays made.
         """
-        os.environ.clear()
-        os.environ.update(order.environment)
+        self._order = order
+        zone = os.environ.get("TZ")
+        _become(order.environment)
         os.chdir(order.directory)
         forks.refresh()
-        importlib.invalidate_caches()
         if self._target is None:
+            # The files are others than the zygote saw. Those of a function's zygote are the same.
+            importlib.invalidate_caches()
             self._enter(order)
         else:
             places.inherit_path()
             self._after.differ_from(self._before)
-        if hasattr(time, "tzset"):
+        if os.environ.get("TZ") != zone:
             time.tzset()
 
     def _enter(self, order: Order) -> None:
@@ -93,6 +104,7 @@ class Life:
         if _shadowed():
             # The user's own file has the name of a module that the zygote has: only a fresh interpreter is
             # right.
+            self._confirm()
             for descriptor in (CONTROL_FD, ORDERS_FD if order.zygote else LISTENER_FD):
                 os.set_inheritable(descriptor, True)
             os.execv(sys.executable, [sys.executable, "-m", "_pilotlight_runner"])
@@ -109,19 +121,31 @@ class Life:
         def build(raw: Callable[..., Any]) -> Any:
             return self._made(function, raw) if built is None else built
 
-        server.run(
-            Serving(target, build, function["name"], function["max_inputs"], time.perf_counter()),
-            listener,
-            control,
+        serving = Serving(
+            target,
+            build,
+            function["name"],
+            function["max_inputs"],
+            time.perf_counter(),
+            lifespan=not apps.is_ours(function["web"]),
+            confirm=self._confirm,
         )
+        server.run(serving, listener, control)
 
-    def _prepare(self) -> Server:
+    def _confirm(self) -> None:
+        """Of a fork: wait until the host has looked at it. Before anything of the user's, but once."""
+        order, self._order = self._order, None
+        if order is not None:
+            order.confirm()
+
+    def _prepare(self, spare: int = 0) -> Server:
         if self._server is None:
             try:
-                self._server = deps.prepare(Server)
+                made = deps.prepare(lambda libraries: [Server(libraries) for _ in range(1 + spare)])
             except Exception as error:
                 sentence = f"the server's libraries in {places.DEPS} do not import: {errors.summary(error)}"
                 raise errors.StartError("import", sentence, traceback.format_exc()) from None
+            self._server, *self._spare = made
             places.enter_user_world(self._start_path)
         return self._server
 
@@ -130,6 +154,7 @@ class Life:
         if self._target is not None:
             return 0.0
         self._prepare()
+        self._confirm()
         self._before = _Surroundings()
         began = time.perf_counter()
         self._target = load.load(function, deps.unpickle)
@@ -142,6 +167,15 @@ class Life:
 
     def _made(self, function: dict[str, Any], raw: Callable[..., Any]) -> Any:
         return apps.build(raw, function["name"], function["web"], self._prepare().libraries)
+
+
+def _become(environment: dict[str, str]) -> None:
+    """Make this process's environment another. It is nearly the same, and each change copies memory."""
+    for name in [name for name in os.environ if name not in environment]:
+        del os.environ[name]
+    for name, value in environment.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
 
 
 class _Surroundings:

@@ -27,15 +27,20 @@ class Lifespan:
         self._name = name
         self._messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._answered = asyncio.Event()
+        self._skipped = False
         self._failure: str | None = None
         self._error: BaseException | None = None
         self._task: asyncio.Task[None] | None = None
         #: Copied into the scope of each request.
         self.state: dict[str, Any] = {}
 
+    def skip(self) -> None:
+        """Leave the lifespan out: the app is known to have none."""
+        self._skipped = True
+
     async def startup(self) -> None:
         """Run the app's startup; a second call does nothing. Raises `StartError`."""
-        if self._task is not None:
+        if self._task is not None or self._skipped:
             return
         self._task = asyncio.get_running_loop().create_task(self._run())
         await self._ask("lifespan.startup")

@@ -12,11 +12,10 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any, Callable, Protocol
 
 from . import errors
 from .classes import Instance, Plain
-from .control import Control
 from .deps import Libraries
 from .guard import Guard
 from .lifespan import Lifespan
@@ -33,6 +32,18 @@ ON_THE_WAY_SECONDS = 0.1
 THREADS_DEFAULT = 40
 
 
+class Host(Protocol):
+    """What a server tells, and what it is told: the control socket of a container."""
+
+    drain: Callable[[], None]
+
+    def ready(self, app_ms: float) -> None:
+        """Requests may come."""
+
+    def draining(self) -> None:
+        """No new request may be sent."""
+
+
 @dataclass(frozen=True)
 class Serving:
     """What a server serves: one function, and how it becomes an app."""
@@ -46,6 +57,10 @@ class Serving:
     max_inputs: int
     #: When the target was about to be entered, on the clock of `time.perf_counter`.
     began: float
+    #: Whether the app may have a lifespan.
+    lifespan: bool
+    #: Waits until the host allows what is the user's to run.
+    confirm: Callable[[], None]
 
 
 class Server:
@@ -77,22 +92,26 @@ class Server:
         config.load()
         self._server = libraries.server(config)
 
-    def run(self, serving: Serving, listener: socket.socket, control: Control) -> None:
+    def run(self, serving: Serving, listener: socket.socket, control: Host) -> None:
         """Serve until drained. Raises `errors.StartError` if the app does not start."""
         with _closing(self.libraries.new_event_loop()) as loop:
+            serving.confirm()
             # Outside the running loop: sync code of the user's may run one of its own.
             app = serving.build(serving.target.enter(loop))
             self._guard.protect(app, serving.name)
             loop.run_until_complete(self._serve(app, serving, listener, control))
             serving.target.exit(loop)
 
-    async def _serve(self, app: Any, serving: Serving, listener: socket.socket, control: Control) -> None:
+    async def _serve(self, app: Any, serving: Serving, listener: socket.socket, control: Host) -> None:
         loop = asyncio.get_running_loop()
         drain = asyncio.Event()
         control.drain = lambda: loop.call_soon_threadsafe(drain.set)
         loop.add_signal_handler(signal.SIGTERM, drain.set)
         lifespan = self._server.lifespan = Lifespan(app, serving.name)
-        await lifespan.startup()
+        if serving.lifespan:
+            await lifespan.startup()
+        else:
+            lifespan.skip()
         if drain.is_set():
             await lifespan.shutdown()
             return

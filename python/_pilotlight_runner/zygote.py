@@ -1,8 +1,8 @@
 """The pilot light: a process that has everything imported, and forks itself into containers made ahead.
 
 The host's helper builds an empty container below this one's namespaces and sends an order, with its
-namespaces as descriptors. A child that was forked ahead of the order joins them and forks once more, since
-a pid namespace is entered by children only; the grandchild gives up every right and is the container.
+namespaces as descriptors. A child joins them and forks once more, since a pid namespace is entered by
+children only; the grandchild gives up every right and is the container. Between two orders there is no child.
 
 No capability is needed here: this process's user owns the user namespaces of the containers below, and so
 has, from outside, every capability over them; joining one makes that real for as long as the child keeps it.
@@ -21,7 +21,7 @@ import os
 import signal
 import socket
 import sys
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 #: Descriptor 5 of a zygote: its orders.
 ORDERS_FD = 5
@@ -57,6 +57,17 @@ class Order(NamedTuple):
     directory: str
     #: Whether it is a zygote again, with orders of its own on descriptor 5.
     zygote: bool
+    #: Where the host says that it has looked at this process.
+    joined: socket.socket
+
+    def confirm(self) -> None:
+        """Wait until the host has looked at this process, which ends if the host does not like it.
+
+        Nothing of the user's may run before.
+        """
+        if not self.joined.recv(16):
+            os._exit(1)
+        self.joined.close()
 
 
 class _Capset(ctypes.Structure):
@@ -73,75 +84,74 @@ class Zygote:
     def __init__(self, orders: socket.socket) -> None:
         # Elsewhere than the forks of user code expect it: its place is theirs to replace.
         self._orders = socket.socket(fileno=fcntl.fcntl(orders.detach(), fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE))
-        self._libc = ctypes.CDLL(None, use_errno=True)
+        # A `PyDLL` keeps the interpreter's lock: nothing of the interpreter moves while its `fork` runs.
+        self._libc = ctypes.PyDLL(None, use_errno=True)
+        self._libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+        self._capabilities = 0
+        while self._prctl(_PR_CAPBSET_READ, self._capabilities) >= 0:
+            self._capabilities += 1
 
     def serve(self) -> Order:
         """Fork for each order. Returns in the containers' processes only; ends with the host's helper."""
         own = _name()
         # For `ps` and `top`, which tell a zygote from a container by it.
-        self._prctl(_PR_SET_NAME, b"pl-zygote")
+        self._prctl_name(b"pl-zygote")
         gc.collect()
         gc.freeze()
         while True:
+            # All that does not have to be done in the fork: there each page that is touched is copied first.
+            asked = _Asked(*_receive(self._orders))
             for stream in (sys.stdout, sys.stderr):
                 # The user's code may have put something else there, or nothing.
                 with contextlib.suppress(AttributeError, OSError, ValueError):
                     stream.flush()
-            child = os.fork()
+            # Not `os.fork`, which makes the child ready to run anything: this one joins, forks and ends.
+            child = self._libc.fork()
             if child == 0:
-                order = self._await_and_join()
+                order = self._join_and_fork(asked)
                 if order is not None:
-                    self._prctl(_PR_SET_NAME, own)
+                    self._prctl_name(own)
                     return order
                 os._exit(0)
-            _, status = os.waitpid(child, 0)
-            if os.WIFEXITED(status) and os.WEXITSTATUS(status) == _HOST_IS_GONE:
-                os._exit(0)
+            asked.close()
+            if child > 0:
+                os.waitpid(child, 0)
 
-    def _await_and_join(self) -> Order | None:
-        """In the child that was forked ahead: the order in its child, the container's process; else None."""
+    def _join_and_fork(self, asked: _Asked) -> Order | None:
+        """In a child of the zygote: the order in its own child, the container's process; else None."""
         # Without the zygote nobody would notice the end of the next one.
         self._prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        message, descriptors = _receive(self._orders)
-        order = json.loads(message)
-        self._orders.close()
-        # Out of the way of the places: a descriptor may have come at the number of another's.
-        files = [(name, _up(descriptor)) for name, descriptor in zip(order["fds"], descriptors)]
-        joined = socket.socket(fileno=dict(files)["joined"])
         try:
-            self._join(dict(files))
+            self._join(asked.places)
             if os.fork() != 0:
                 return None
-            self._settle(files, order["filter"])
+            self._orders.close()
+            self._settle(asked)
         except BaseException as error:
-            joined.send(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
+            asked.joined.send(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
             os._exit(1)
-        joined.send(b'{"error": null}')
-        # The host looks at this process before it goes on, and closes the channel if it does not like it.
-        if not joined.recv(16):
-            os._exit(1)
-        joined.close()
-        return Order(order["id"], dict(order["env"]), order["cwd"], order["filter"] is None)
+        asked.joined.send(b'{"error": null}')
+        return asked.order
 
     def _join(self, descriptors: dict[str, int]) -> None:
         for kind in _NAMESPACES:
             self._check(self._libc.setns(descriptors[kind], 0), f"join the {kind} namespace")
 
-    def _settle(self, files: list[tuple[str, int]], program: str | None) -> None:
+    def _settle(self, asked: _Asked) -> None:
         """Become the container's process: its cgroup, its user without rights, its files and no other."""
-        for name, descriptor in files:
+        for name, descriptor in asked.files:
             if name == "cgroup.procs":
                 os.write(descriptor, b"0")
         os.setgroups([])
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
         os.setsid()
-        self._arrange(files)
+        self._arrange(asked.files)
         self._give_up_rights()
         # The change of ids hid this process from itself: its own /proc/self would be nobody's.
         self._prctl(_PR_SET_DUMPABLE, 1)
-        if program is not None:
-            self._install(bytes.fromhex(program))
+        if asked.program is not None:
+            self._install(asked.program)
 
     def _arrange(self, files: list[tuple[str, int]]) -> None:
         given = dict(files)
@@ -159,23 +169,22 @@ class Zygote:
     def _give_up_rights(self) -> None:
         self._check(self._prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL), "clear the ambient capabilities")
         self._check(self._prctl(_PR_SET_SECUREBITS, _SECUREBITS), "lock the secure bits")
-        capability = 0
-        while self._prctl(_PR_CAPBSET_READ, capability) >= 0:
+        for capability in range(self._capabilities):
             self._check(self._prctl(_PR_CAPBSET_DROP, capability), "drop a capability")
-            capability += 1
         header = _Capset(_CAPABILITY_VERSION_3, 0)
         none = (ctypes.c_uint32 * 6)()
         self._check(self._libc.capset(ctypes.byref(header), ctypes.byref(none)), "drop all capabilities")
 
-    def _install(self, program: bytes) -> None:
-        filter = _Filter(len(program) // 8, program)
-        result = self._prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(filter))
+    def _install(self, program: _Filter) -> None:
+        result = self._prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program))
         self._check(result, "install the system call filter")
 
-    def _prctl(self, option: int, *arguments: Any) -> int:
-        given = [*arguments, 0, 0, 0, 0][:4]
-        wide = [ctypes.c_ulong(value) if isinstance(value, int) else value for value in given]
-        return int(self._libc.prctl(option, *wide))
+    def _prctl(self, option: int, first: int = 0, second: int = 0) -> int:
+        return int(self._libc.prctl(option, first, second, 0, 0))
+
+    def _prctl_name(self, name: bytes) -> None:
+        text = ctypes.create_string_buffer(name)
+        self._prctl(_PR_SET_NAME, ctypes.addressof(text))
 
     def _check(self, result: int, what: str) -> None:
         if result < 0:
@@ -183,8 +192,28 @@ class Zygote:
             raise OSError(number, f"cannot {what}: {os.strerror(number)}")
 
 
-#: The exit code of a child whose orders ended.
-_HOST_IS_GONE = 3
+class _Asked:
+    """An order as it came, read."""
+
+    def __init__(self, message: bytes, descriptors: array.array[int]) -> None:
+        read = json.loads(message)
+        # Out of the way of the places: a descriptor may have come at the number of another's.
+        self.files = [(name, _up(descriptor)) for name, descriptor in zip(read["fds"], descriptors)]
+        self.places = dict(self.files)
+        self.joined = socket.socket(fileno=self.places["joined"])
+        program = read["filter"]
+        self.order = Order(read["id"], dict(read["env"]), read["cwd"], program is None, self.joined)
+        self.program = None if program is None else _filter(bytes.fromhex(program))
+
+    def close(self) -> None:
+        """Let go of the container's files: they are the fork's."""
+        self.joined.detach()
+        for _, descriptor in self.files:
+            os.close(descriptor)
+
+
+def _filter(program: bytes) -> _Filter:
+    return _Filter(len(program) // 8, program)
 
 
 def _receive(orders: socket.socket) -> tuple[bytes, array.array[int]]:
@@ -192,7 +221,7 @@ def _receive(orders: socket.socket) -> tuple[bytes, array.array[int]]:
     size = socket.CMSG_SPACE(_DESCRIPTORS_MAX * descriptors.itemsize)
     message, ancillary, _, _ = orders.recvmsg(_ORDER_BYTES_MAX, size, socket.MSG_CMSG_CLOEXEC)
     if not message:
-        os._exit(_HOST_IS_GONE)
+        os._exit(0)
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])

@@ -285,7 +285,7 @@ class Traces:
                 status = Path(f"/proc/{child}/status").read_text()
                 groups = Path(f"/proc/{child}/cgroup").read_text()
             except OSError:
-                # The child that a zygote forks ahead, say, lives until the next order only.
+                # The child of a zygote that joins a container ends as soon as it has forked there.
                 continue
             uid = int(status.split("Uid:", 1)[1].split()[0])
             # A container's root is the first of the 65536 ids of its slot, and the slot names its link.

@@ -85,7 +85,7 @@ def test_siblings_have_streams_of_their_own() -> None:
 
 def test_a_fork_that_starts_over_keeps_its_sockets_only(tmp_path: Path) -> None:
     program = f"""
-    import os, sys, types
+    import os, socket, sys, types
     os.environ["PILOTLIGHT_ROOT"] = {str(tmp_path)!r}
     from _pilotlight_runner import life
     from _pilotlight_runner.zygote import Order
@@ -98,7 +98,11 @@ def test_a_fork_that_starts_over_keeps_its_sockets_only(tmp_path: Path) -> None:
         os.closerange(3, 8)
         for number in kept:
             os.dup2(0, number, inheritable=False)
-        life.Life([]).move(Order("co-x", dict(os.environ), "/", zygote))
+        host, joined = socket.socketpair()
+        host.send(b"go")
+        # Its number is the next turn's to use.
+        host.detach()
+        life.Life([]).move(Order("co-x", dict(os.environ), "/", zygote, joined))
     """
     (tmp_path / "shadowed.py").touch()
     text = textwrap.dedent(program)
