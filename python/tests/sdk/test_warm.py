@@ -76,16 +76,15 @@ class Warm:
 
     def __init__(self, folder: Path, program: str, modules: list[str], **environment: str) -> None:
         self.control, theirs = socket.socketpair()
-        self.output = folder.parent / "output"
-        with open(self.output, "wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", entry("WARM_ENTRY"), program],
-                stdin=theirs,
-                cwd=folder,
-                env=sdk_environment(**environment),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        self.output = os.memfd_create("output")
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", entry("WARM_ENTRY"), program],
+            stdin=theirs,
+            cwd=folder,
+            env=sdk_environment(**environment),
+            stdout=self.output,
+            stderr=subprocess.STDOUT,
+        )
         theirs.close()
         self.control.settimeout(60)
         self.lines = self.control.makefile("r")
@@ -96,7 +95,7 @@ class Warm:
     def message(self) -> dict[str, Any]:
         """The next message."""
         line = self.lines.readline()
-        assert line, self.output.read_text()
+        assert line, self.printed()
         found: dict[str, Any] = json.loads(line)
         return found
 
@@ -109,12 +108,16 @@ class Warm:
 
     def discover(self) -> Told:
         """A discovery in a fork."""
-        before = self.output.stat().st_size
+        before = len(self.printed())
         message, pipe = self.ask()
         written = read(pipe)
         assert "child" in message, message
         status = self.message()["status"]
-        return Told(status, written, self.output.read_bytes()[before:].decode())
+        return Told(status, written, self.printed()[before:])
+
+    def printed(self) -> str:
+        """What it and its forks have printed so far."""
+        return os.pread(self.output, 1 << 20, 0).decode()
 
     def stale(self) -> str:
         """Why it is not to be used any more."""
@@ -134,6 +137,7 @@ def warm(folder: Path, program: str, modules: list[str], **environment: str) -> 
         made.lines.close()
         made.control.close()
         assert made.process.wait(timeout=60) == 0
+        os.close(made.output)
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: "-".join(path.parts[-3:]))
@@ -241,7 +245,7 @@ def test_modules_that_a_fork_would_break_are_an_obstacle(project: Project, text:
     project.write("program.py", APP)
     with warm(project.folder, "program.py", ["package"], **environment) as process:
         assert obstacle in process.first["obstacle"]
-    assert process.output.read_text() == ""
+        assert process.printed() == ""
 
 
 @pytest.mark.parametrize("how", ["edited", "installed"])
