@@ -15,8 +15,9 @@ CONTROL_FD = 3
 LISTENER_FD = 4
 #: The version of the messages, told to the host in `hello`.
 PROTOCOL = 1
-#: A longer line than this is not one of ours.
+#: A longer line than this is not one of ours; the first may hold a function, pickled by value.
 LINE_BYTES_MAX = 1 << 20
+CONFIGURATION_BYTES_MAX = 64 << 20
 #: How much of a traceback the host gets; all of it is on stderr.
 TRACEBACK_CHARS_MAX = 64 << 10
 
@@ -30,7 +31,7 @@ class Control:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
-        self._received = b""
+        self._received = bytearray()
         self._unsent = b""
         self._sending = threading.Lock()
         self.drain: Callable[[], None] = leave
@@ -75,7 +76,7 @@ class Control:
 
     def configuration(self) -> dict[str, Any]:
         """Wait for the host to say which function this container serves."""
-        message = self._receive()
+        message = self._receive(CONFIGURATION_BYTES_MAX)
         if message.get("type") != "configure":
             raise ValueError(f"expected configure as the first message, got {message.get('type')!r}")
         return message
@@ -104,16 +105,19 @@ class Control:
         except OSError:
             host_is_gone()
 
-    def _receive(self) -> dict[str, Any]:
-        while b"\n" not in self._received:
+    def _receive(self, bytes_max: int = LINE_BYTES_MAX) -> dict[str, Any]:
+        searched = 0
+        while (end := self._received.find(b"\n", searched)) < 0:
+            searched = len(self._received)
             try:
                 chunk = self._socket.recv(65536)
             except OSError:
                 chunk = b""
-            if not chunk or len(self._received) > LINE_BYTES_MAX:
+            if not chunk or searched > bytes_max:
                 host_is_gone()
             self._received += chunk
-        line, _, self._received = self._received.partition(b"\n")
+        line = bytes(self._received[:end])
+        del self._received[: end + 1]
         message = json.loads(line)
         return message if isinstance(message, dict) else {}
 

@@ -1,7 +1,8 @@
-"""What the container serves: a function or a class, imported by name or read from a pickle."""
+"""What the container serves: a function or a class, imported by name or unpickled."""
 
 from __future__ import annotations
 
+import binascii
 import importlib
 import inspect
 import os
@@ -23,8 +24,9 @@ def load(function: dict[str, Any], unpickle: Unpickle) -> Plain | Instance:
     Whatever ends the import, `sys.exit` included, becomes a `StartError`: the reason must reach the host.
     """
     module, qualname, cls = function["module"], function["qualname"], function.get("cls")
-    pickled = function.get("pickled")
-    found = _unpickled(function, unpickle) if pickled else _imported(module, cls or qualname)
+    # Taken out: what it closes over may be secret, and large.
+    pickle = function.pop("pickle", None)
+    found = _unpickled(function, pickle, unpickle) if pickle else _imported(module, cls or qualname)
     if not cls:
         return Plain(found)
     method = qualname.rpartition(".")[2]
@@ -50,8 +52,8 @@ def _imported(module: str, qualname: str) -> Any:
     return getattr(found, "_pilotlight_raw", found)
 
 
-def _unpickled(function: dict[str, Any], unpickle: Unpickle) -> Any:
-    """The object of the function's pickle, which only the Python that made it can read: it holds bytecode."""
+def _unpickled(function: dict[str, Any], pickle: str, unpickle: Unpickle) -> Any:
+    """The object in `pickle`, which only the Python that made it can read: it holds bytecode."""
     name, made_by = function["name"], function.get("python") or ""
     here = platform.python_version()
     if made_by and _minor(made_by) != _minor(here):
@@ -63,9 +65,7 @@ def _unpickled(function: dict[str, Any], unpickle: Unpickle) -> Any:
             f"pilotlight with Python {image}",
         )
     try:
-        with open(function["pickled"], "rb") as file:
-            data = file.read()
-        found = unpickle(data)
+        found = unpickle(binascii.a2b_base64(pickle))
     except BaseException as error:
         raise StartError.of("import", error) from None
     return getattr(found, "_pilotlight_raw", found)

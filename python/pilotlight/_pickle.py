@@ -1,35 +1,29 @@
-"""Functions with `serialized=True`: pickled by value, so that the container imports nothing of the "
-"program."""
+"""Functions with `serialized=True`: pickled by value, and the container imports nothing of the program."""
 
 from __future__ import annotations
 
-import posixpath
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from . import _files
 from .exception import InvalidError
 
 if TYPE_CHECKING:
     from .functions import Function
 
-_FOLDER = posixpath.join(_files.ROOT, ".pilotlight")
 # Modal's limits.
 _BYTES_MAX = 16 * 1024 * 1024
 _BYTES_TO_TELL = 256 * 1024
-_MODE = 0o644
 
 
 class Pickles:
-    """The pickles of one manifest, as files of it."""
+    """The pickles of one manifest: in it and in no file, for what they close over may be secret."""
 
     def __init__(self) -> None:
-        self.files: list[dict[str, Any]] = []
-        self._places: dict[int, str] = {}
+        self.described: dict[str, str] = {}
+        self._names: dict[int, str] = {}
 
     def add(self, function: Function[..., Any], notices: list[str]) -> str | None:
-        """Where the container finds the function, or its class; None unless it has `serialized=True`.
+        """The name of what holds the function, or its class; None unless it has `serialized=True`.
 
         Raises `InvalidError` when it cannot be pickled, or is too large.
         """
@@ -37,9 +31,11 @@ class Pickles:
         if not spec.settings.serialized:
             return None
         target = _target(function)
-        if id(target) in self._places:
-            return self._places[id(target)]
+        if id(target) in self._names:
+            return self._names[id(target)]
         name = spec.name if spec.cls is None else spec.cls
+        import base64
+
         content = _dumps(name, target)
         if len(content) > _BYTES_MAX:
             raise InvalidError(
@@ -50,17 +46,11 @@ class Pickles:
             notices.append(
                 f"{name}: serialized=True sends {len(content) // 1024} KiB; load large data in the function"
             )
-        remote = self._place(name)
-        self._places[id(target)] = remote
-        self.files.append(_file(remote, content))
-        return remote
-
-    def _place(self, name: str) -> str:
-        plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
-        taken = set(self._places.values())
-        candidates = [plain, *(f"{plain}-{number}" for number in range(2, len(taken) + 3))]
-        places = [posixpath.join(_FOLDER, candidate + ".pickle") for candidate in candidates]
-        return next(place for place in places if place not in taken)
+        # Two classes may have one name.
+        key = name if name not in self.described else f"{name} {len(self.described)}"
+        self._names[id(target)] = key
+        self.described[key] = base64.b64encode(content).decode("ascii")
+        return key
 
 
 def _target(function: Function[..., Any]) -> Any:
@@ -101,16 +91,3 @@ def _dumps(name: str, target: Any) -> bytes:
     finally:
         if registered:
             pickler.unregister_pickle_by_value(module)
-
-
-def _file(remote: str, content: bytes) -> dict[str, Any]:
-    import base64
-
-    return {
-        "remote": remote,
-        "local": "",
-        "content": base64.b64encode(content).decode("ascii"),
-        "mode": _MODE,
-        "digest": None,
-        "size": None,
-    }

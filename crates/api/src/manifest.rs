@@ -39,6 +39,10 @@ pub struct Manifest {
     /// The user's source files and where containers see them.
     #[serde(default)]
     pub files: Vec<File>,
+    /// Functions and classes that were pickled by value, in base64, by the names that [`Function::pickled`] gives. What
+    /// they close over may be secret: they are never files of the server's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pickles: BTreeMap<String, Hidden>,
     /// The functions of the app.
     #[serde(default)]
     pub functions: Vec<Function>,
@@ -155,14 +159,9 @@ pub enum Step {
 pub struct File {
     /// The absolute path in containers.
     pub remote: String,
-    /// The absolute path on the user's machine; empty for a file that discovery made and nobody has on disk.
-    #[serde(default)]
+    /// The absolute path on the user's machine.
     #[schema(value_type = String)]
     pub local: PathBuf,
-    /// In place of `local`: the content in base64. Between discovery and the command line only, which uploads it and
-    /// takes it out; a server refuses it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content: Option<Hidden>,
     /// Permission bits (0o644 is 420).
     pub mode: u32,
     /// SHA-256 of the content, lower-case hex. Filled in by the command line; a server insists on it.
@@ -206,8 +205,7 @@ pub struct Function {
     /// The user's class when `qualname` names a method of it: `Class` of `Class.method`.
     #[serde(default)]
     pub cls: Option<String>,
-    /// Where containers find the function, or its class, pickled by value: it is loaded from there and nothing is
-    /// imported. One of [`Manifest::files`].
+    /// Which of [`Manifest::pickles`] is the function, or its class: it is loaded from there and nothing is imported.
     #[serde(default)]
     pub pickled: Option<String>,
     /// What the SDK tells itself inside the container: `PILOTLIGHT_CONTEXT`, verbatim.
@@ -270,8 +268,7 @@ pub enum Web {
 impl Manifest {
     /// Whether it has values that must not be kept in the clear.
     pub fn holds_secrets(&self) -> bool {
-        self.functions.iter().any(|function| !function.env.is_empty())
-            || self.files.iter().any(|file| file.content.is_some())
+        !self.pickles.is_empty() || self.functions.iter().any(|function| !function.env.is_empty())
     }
 
     /// What to call the app in messages: its name, else its description, else `app`.

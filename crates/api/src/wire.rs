@@ -9,7 +9,7 @@ use crate::manifest::{Manifest, Problem};
 pub const BLOB_MAX: u64 = 256 * 1024 * 1024;
 
 /// The largest JSON body of a request, bytes: a manifest with very many files fits.
-pub const JSON_MAX: u64 = 32 * 1024 * 1024;
+pub const JSON_MAX: u64 = 64 * 1024 * 1024;
 
 /// The longest end of an ephemeral app's labels.
 const DEV_SUFFIX_MAX: usize = 8;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import platform
 import subprocess
 import sys
@@ -33,16 +34,12 @@ def pickled(deps: Path):
     return make
 
 
-def described(runner_root: Path, **more: object) -> dict:
-    return {"pickled": str(runner_root / "f.pickle"), "python": platform.python_version(), **more}
+def described(pickle: bytes, **more: object) -> dict:
+    """A function as the host describes it."""
+    return {"pickle": base64.b64encode(pickle).decode(), "python": platform.python_version(), **more}
 
 
-def root(tmp_path: Path, number: int = 0) -> Path:
-    """Where the fixture `run` puts the files of its runner with this number."""
-    return tmp_path / str(number) / "root"
-
-
-def test_a_function_with_what_it_closes_over(run, pickled, tmp_path):
+def test_a_function_with_what_it_closes_over(run, pickled):
     source = """
         def make(greeting):
             count = [0]
@@ -55,15 +52,13 @@ def test_a_function_with_what_it_closes_over(run, pickled, tmp_path):
 
             return f
     """
-    files = {"f.pickle": pickled(source, "make('hello')")}
-    runner = run(
-        "raise AssertionError('imported')", "make.<locals>.f", files=files, function=described(root(tmp_path))
-    ).ready()
+    function = described(pickled(source, "make('hello')"))
+    runner = run("raise AssertionError('imported')", "make.<locals>.f", function=function).ready()
     assert runner.get("/?name=ann").json == ["hello", "ann", 1, False]
     assert runner.get("/?name=ann").json == ["hello", "ann", 2, False]
 
 
-def test_a_class_with_hooks(run, pickled, tmp_path):
+def test_a_class_with_hooks(run, pickled):
     source = """
         import modal
 
@@ -80,29 +75,27 @@ def test_a_class_with_hooks(run, pickled, tmp_path):
             def leave(self):
                 print("left")
     """
-    files = {"f.pickle": pickled(source, "Model")}
-    function = described(root(tmp_path), cls="Model", name="Model.web")
-    runner = run("", "Model.web", files=files, function=function).ready()
+    function = described(pickled(source, "Model"), cls="Model", name="Model.web")
+    runner = run("", "Model.web", function=function).ready()
     assert runner.get().json == "loaded"
     assert runner.drain() == "left\n"
 
 
-def test_the_images_own_cloudpickle_is_not_used_and_stays(run, pickled, tmp_path):
+def test_the_images_own_cloudpickle_is_not_used_and_stays(run, pickled):
     source = """
         def f():
             import cloudpickle
 
             return cloudpickle.__name__ + cloudpickle.MINE
     """
-    files = {"f.pickle": pickled(source, "f"), "cloudpickle.py": "MINE = ' of the image'"}
-    runner = run("", "f", files=files, function=described(root(tmp_path))).ready()
+    files = {"cloudpickle.py": "MINE = ' of the image'"}
+    runner = run("", "f", files=files, function=described(pickled(source, "f"))).ready()
     assert runner.get().json == "cloudpickle of the image"
 
 
-def test_another_python_is_said(run, pickled, tmp_path):
-    files = {"f.pickle": pickled("def f(): pass", "f")}
-    function = {**described(root(tmp_path)), "python": "3.99.1"}
-    message = run("", "f", files=files, function=function).failed()
+def test_another_python_is_said(run, pickled):
+    function = described(pickled("def f(): pass", "f"), python="3.99.1")
+    message = run("", "f", function=function).failed()
     here = ".".join(platform.python_version_tuple()[:2])
     assert message["stage"] == "import"
     assert message["summary"] == (
@@ -111,7 +104,7 @@ def test_another_python_is_said(run, pickled, tmp_path):
     )
 
 
-def test_what_the_pickle_needs_and_the_image_lacks_is_said(run, pickled, tmp_path):
+def test_what_the_pickle_needs_and_the_image_lacks_is_said(run, pickled):
     source = """
         import types
 
@@ -122,18 +115,21 @@ def test_what_the_pickle_needs_and_the_image_lacks_is_said(run, pickled, tmp_pat
         def f():
             return helper.answer
     """
-    files = {
-        "f.pickle": pickled(
-            source.replace("return helper", "return answer") + "\n        answer = helper.answer", "f"
-        )
-    }
-    message = run("", "f", files=files, function=described(root(tmp_path))).failed()
+    source = source.replace("return helper", "return answer") + "\n        answer = helper.answer"
+    message = run("", "f", function=described(pickled(source, "f"))).failed()
     assert message["summary"] == "ModuleNotFoundError: No module named 'helper'"
     assert "_pilotlight_runner" not in message["traceback"]
 
 
-def test_a_pickle_that_is_gone_or_broken_is_said(run, tmp_path):
-    message = run("", "f", function=described(root(tmp_path))).failed()
-    assert message["summary"].startswith("FileNotFoundError")
-    files = {"f.pickle": b"no pickle"}
-    assert run("", "f", files=files, function=described(root(tmp_path, 1))).failed()["stage"] == "import"
+def test_a_pickle_that_is_broken_is_said(run):
+    assert run("", "f", function=described(b"no pickle")).failed()["stage"] == "import"
+
+
+def test_a_large_pickle_comes_whole(run, pickled):
+    source = """
+        data = bytes(12 * 1024 * 1024)
+
+        def f():
+            return len(data)
+    """
+    assert run("", "f", function=described(pickled(source, "f"))).ready().get().json == 12 * 1024 * 1024

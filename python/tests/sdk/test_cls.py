@@ -315,9 +315,7 @@ def test_a_serialized_class_is_sent_once(project: Project) -> None:
         """
     )
     assert [(one["name"], one["cls"], one["pickled"]) for one in found["functions"]] == [
-        ("Server.a", "Server", "/root/.pilotlight/Server.pickle"),
-        ("Server.b", "Server", "/root/.pilotlight/Server.pickle"),
+        ("Server.a", "Server", "Server"),
+        ("Server.b", "Server", "Server"),
     ]
-    assert [file["remote"] for file in found["files"] if "content" in file] == [
-        "/root/.pilotlight/Server.pickle"
-    ]
+    assert list(found["pickles"]) == ["Server"]

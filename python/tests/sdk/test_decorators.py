@@ -526,10 +526,9 @@ def test_serialized_functions_are_sent_by_value_without_what_they_ask_for(projec
     found = project.manifest(SERIALIZED)
     function = found["functions"][1]
     assert (function["name"], function["qualname"]) == ("inner", "inner")
-    assert function["pickled"] == "/root/.pilotlight/inner.pickle"
-    (file,) = [file for file in found["files"] if file["remote"] == function["pickled"]]
-    content = base64.b64decode(file["content"])
-    assert (file["local"], b"s3cr3t-value" in content) == ("", False)
+    assert [function["pickled"]] == list(found["pickles"]) == ["inner"]
+    content = base64.b64decode(found["pickles"]["inner"])
+    assert b"s3cr3t-value" not in content
     project.write("inner.pickle").write_bytes(content)
     (project.folder / "program.py").unlink()
     code = "import pickle; print(pickle.load(open('inner.pickle', 'rb'))())"

@@ -32,6 +32,9 @@ const CONTEXT_MAX: usize = 64 * 1024;
 /// The most a function's environment may take, bytes: it travels to its container in one message.
 const ENV_BYTES_MAX: usize = 128 * 1024;
 
+/// The most that the pickles of an app may take in base64, bytes: with them a manifest is one request still.
+const PICKLES_BYTES_MAX: usize = 48 * 1024 * 1024;
+
 /// One broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -82,10 +85,16 @@ impl Manifest {
             check_image(image, &format!("images.{key}"), &mut problems);
         }
         check_files(self, &mut problems);
+        let size: usize = self.pickles.values().map(|pickle| pickle.expose().len()).sum();
+        problems.require(size <= PICKLES_BYTES_MAX, "pickles", || {
+            let (size, max) = (size / 1024 / 1024, PICKLES_BYTES_MAX / 1024 / 1024);
+            format!(
+                "functions with serialized=True take {size} MiB together, and at most {max} MiB can be sent"
+            )
+        });
         let mut names = BTreeSet::new();
         let mut labels = BTreeSet::new();
         let mut domains = BTreeSet::new();
-        let files: BTreeSet<&str> = self.files.iter().map(|file| file.remote.as_str()).collect();
         for function in &self.functions {
             let path = format!("functions.{}", function.name);
             problems
@@ -103,8 +112,8 @@ impl Manifest {
                 });
             }
             if let Some(pickled) = &function.pickled {
-                problems.require(files.contains(pickled.as_str()), &path, || {
-                    format!("its pickle `{pickled}` is not among the files")
+                problems.require(self.pickles.contains_key(pickled), &path, || {
+                    format!("its pickle `{pickled}` is not in the manifest")
                 });
             }
             check_function(function, &path, &mut problems);
@@ -112,19 +121,13 @@ impl Manifest {
         if problems.0.is_empty() { Ok(()) } else { Err(problems.0) }
     }
 
-    /// [`check`](Self::check), and that every file says which content it has without having it: what a server needs.
+    /// [`check`](Self::check), and that every file says which content it has: what a server needs.
     pub fn check_sent(&self) -> Result<(), Vec<Problem>> {
         let mut problems = self.check().err().unwrap_or_default();
         for file in &self.files {
-            let mut tell = |message: &str| {
-                problems
-                    .push(Problem { path: format!("files.{}", file.remote), message: message.to_owned() });
-            };
             if file.digest.is_none() || file.size.is_none() {
-                tell("the digest and size of its content are missing");
-            }
-            if file.content.is_some() {
-                tell("its content stands in the manifest: upload it, and leave it out");
+                let message = "the digest and size of its content are missing".to_owned();
+                problems.push(Problem { path: format!("files.{}", file.remote), message });
             }
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
@@ -218,10 +221,8 @@ fn check_files(manifest: &Manifest, problems: &mut Problems) {
         for name in file.functions.iter().filter(|name| !functions.contains(name)) {
             problems.require(false, &path, || format!("it is for `{name}`, which is no function"));
         }
-        // Who made a file up says what is in it, at once or, when it was uploaded, by its digest.
-        let made = file.local.as_os_str().is_empty() && (file.content.is_some() || file.digest.is_some());
-        problems.require(file.local.is_absolute() && file.content.is_none() || made, &path, || {
-            format!("it needs either a content or an absolute local path, not `{}`", file.local.display())
+        problems.require(file.local.is_absolute(), &path, || {
+            format!("`{}` is no absolute path", file.local.display())
         });
         problems.require(file.mode <= 0o777, &path, || format!("{} are no permission bits", file.mode));
         if let Some(digest) = &file.digest {
@@ -286,9 +287,6 @@ fn check_function(function: &Function, path: &str, problems: &mut Problems) {
         if let Err(fault) = domain::check(domain) {
             problems.require(false, path, || format!("`{domain}` is no custom domain: {fault}"));
         }
-    }
-    if let Some(pickled) = &function.pickled {
-        check_remote(pickled, path, problems);
     }
     let context = function.context.as_deref().unwrap_or_default();
     problems.require(context.len() <= CONTEXT_MAX && !context.contains('\0'), path, || {

@@ -108,6 +108,7 @@ pub(crate) fn template(
         env.push(("PYTHONPATH".to_owned(), python_path(&image.places, &env)));
         env
     };
+    let pickle = function.pickled.as_ref().and_then(|name| manifest.pickles.get(name));
     let cwd = image.workdir.clone().unwrap_or_else(|| "/root".into());
     Template {
         function: Arc::from(function.name.as_str()),
@@ -137,7 +138,7 @@ pub(crate) fn template(
                 "module": function.module,
                 "qualname": function.qualname,
                 "cls": function.cls,
-                "pickled": function.pickled,
+                "pickle": pickle.map(manifest::Hidden::expose),
                 "python": manifest.python.version,
                 "web": function.web,
                 "max_inputs": function.max_inputs,

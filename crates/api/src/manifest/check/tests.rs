@@ -81,26 +81,20 @@ fn functions_may_have_different_files_at_one_path() {
 }
 
 #[test]
-fn a_file_that_discovery_made_has_content_in_place_of_a_path() {
-    let text = r#"{"remote": "/root/.pilotlight/f.pickle", "content": "aGk=", "mode": 420}"#;
+fn what_is_pickled_stands_in_the_manifest_and_is_secret() {
     let mut manifest = example();
-    manifest.files.push(serde_json::from_str(text).unwrap());
     manifest.functions[0].qualname = "make.<locals>.f".to_owned();
     assert!(manifest.check().is_err(), "what is imported cannot stand in a function");
-    manifest.functions[0].pickled = Some("/root/.pilotlight/f.pickle".to_owned());
+    manifest.functions[0].pickled = Some("f".to_owned());
+    manifest.pickles = [("f".to_owned(), "aGk=".into())].into();
     manifest.check().unwrap();
-    for file in &mut manifest.files {
-        file.digest = Some("ab".repeat(32));
-        file.size = Some(2);
-    }
-    let problems = manifest.check_sent().unwrap_err();
-    assert_eq!(problems.len(), 1, "{problems:?}");
-    assert!(problems[0].to_string().contains("upload it, and leave it out"));
-    manifest.files[1].content = None;
-    manifest.check_sent().unwrap();
-    let sent = serde_json::to_value(&manifest.files[1]).unwrap();
-    assert!(sent.get("content").is_none());
-    assert_eq!(sent["local"], "");
+    manifest.functions[0].env.clear();
+    assert!(manifest.holds_secrets());
+    assert!(!format!("{manifest:?}").contains("aGk="));
+    let sent = serde_json::to_value(&manifest).unwrap();
+    assert_eq!(sent["pickles"]["f"], "aGk=");
+    manifest.pickles.clear();
+    assert!(!manifest.holds_secrets());
 }
 
 #[test]
@@ -138,7 +132,7 @@ fn paths_that_leave_their_place_are_refused() {
 #[test]
 fn each_rule_is_told_in_a_sentence() {
     type Case = (fn(&mut Manifest), &'static str);
-    let table: [Case; 25] = [
+    let table: [Case; 26] = [
         (
             |m| m.manifest = 2,
             "manifest: this is format 2, and only format 1 is understood: update pilotlight",
@@ -207,8 +201,12 @@ fn each_rule_is_told_in_a_sentence() {
             "functions.f: `example` is no custom domain: it has one label only; `app.example.com` is one",
         ),
         (
-            |m| m.functions[0].pickled = Some("/root/.pilotlight/f.pickle".to_owned()),
-            "functions.f: its pickle `/root/.pilotlight/f.pickle` is not among the files",
+            |m| m.functions[0].pickled = Some("f".to_owned()),
+            "functions.f: its pickle `f` is not in the manifest",
+        ),
+        (
+            |m| m.pickles = [("f".to_owned(), "x".repeat(49 * 1024 * 1024).into())].into(),
+            "pickles: functions with serialized=True take 49 MiB together, and at most 48 MiB can be sent",
         ),
         (
             |m| m.functions[0].env = [("A".to_owned(), "x".repeat(200 * 1024).into())].into(),
@@ -223,10 +221,7 @@ fn each_rule_is_told_in_a_sentence() {
             |m| m.functions[0].target_inputs = Some(2),
             "functions.f.target_inputs: 2 is not between 1 and max_inputs, 1",
         ),
-        (
-            |m| m.files[0].content = Some("aGk=".into()),
-            "files./root/hello.py: it needs either a content or an absolute local path, not `/abs/hello.py`",
-        ),
+        (|m| m.files[0].local = "hello.py".into(), "files./root/hello.py: `hello.py` is no absolute path"),
     ];
     for (change, expected) in table {
         let text = problem(change);
