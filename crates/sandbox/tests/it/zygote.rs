@@ -15,9 +15,11 @@ sys.path.insert(0, '/opt')
 from zygote import Zygote
 print('lit', flush=True)
 order = Zygote(socket.socket(fileno=5)).serve()
+order.confirm()
 while order.zygote:
     print('lit again', flush=True)
     order = Zygote(socket.socket(fileno=5)).serve()
+    order.confirm()
 os.chdir(order.directory)
 os.environ.clear()
 os.environ.update(order.environment)
