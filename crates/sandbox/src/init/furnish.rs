@@ -21,9 +21,24 @@ use crate::message::{Make, Role, Target};
 use crate::net::{link, netlink};
 use crate::sys::mount::{Attributes, set_attributes};
 
-/// Files of `/proc` that tell of, or steer, the whole machine. All are refused to a user without capabilities already;
+/// Files of `/proc` that tell of, or steer, the whole machine. Most are refused to a user without capabilities already;
 /// this is the second lock.
-const MASKED: [&str; 5] = ["kcore", "keys", "timer_list", "sysrq-trigger", "latency_stats"];
+const MASKED: [&str; 11] = [
+    "interrupts",
+    "kallsyms",
+    "kcore",
+    "key-users",
+    "keys",
+    "kmsg",
+    "latency_stats",
+    "sched_debug",
+    "sysrq-trigger",
+    "timer_list",
+    "timer_stats",
+];
+
+/// Folders of `/proc` that steer the kernel, hardware and file systems. They may be read.
+const SEALED: [&str; 7] = ["sys", "bus", "fs", "irq", "acpi", "asound", "scsi"];
 
 /// Of the container's own network, before `/proc/sys` becomes read-only: what would need a capability elsewhere, low
 /// ports and ping, is harmless in a network that is the container's alone.
@@ -100,15 +115,17 @@ impl Root<'_> {
                 rustix::io::write(&file, value.as_bytes())?;
             }
         }
-        let sys = clone_tree(&proc, "sys")?;
-        set_attributes(sys.as_fd(), false, Attributes { read_only: true, ..Attributes::default() })?;
-        attach(&sys, &proc, "sys")?;
+        for name in SEALED {
+            if exists(&proc, name)? {
+                let folder = clone_tree(&proc, name)?;
+                let read_only = Attributes { read_only: true, ..Attributes::default() };
+                set_attributes(folder.as_fd(), false, read_only)?;
+                attach(&folder, &proc, name)?;
+            }
+        }
         for name in MASKED {
-            // Which of them exist depends on the kernel's configuration.
-            match rustix::fs::statat(&proc, name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(_) => attach(clone_tree(self.fd, "dev/null")?, &proc, name)?,
-                Err(Errno::NOENT) => {}
-                Err(error) => return Err(error.into()),
+            if exists(&proc, name)? {
+                attach(clone_tree(self.fd, "dev/null")?, &proc, name)?;
             }
         }
         Ok(())
@@ -167,6 +184,15 @@ impl Root<'_> {
             }
         }
         Err(Errno::AGAIN.into())
+    }
+}
+
+/// Whether a file is there: what `/proc` has depends on the kernel's configuration.
+fn exists(folder: impl AsFd, name: &str) -> io::Result<bool> {
+    match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

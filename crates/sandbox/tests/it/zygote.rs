@@ -237,10 +237,7 @@ fn a_zygote_that_does_not_do_as_told_is_not_believed() {
             "it did not join the uts namespace",
         ),
         ("Zygote._join = lambda self, fds: 1 / 0", "ZeroDivisionError"),
-        (
-            "Zygote._join_and_fork = lambda self, asked: os._exit(0)",
-            "it ended instead",
-        ),
+        ("Zygote._join_and_fork = lambda self, asked: os._exit(0)", "it ended instead"),
     ];
     for (before, reason) in tampered {
         let (zygote, _pipes) = light_with(&world, before);
