@@ -23,6 +23,8 @@ Usage: cargo xtask <COMMAND>
 Commands:
   test [--only rust|sdk|compat|runner|e2e|security]... [-- PYTEST ARGS]
          Install what the tests need, build, run every suite
+  test --vm [doctor|sandbox|security|containers|rootless]...
+         The suites that depend on the machine, in a Debian guest with systemd (slow without KVM)
   lint   Formatting, clippy, tidy, ruff and pyright; changes nothing
   fmt    Format Rust and Python in place
   tidy   The layout rules alone

@@ -14,9 +14,24 @@ struct Need {
 const NEEDS: &[Need] =
     &[Need { program: "mmdebstrap", package: "mmdebstrap", why: "images on a true Debian base" }];
 
-/// Installs what is missing. Without apt it says what to install and fails.
+const VM_NEEDS: &[Need] = &[
+    Need { program: "qemu-system-x86_64", package: "qemu-system-x86", why: "the virtual machine" },
+    Need { program: "mmdebstrap", package: "mmdebstrap", why: "its system" },
+    Need { program: "mke2fs", package: "e2fsprogs", why: "its disks" },
+];
+
+/// Installs what is missing for the tests. Without apt it says what to install and fails.
 pub(crate) fn install() -> Result<()> {
-    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !exists(need.program)).collect();
+    all_of(NEEDS)
+}
+
+/// The same for the tests in a virtual machine.
+pub(crate) fn install_for_vm() -> Result<()> {
+    all_of(VM_NEEDS)
+}
+
+fn all_of(needs: &[Need]) -> Result<()> {
+    let missing: Vec<&Need> = needs.iter().filter(|need| !exists(need.program)).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -13,6 +13,7 @@ use crate::venv::{self, Venv, index_settings};
 mod count;
 mod leftover;
 mod pythons;
+mod vm;
 
 use count::Count;
 use leftover::Watch;
@@ -68,14 +69,21 @@ impl Suite {
 pub(crate) struct Options {
     suites: Vec<Suite>,
     pytest: Vec<String>,
+    /// What to run in a virtual machine instead.
+    guest: Option<Vec<String>>,
 }
 
 impl Options {
-    /// Reads `[--only SUITE]... [-- PYTEST ARGS]`.
+    /// Reads `[--only SUITE]... [-- PYTEST ARGS]`, or `--vm [SUITE OF THE GUEST]...`.
     pub(crate) fn parse(arguments: &[String]) -> Result<Self> {
         let mut suites = Vec::new();
         let mut rest = arguments.iter();
         let mut pytest = Vec::new();
+        if let Some((first, chosen)) = arguments.split_first()
+            && first == "--vm"
+        {
+            return Ok(Self { suites, pytest, guest: Some(vm::chosen(chosen)?) });
+        }
         while let Some(argument) = rest.next() {
             match argument.as_str() {
                 "--only" => {
@@ -90,12 +98,15 @@ impl Options {
         }
         suites.sort_unstable();
         suites.dedup();
-        Ok(Self { suites, pytest })
+        Ok(Self { suites, pytest, guest: None })
     }
 }
 
 /// Prepares the machine, builds, runs the suites, and fails when one of them failed or left something behind.
 pub(crate) fn run(tree: &Tree, options: &Options) -> Result<()> {
+    if let Some(suites) = &options.guest {
+        return vm::run(tree, suites);
+    }
     if options.suites.iter().any(|suite| suite.contains()) {
         packages::install()?;
     }
@@ -173,6 +184,7 @@ fn sdk_elsewhere(tree: &Tree, venv: &Venv, options: &Options, watch: &Watch) -> 
         let other = venv.prepare_sdk(tree, path, version)?;
         let options = Options {
             suites: Vec::new(),
+            guest: None,
             pytest: [&["--ignore=python/tests/sdk/test_types.py".to_owned()], &*options.pytest].concat(),
         };
         count = count + python(tree, &other, Suite::Sdk, &options, watch)?;
@@ -243,5 +255,12 @@ mod tests {
         assert!(parsed(&["--only", "nothing"]).is_err());
         assert!(parsed(&["--only"]).is_err());
         assert!(parsed(&["-k"]).is_err());
+        assert!(parsed(&["--vm", "nothing"]).is_err());
+    }
+
+    #[test]
+    fn the_guest_runs_all_its_suites_or_those_that_are_named() {
+        assert_eq!(parsed(&["--vm"]).unwrap().guest.unwrap(), vm::SUITES);
+        assert_eq!(parsed(&["--vm", "sandbox"]).unwrap().guest.unwrap(), ["sandbox"]);
     }
 }

@@ -47,6 +47,15 @@ impl Venv {
         Ok(venv)
     }
 
+    /// Puts the packages of `requirements` for another machine's Python of this version into a folder.
+    pub(crate) fn install_beside(&self, folder: &Path, python: &str, requirements: &Path) -> Result<()> {
+        let mut install = self.command();
+        install
+            .args(["pip", "install", "--require-hashes", "--python-version", python, "--target"])
+            .arg(folder);
+        check(install.arg("--requirement").arg(requirements))
+    }
+
     /// The path of a program of the environment.
     pub(crate) fn tool(&self, name: &str) -> PathBuf {
         self.folder.join("bin").join(name)

@@ -52,6 +52,29 @@ pub(crate) fn libtest_line(line: &str) -> Count {
     count
 }
 
+/// The counts of pytest's last line: `=== 1 failed, 3 passed, 2 skipped in 4.00s ===`.
+pub(crate) fn pytest_line(line: &str) -> Count {
+    let mut count = Count::default();
+    let bare = line.trim_matches('=').trim();
+    let Some((told, _)) = line.starts_with("==").then_some(bare).and_then(|bare| bare.split_once(" in "))
+    else {
+        return count;
+    };
+    for part in told.split(", ") {
+        if let Some((Ok(number), word)) =
+            part.split_once(' ').map(|(number, word)| (number.parse::<u64>(), word))
+        {
+            match word {
+                "passed" => count.passed += number,
+                "failed" | "error" | "errors" => count.failed += number,
+                "skipped" | "xfailed" => count.skipped += number,
+                _ => {}
+            }
+        }
+    }
+    count
+}
+
 /// The counts of a JUnit report, from the attributes of its `<testsuite>`.
 pub(crate) fn junit(report: &str) -> Count {
     let Some(suite) = report.split("<testsuite ").nth(1).and_then(|rest| rest.split('>').next()) else {
@@ -76,6 +99,13 @@ mod tests {
         let line = "test result: FAILED. 3 passed; 2 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.01s";
         assert_eq!(libtest_line(line), Count { passed: 3, failed: 2, skipped: 1 });
         assert_eq!(libtest_line("test pool::grows ... ok"), Count::default());
+    }
+
+    #[test]
+    fn pytests_last_line_is_read() {
+        let line = "==== 1 failed, 12 passed, 2 skipped, 1 error in 4.00s (0:00:04) ====";
+        assert_eq!(pytest_line(line), Count { passed: 12, failed: 2, skipped: 2 });
+        assert_eq!(pytest_line("== sandbox: begins, 6.1.0, in time"), Count::default());
     }
 
     #[test]
