@@ -6,6 +6,7 @@ pub(crate) mod inside;
 pub(crate) mod link;
 pub(crate) mod nat;
 pub(crate) mod netlink;
+mod networkd;
 
 use std::net::Ipv4Addr;
 

@@ -18,6 +18,9 @@ use crate::venv::{Venv, index_settings};
 use super::cargo;
 use super::count::{self, Count};
 
+/// Matches every link but those of the tests, as some distributions' files do: ours have to defend themselves.
+const NETWORK: &str = "[Match]\nType=ether\nName=!tn*\n[Network]\nDHCP=yes\n";
+
 /// What `systemctl enable` and `mask` would link below `/etc/systemd/system`.
 const UNITS: &[(&str, &str)] = &[
     ("default.target.wants/pilotlight-tests.service", "../pilotlight-tests.service"),
@@ -109,7 +112,11 @@ impl Guest {
     fn make(tree: &Tree, folder: &Path) -> Result<Self> {
         let guest = Self { folder: folder.to_owned() };
         let unit = tree.root.join("tests/vm/pilotlight-tests.service");
-        let wanted = format!("{RELEASE}\n{}\n{UNITS:?}\n{}", PACKAGES.join("\n"), fs::read_to_string(&unit)?);
+        let wanted = format!(
+            "{RELEASE}\n{}\n{UNITS:?}\n{NETWORK}\n{}",
+            PACKAGES.join("\n"),
+            fs::read_to_string(&unit)?
+        );
         let stamp = folder.join("made-of");
         if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
             return Ok(guest);
@@ -129,10 +136,7 @@ impl Guest {
         )?;
         fs::write(root.join("etc/hostname"), "guest\n")?;
         fs::write(root.join("etc/hosts"), "127.0.0.1 localhost guest\n")?;
-        fs::write(
-            root.join("etc/systemd/network/guest.network"),
-            "[Match]\nName=en*\n[Network]\nDHCP=yes\n",
-        )?;
+        fs::write(root.join("etc/systemd/network/guest.network"), NETWORK)?;
         fs::create_dir_all(root.join("payload"))?;
         fs::remove_file(root.join("etc/resolv.conf")).ok();
         // QEMU's own resolver, as its user network has it.

@@ -8,7 +8,7 @@ use fs_err as fs;
 use rustix::fs::FlockOperation;
 
 use super::netlink::Socket;
-use super::{inside, nat};
+use super::{inside, nat, networkd};
 use crate::sweep::is_any_live;
 
 /// Machine-wide, as what it stands for.
@@ -30,6 +30,10 @@ impl Hold {
         }
         let lock = open()?;
         rustix::fs::flock(&lock, FlockOperation::LockShared)?;
+        // Before the first link is there.
+        if let Err(error) = networkd::set_up() {
+            tracing::warn!(%error, "systemd-networkd was not told to leave the links of containers alone");
+        }
         nat::set_up()?;
         // Without them containers cannot call endpoints by their names, and that is all.
         if let Err(error) = Socket::route().and_then(|socket| inside::set_up(&socket)) {
@@ -61,7 +65,8 @@ fn remove_unused(lock: &OwnedFd, own: Option<&Path>) -> io::Result<()> {
         return Ok(());
     }
     inside::remove(&Socket::route()?)?;
-    nat::remove()
+    nat::remove()?;
+    networkd::remove()
 }
 
 fn open() -> io::Result<OwnedFd> {

@@ -33,10 +33,12 @@ pub(crate) fn make(socket: &Socket, slot: u32, pid: i32) -> io::Result<()> {
 }
 
 fn try_make(socket: &Socket, slot: u32, pid: i32) -> io::Result<()> {
-    let Address { gateway, prefix, .. } = address(slot);
+    let Address { gateway, inside, prefix } = address(slot);
     let index = FIRST_INDEX + slot;
+    let ends = ends(slot);
     let mut batch = Batch::default();
     batch.add(libc::RTM_NEWLINK, ACK | CREATE | EXCLUSIVE, &link(index, true), |attributes| {
+        attributes.put(libc::IFLA_ADDRESS, &ends.outside);
         attributes.text(libc::IFLA_IFNAME, &host_end(slot));
         attributes.number(libc::IFLA_GROUP, GROUP);
         attributes.nest(libc::IFLA_LINKINFO, |attributes| {
@@ -44,16 +46,36 @@ fn try_make(socket: &Socket, slot: u32, pid: i32) -> io::Result<()> {
             attributes.nest(libc::IFLA_INFO_DATA, |attributes| {
                 attributes.nest_with_head(VETH_INFO_PEER, &link(INSIDE_INDEX, false), |attributes| {
                     attributes.text(libc::IFLA_IFNAME, "eth0");
+                    attributes.put(libc::IFLA_ADDRESS, &ends.inside);
                     attributes.number(libc::IFLA_NET_NS_PID, pid.cast_unsigned());
                 });
             });
         });
     });
     add_address(&mut batch, index, gateway, prefix);
-    socket.send(&batch)?;
-    // Nothing comes from there under another container's address (RFC 3704, strict reverse path).
-    let reverse_path = format!("/proc/sys/net/ipv4/conf/{}/rp_filter", host_end(slot));
-    fs_err::write(reverse_path, "1")
+    add_neighbour(&mut batch, index, inside, ends.inside);
+    socket.send(&batch)
+}
+
+/// The hardware addresses of a link's two ends.
+struct Ends {
+    outside: [u8; 6],
+    inside: [u8; 6],
+}
+
+/// Given and not drawn: udev gives links that drew theirs another one some time later (`MACAddressPolicy=` of
+/// systemd.link(5)), and who has asked for the first one by then does not reach the link any more. Each end knows the
+/// other's, so that nobody has to ask. Locally administered (IEEE 802, the second bit of the first byte).
+fn ends(slot: u32) -> Ends {
+    let [_, _, high, low] = slot.to_be_bytes();
+    let address = |end| [0x02, b'p', b'l', high, low, end];
+    Ends { outside: address(1), inside: address(2) }
+}
+
+/// The slot that has these addresses: their place in the network, four each.
+fn slot_of(gateway: Ipv4Addr) -> u32 {
+    let [_, _, high, low] = gateway.octets();
+    u32::from(u16::from_be_bytes([high, low])) / 4
 }
 
 /// Configures the namespace the caller is in: loopback, and the container's end where it has one.
@@ -63,6 +85,7 @@ pub(crate) fn configure(socket: &Socket, own: Option<Address>) -> io::Result<()>
     if let Some(Address { inside, gateway, prefix }) = own {
         add_address(&mut batch, INSIDE_INDEX, inside, prefix);
         batch.add(libc::RTM_NEWLINK, ACK, &link(INSIDE_INDEX, true), |_| {});
+        add_neighbour(&mut batch, INSIDE_INDEX, gateway, ends(slot_of(gateway)).outside);
         batch.add(libc::RTM_NEWROUTE, ACK | CREATE, &default_route(), |attributes| {
             attributes.put(libc::RTA_GATEWAY, &gateway.octets());
             attributes.number(libc::RTA_OIF, INSIDE_INDEX);
@@ -88,6 +111,19 @@ fn add_address(batch: &mut Batch, index: u32, address: Ipv4Addr, prefix: u8) {
     batch.add(libc::RTM_NEWADDR, ACK | CREATE, &head, |attributes| {
         attributes.put(libc::IFA_LOCAL, &address.octets());
         attributes.put(libc::IFA_ADDRESS, &address.octets());
+    });
+}
+
+/// Where an address of the link is, for good: no ARP.
+fn add_neighbour(batch: &mut Batch, index: u32, address: Ipv4Addr, hardware: [u8; 6]) {
+    // struct ndmsg: family, three bytes of padding, interface, state, flags, type.
+    let mut head = vec![IPV4, 0, 0, 0];
+    head.extend(index.to_ne_bytes());
+    head.extend(libc::NUD_PERMANENT.to_ne_bytes());
+    head.extend([0, 0]);
+    batch.add(libc::RTM_NEWNEIGH, ACK | CREATE, &head, |attributes| {
+        attributes.put(libc::NDA_DST, &address.octets());
+        attributes.put(libc::NDA_LLADDR, &hardware);
     });
 }
 

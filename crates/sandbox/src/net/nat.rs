@@ -6,6 +6,8 @@
 //! table inet pilotlight {
 //!   chain postrouting { type nat hook postrouting priority 100;
 //!     meta nfproto ipv4 oifgroup != pl ip saddr 10.213.0.0/16 masquerade }
+//!   chain prerouting { type filter hook prerouting priority -300;
+//!     iifgroup pl fib saddr . iif oif missing drop }     # under no other container's address
 //!   chain forward { type filter hook forward priority 0;
 //!     iifgroup pl oifgroup pl drop                       # containers do not reach each other
 //!     iifgroup pl meta nfproto ipv6 drop                 # they have no such address
@@ -109,7 +111,7 @@ pub(crate) fn probe() -> io::Result<()> {
     Socket::netfilter()?.send(&batch)
 }
 
-fn chains() -> [Chain; 3] {
+fn chains() -> [Chain; 4] {
     let from_container = || Match::InGroup(GROUP);
     let to_inside = || Match::DestinationPrefix(&inside::INSIDE);
     [
@@ -121,6 +123,17 @@ fn chains() -> [Chain; 3] {
             rules: vec![Rule {
                 matches: vec![Match::Ipv4, Match::OutGroupNot(GROUP), Match::SourcePrefix(NETWORK)],
                 verdict: Verdict::Masquerade,
+            }],
+        },
+        Chain {
+            name: "prerouting",
+            kind: "filter",
+            hook: libc::NF_INET_PRE_ROUTING,
+            // As `raw` in nft(8). Not the interface's `rp_filter`: systemd-sysctl sets that again behind us.
+            priority: -300,
+            rules: vec![Rule {
+                matches: vec![from_container(), Match::SourceElsewhere],
+                verdict: Verdict::Drop,
             }],
         },
         Chain {

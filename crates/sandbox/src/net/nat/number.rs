@@ -31,6 +31,13 @@ pub(super) const NFTA_PAYLOAD_LEN: u16 = 4;
 pub(super) const NFTA_CT_DREG: u16 = 1;
 pub(super) const NFTA_CT_KEY: u16 = 2;
 
+pub(super) const NFTA_FIB_DREG: u16 = 1;
+pub(super) const NFTA_FIB_RESULT: u16 = 2;
+pub(super) const NFTA_FIB_FLAGS: u16 = 3;
+pub(super) const NFT_FIB_RESULT_OIF: u32 = 1;
+pub(super) const NFTA_FIB_F_SADDR: u32 = 1;
+pub(super) const NFTA_FIB_F_IIF: u32 = 1 << 3;
+
 pub(super) const NFTA_BITWISE_SREG: u16 = 1;
 pub(super) const NFTA_BITWISE_DREG: u16 = 2;
 pub(super) const NFTA_BITWISE_LEN: u16 = 3;

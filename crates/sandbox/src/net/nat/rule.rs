@@ -23,6 +23,8 @@ pub(super) enum Match {
     /// The first two bytes of its IPv4 source address; after `Ipv4` only.
     SourcePrefix([u8; 2]),
     SourcePrefixNot([u8; 2]),
+    /// The way back to its source does not lead out by the interface it came in by (RFC 3704, strict reverse path).
+    SourceElsewhere,
     /// The first bytes of its IPv4 destination address; after `Ipv4` only.
     DestinationPrefix(&'static [u8]),
     /// It goes to this port of UDP, of TCP.
@@ -87,6 +89,7 @@ impl Match {
             Match::OutGroupNot(number) => group(list, libc::NFT_META_OIFGROUP, NOT_EQUAL, number),
             Match::SourcePrefix(prefix) => prefix_at(list, IPV4_SOURCE_AT, EQUAL, &prefix),
             Match::SourcePrefixNot(prefix) => prefix_at(list, IPV4_SOURCE_AT, NOT_EQUAL, &prefix),
+            Match::SourceElsewhere => way_back_is_missing(list),
             Match::DestinationPrefix(prefix) => prefix_at(list, IPV4_DESTINATION_AT, EQUAL, prefix),
             Match::UdpTo(port) => port_of(list, libc::IPPROTO_UDP, port),
             Match::TcpTo(port) => port_of(list, libc::IPPROTO_TCP, port),
@@ -137,6 +140,16 @@ fn established(list: &mut Attributes<'_>) {
         data.nest(number::NFTA_BITWISE_XOR, |value| value.put(number::NFTA_DATA_VALUE, &[0; 4]));
     });
     compare(list, NOT_EQUAL, &[0; 4]);
+}
+
+fn way_back_is_missing(list: &mut Attributes<'_>) {
+    expression(list, "fib", |data| {
+        data.network_number(number::NFTA_FIB_DREG, REGISTER);
+        data.network_number(number::NFTA_FIB_RESULT, number::NFT_FIB_RESULT_OIF);
+        data.network_number(number::NFTA_FIB_FLAGS, number::NFTA_FIB_F_SADDR | number::NFTA_FIB_F_IIF);
+    });
+    // No interface has the number 0.
+    compare(list, EQUAL, &0_u32.to_ne_bytes());
 }
 
 fn meta(list: &mut Attributes<'_>, key: libc::c_int) {
