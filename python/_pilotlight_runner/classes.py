@@ -22,6 +22,9 @@ class Plain:
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
 
+    def enter_early(self, _loop: asyncio.AbstractEventLoop) -> None:
+        """Nothing to do."""
+
     def enter(self, _loop: asyncio.AbstractEventLoop) -> Callable[..., Any]:
         """The function itself."""
         return self.function
@@ -43,11 +46,21 @@ class Instance:
         self._name = name
         self._object: Any = None
 
-    def enter(self, loop: asyncio.AbstractEventLoop) -> Callable[..., Any]:
-        """Make the object, run what comes before the first request, give the method. Raises `StartError`."""
+    def enter_early(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Make the object and run the hooks that forks of this process need not run. Raises `StartError`."""
         try:
             self._object = self._cls()
-            for hook in (*self._hooks("enter_snap"), *self._hooks("enter")):
+            for hook in self._hooks("enter_snap"):
+                _finish(loop, hook())
+        except BaseException as error:
+            raise StartError.of("app", error) from None
+
+    def enter(self, loop: asyncio.AbstractEventLoop) -> Callable[..., Any]:
+        """Run what comes before the first request and has not run; give the method. Raises `StartError`."""
+        if self._object is None:
+            self.enter_early(loop)
+        try:
+            for hook in self._hooks("enter"):
                 _finish(loop, hook())
             for special in ("__enter__", "__aenter__"):
                 hook = self._special(special)

@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import threading
-from typing import Any, Callable, NoReturn
+from typing import Any, Callable, NamedTuple, NoReturn
 
 #: Where a container's process has its sockets.
 CONTROL_FD = 3
@@ -20,6 +20,15 @@ LINE_BYTES_MAX = 1 << 20
 CONFIGURATION_BYTES_MAX = 64 << 20
 #: How much of a traceback the host gets; all of it is on stderr.
 TRACEBACK_CHARS_MAX = 64 << 10
+
+
+class Lit(NamedTuple):
+    """How a zygote came out."""
+
+    import_ms: float
+    app_ms: float
+    #: What a fork would break, as words for the log.
+    obstacles: list[str]
 
 
 class Control:
@@ -44,10 +53,10 @@ class Control:
     def imported(self, import_ms: float) -> None:
         self._send({"type": "imported", "import_ms": round(import_ms, 3)})
 
-    def lit(self, import_ms: float, app_ms: float, obstacles: list[str]) -> None:
-        """This zygote can be forked from, unless there are `obstacles`."""
-        times = {"import_ms": round(import_ms, 3), "app_ms": round(app_ms, 3)}
-        self._send({"type": "lit", **times, "obstacles": obstacles})
+    def lit(self, lit: Lit) -> None:
+        """This zygote can be forked from, unless there are obstacles."""
+        times = {"import_ms": round(lit.import_ms, 3), "app_ms": round(lit.app_ms, 3)}
+        self._send({"type": "lit", **times, "obstacles": lit.obstacles})
 
     def fileno(self) -> int:
         """The descriptor of the socket."""

@@ -1,44 +1,45 @@
-"""What a fork would break of a process, and what it must not share with its siblings.
+"""What a fork would break of a process: found out before it becomes a zygote, which it then does not.
 
-A thread does not exist in the child, but the locks that it held do; a socket, an event loop, a child process
-and a file that is being written would belong to both. Such a process is found out before it becomes a zygote,
-and not used as one.
+A thread does not exist in the child, but the locks that it held do; an event loop, a child process, shared
+memory and a file that is being written would belong to all forks.
 """
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
+import ctypes
 import os
-import sys
+import re
 import threading
+import time
+
+from . import fresh
+from .descriptors import Descriptors
+
+#: `omp_pause_hard` of omp_pause_resource_t: give up everything, threads included (OpenMP 5.0, 3.2.44).
+_OMP_PAUSE_HARD = 2
+#: How long threads that were told to end may take. Others may run beside them, which will not.
+_ENDING_SECONDS_MAX = 0.1
+_OPENMP = re.compile(r"/lib(gomp|omp|iomp)\d*[^/]*\.so[^/]*$")
 
 
-def obstacles(ours: frozenset[int] = frozenset()) -> list[str]:
-    """What of this process a fork would break, as words for the log; descriptors in `ours` do not count.
+def obstacles(descriptors: Descriptors | None = None, asked_for: bool = False) -> list[str]:
+    """What of this process a fork would break, as words for the log.
 
-    Forks once to see which native threads let go of themselves: pools that know about forks (OpenBLAS, MKL)
-    end their threads before one and start others when needed; a gRPC poller does not.
+    Where a program asks for a snapshot of its memory, its sockets are no obstacle, since it connects again,
+    and neither are its random generators. Forks once to see which native threads let go of themselves: pools
+    that know about forks (OpenBLAS, MKL) end their threads before one and start others when needed; a gRPC
+    poller does not.
     """
     found = [f"the thread {thread.name!r}" for thread in threading.enumerate() if _counts(thread)]
     found += [f"the child process {pid} ({name})" for pid, name in _children()]
-    found += _files(ours)
+    found += (descriptors or Descriptors()).obstacles(reconnects=asked_for)
+    found += _shared_memory()
+    if not asked_for:
+        found += fresh.generators()
     if not found:
         found += _native_threads()
     return found
-
-
-def refresh() -> None:
-    """Give this fork random streams of its own. `random` itself and OpenSSL do it at every fork."""
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        numpy_random.seed()
-    uuid = sys.modules.get("uuid")
-    if uuid is not None:
-        uuid._last_timestamp = None  # type: ignore[attr-defined]
-    tempfile = sys.modules.get("tempfile")
-    if tempfile is not None:
-        # It tells forks apart by their process id, which is the same in every container.
-        tempfile._name_sequence = None  # type: ignore[attr-defined]
 
 
 def _counts(thread: threading.Thread) -> bool:
@@ -60,44 +61,22 @@ def _children() -> list[tuple[int, str]]:
     return found
 
 
-def _files(ours: frozenset[int]) -> list[str]:
-    words = {
-        "socket:": "an open socket",
-        "anon_inode:[eventpoll]": "an event loop",
-        "anon_inode:[io_uring]": "an io_uring",
-    }
+def _shared_memory() -> list[str]:
+    """Writable memory that a fork would share instead of copy."""
     found: dict[str, None] = {}
-    for entry in os.listdir("/proc/self/fd"):
-        try:
-            target = os.readlink(f"/proc/self/fd/{entry}")
-        except OSError:
-            continue
-        word = next((word for start, word in words.items() if target.startswith(start)), None)
-        if word is None and _is_written(int(entry), target):
-            # Siblings would share it, its place and its locks, and each has other files around it.
-            word = f"the file {target}, open for writing"
-        if word is not None and int(entry) not in ours:
-            found[word] = None
-    # A loop has sockets of its own, which are not worth a word beside it.
-    if "an event loop" in found:
-        found.pop("an open socket", None)
+    with open("/proc/self/maps") as file:
+        for line in file:
+            _, access, _, _, _, *path = line.split(maxsplit=5)
+            if access[1] == "w" and access[3] == "s":
+                name = path[0].strip() if path else "no file"
+                found[f"the shared memory of {name}"] = None
     return list(found)
-
-
-def _is_written(descriptor: int, target: str) -> bool:
-    if not target.startswith("/") or target.startswith("/dev/"):
-        return False
-    try:
-        access = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
-    except OSError:
-        return False
-    # Standard output and error become the container's own.
-    return descriptor > 2 and access != os.O_RDONLY
 
 
 def _native_threads() -> list[str]:
     if len(os.listdir("/proc/self/task")) == 1:
         return []
+    _end_openmp_threads()
     child = os.fork()
     if child == 0:
         os._exit(0)
@@ -111,3 +90,21 @@ def _native_threads() -> list[str]:
             except OSError:
                 continue
     return found
+
+
+def _end_openmp_threads() -> None:
+    """OpenMP's pools start others when needed, but only LLVM's know about forks: GNU's hang in the child."""
+    with open("/proc/self/maps") as file:
+        paths = {line.split(maxsplit=5)[-1].strip() for line in file if "omp" in line}
+    for path in paths:
+        if _OPENMP.search(path):
+            # Older than OpenMP 5.0, it has no such function; its threads are then found.
+            with contextlib.suppress(OSError, AttributeError):
+                if ctypes.CDLL(path).omp_pause_resource_all(_OMP_PAUSE_HARD) == 0:
+                    _wait_for_one_thread()
+
+
+def _wait_for_one_thread() -> None:
+    deadline = time.monotonic() + _ENDING_SECONDS_MAX
+    while len(os.listdir("/proc/self/task")) > 1 and time.monotonic() < deadline:
+        time.sleep(0.001)

@@ -14,10 +14,12 @@ import time
 import traceback
 from typing import Any, Callable
 
-from . import apps, deps, errors, forks, load, places, warm
+from . import apps, deps, errors, forks, fresh, load, places, warm
 from .classes import Instance, Plain
-from .control import CONTROL_FD, LISTENER_FD, Control
-from .serve import Server, Serving
+from .control import CONTROL_FD, LISTENER_FD, Control, Lit
+from .descriptors import Descriptors, opened
+from .serve import Server, Serving, closing
+from .surroundings import Change, Surroundings
 from .zygote import ORDERS_FD, Order, Zygote
 
 #: What an image's zygote has imported if the image has it: most of what a FastAPI program needs.
@@ -27,6 +29,8 @@ _FRAMEWORK = (
     "fastapi.responses",
     "starlette.staticfiles",
     "anyio._backends._asyncio",
+    # For the names of other hosts, whatever a program asks them with.
+    "encodings.idna",
 )
 
 
@@ -39,7 +43,8 @@ class Life:
         self._spare: list[Server] = []
         self._target: Plain | Instance | None = None
         self._app: Any = None
-        self._before = self._after = _Surroundings()
+        #: What the import did to the zygote that this is a fork of.
+        self._change: Change | None = None
         self._order: Order | None = None
 
     @property
@@ -58,46 +63,54 @@ class Life:
             control.watch()
             self._serve(configuration["function"], control, socket.socket(fileno=listener))
             return None
-        import_ms = app_ms = 0.0
-        if role == "image":
-            self._prepare(spare=warm.SERVERS)
-            import_ms = _timed(_import_framework)
-            warm.warm(self._spare)
-            self._spare.clear()
-        else:
-            function = configuration["function"]
-            import_ms = self._load(function)
-            app_ms = _timed(lambda: self._build(function))
         orders = socket.socket(fileno=ORDERS_FD)
-        obstacles = forks.obstacles(ours=frozenset({control.fileno(), ORDERS_FD}))
+        lit = self._light_image() if role == "image" else self._light_function(configuration["function"])
         # The user's code may have taken the signal that puts zygotes out. A fork takes it again.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        control.lit(import_ms, app_ms, obstacles)
-        if obstacles:
-            return None
-        # Joining another container changes the directory.
-        self._after = _Surroundings()
-        return Zygote(orders).serve()
+        control.lit(lit)
+        return None if lit.obstacles else Zygote(orders).serve()
 
     def move(self, order: Order) -> None:
-        """Become the container that a fork joined: its environment, directory, module path, random streams.
+        """Become the container that a fork joined: its environment, directory, module path.
 
-        What the user's import made of environment and directory stays made.
+        What the user's import made of environment, directory and open files stays made.
         """
         self._order = order
         zone = os.environ.get("TZ")
         _become(order.environment)
         os.chdir(order.directory)
-        forks.refresh()
         if self._target is None:
             # The files are others than the zygote saw. Those of a function's zygote are the same.
             importlib.invalidate_caches()
             self._enter(order)
         else:
             places.inherit_path()
-            self._after.differ_from(self._before)
+        if self._change is not None:
+            self._change.repeat()
+            self._change = None
         if os.environ.get("TZ") != zone:
             time.tzset()
+
+    def _light_image(self) -> Lit:
+        """Have everything that is not the user's, and have used it."""
+        self._prepare(spare=warm.SERVERS)
+        import_ms = _timed(_import_framework)
+        warm.warm(self._spare)
+        self._spare.clear()
+        # The one descriptor that is new is libuv's, which makes another in each fork.
+        return Lit(import_ms, 0.0, forks.obstacles(Descriptors(opened())))
+
+    def _light_function(self, function: dict[str, Any]) -> Lit:
+        """Have the function, and its app if making that takes no part of a container's own life."""
+        self._prepare()
+        self._confirm()
+        before, ours = Surroundings(), opened()
+        asked_for = function.get("snapshot") is True
+        import_ms = self._load(function)
+        app_ms = _timed(lambda: self._build(function, asked_for))
+        descriptors = Descriptors(ours)
+        self._change = Change(before, descriptors)
+        return Lit(import_ms, app_ms, forks.obstacles(descriptors, asked_for))
 
     def _enter(self, order: Order) -> None:
         """See the user's files for the first time."""
@@ -137,6 +150,7 @@ class Life:
         order, self._order = self._order, None
         if order is not None:
             order.confirm()
+            fresh.renew()
 
     def _prepare(self, spare: int = 0) -> Server:
         if self._server is None:
@@ -155,13 +169,17 @@ class Life:
             return 0.0
         self._prepare()
         self._confirm()
-        self._before = _Surroundings()
         began = time.perf_counter()
         self._target = load.load(function, deps.unpickle)
         return (time.perf_counter() - began) * 1000
 
-    def _build(self, function: dict[str, Any]) -> None:
-        # An object of the user's is made in its container, with the hooks around it.
+    def _build(self, function: dict[str, Any], asked_for: bool) -> None:
+        assert self._target is not None
+        if asked_for:
+            # What async hooks open on this loop ends with it: a loop is nothing that two processes can have.
+            with closing(self._prepare().libraries.new_event_loop()) as loop:
+                self._target.enter_early(loop)
+        # An object of the user's makes its app, or is it, after its last hook.
         if isinstance(self._target, Plain):
             self._app = self._made(function, self._target.function)
 
@@ -176,24 +194,6 @@ def _become(environment: dict[str, str]) -> None:
     for name, value in environment.items():
         if os.environ.get(name) != value:
             os.environ[name] = value
-
-
-class _Surroundings:
-    """What of a process user code may have changed, and a fork must have too."""
-
-    def __init__(self) -> None:
-        self._environment = dict(os.environ)
-        self._directory = os.getcwd()
-
-    def differ_from(self, before: _Surroundings) -> None:
-        """Make the same changes to this process that were made since `before`."""
-        for name in before._environment.keys() - self._environment.keys():
-            os.environ.pop(name, None)
-        for name, value in self._environment.items():
-            if before._environment.get(name) != value:
-                os.environ[name] = value
-        if self._directory != before._directory:
-            os.chdir(self._directory)
 
 
 def _shadowed() -> bool:

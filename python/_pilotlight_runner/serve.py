@@ -61,6 +61,8 @@ class Serving:
     lifespan: bool
     #: Waits until the host allows what is the user's to run.
     confirm: Callable[[], None]
+    #: How long to go on accepting after the host was told not to send any more.
+    linger_seconds: float = ON_THE_WAY_SECONDS
 
 
 class Server:
@@ -94,13 +96,18 @@ class Server:
 
     def run(self, serving: Serving, listener: socket.socket, control: Host) -> None:
         """Serve until drained. Raises `errors.StartError` if the app does not start."""
-        with _closing(self.libraries.new_event_loop()) as loop:
+        with closing(self.libraries.new_event_loop()) as loop:
             serving.confirm()
             # Outside the running loop: sync code of the user's may run one of its own.
             app = serving.build(serving.target.enter(loop))
             self._guard.protect(app, serving.name)
             loop.run_until_complete(self._serve(app, serving, listener, control))
             serving.target.exit(loop)
+
+    def forget(self) -> None:
+        """Let go of the app. The server is of no more use."""
+        self._guard.protect(None, "")
+        self._server.lifespan = None
 
     async def _serve(self, app: Any, serving: Serving, listener: socket.socket, control: Host) -> None:
         loop = asyncio.get_running_loop()
@@ -122,14 +129,14 @@ class Server:
         control.ready((time.perf_counter() - serving.began) * 1000)
         await drain.wait()
         control.draining()
-        await asyncio.sleep(ON_THE_WAY_SECONDS)
+        await asyncio.sleep(serving.linger_seconds)
         # Stops accepting, closes idle connections, waits for held requests, then asks for the lifespan's
         # shutdown.
         await self._server.shutdown(sockets=[listener])
 
 
 @contextlib.contextmanager
-def _closing(loop: asyncio.AbstractEventLoop) -> Iterator[asyncio.AbstractEventLoop]:
+def closing(loop: asyncio.AbstractEventLoop) -> Iterator[asyncio.AbstractEventLoop]:
     """What `asyncio.run` does at its end, for a loop of our choice: Python before 3.12 lacks it."""
     try:
         yield loop

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import threading
 import time
@@ -18,51 +19,90 @@ from .classes import Plain
 from .serve import Server, Serving
 
 #: How often it is asked: after a few turns the interpreter has fitted its code to what runs.
-_TURNS = 20
-_REQUEST = b"GET / HTTP/1.1\r\nhost: localhost\r\naccept: */*\r\nconnection: close\r\n\r\n"
+_TURNS = 12
+_HEAD = b"host: localhost\r\naccept: */*\r\nconnection: close\r\n"
+_GET = b"GET /?name=x HTTP/1.1\r\n" + _HEAD + b"\r\n"
+_JSON = b'{"name": "x", "numbers": [1, 2.5, null, true]}'
+_POST = b"POST / HTTP/1.1\r\n%bcontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
+    _HEAD,
+    len(_JSON),
+    _JSON,
+)
 #: How long it may take, in seconds. A zygote that is not warmed is a zygote all the same.
 _SECONDS_MAX = 5.0
 
 
-async def _here() -> str:
-    return "warm"
+async def _here(name: str = "x") -> Any:
+    return {"warm": name}
 
 
-def _there() -> str:
-    return "warm"
+def _there(name: str = "x") -> Any:
+    return {"warm": name}
 
 
-_FUNCTIONS = (_here, _there)
-SERVERS = len(_FUNCTIONS)
+def _posted(body: dict) -> Any:  # type: ignore[type-arg]
+    return body
+
+
+async def _asgi(_scope: Any, _receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"warm"})
+
+
+def _wsgi(_environ: Any, start_response: Any) -> list[bytes]:
+    start_response("200 OK", [])
+    return [b"warm"]
+
+
+#: Every way that a function can answer: the function, what it is, a request for it.
+_WAYS: tuple[tuple[Callable[..., Any], dict[str, Any], bytes], ...] = (
+    (_here, {"kind": "endpoint"}, _GET),
+    (_there, {"kind": "endpoint", "docs": True, "cors": True}, _GET),
+    (_posted, {"kind": "endpoint", "method": "POST"}, _POST),
+    (lambda: _asgi, {"kind": "asgi"}, _GET),
+    (lambda: _wsgi, {"kind": "wsgi"}, _GET),
+)
+SERVERS = len(_WAYS)
 
 
 def warm(servers: list[Server]) -> None:
     """Answer requests on sockets that nobody else sees, with `SERVERS` servers that nobody needs."""
-    for server, function in zip(servers, _FUNCTIONS):
-        with contextlib.suppress(Exception), socket.socket(socket.AF_UNIX) as listener:
-            # Linux gives it a name in the network namespace alone. unix(7), autobind
-            listener.bind("")
-            listener.listen()
-            app = apps.build(function, "warm", {"kind": "endpoint"}, server.libraries)
-            client = _Client(listener.getsockname())
-            serving = Serving(
-                Plain(function),
-                lambda _, app=app: app,
-                "warm",
-                max_inputs=1,
-                began=time.perf_counter(),
-                lifespan=True,
-                confirm=lambda: None,
-            )
-            server.run(serving, listener, client)
+    for server, way in zip(servers, _WAYS):
+        # The image may have no FastAPI, or one that does not work: whoever uses it will be told.
+        with contextlib.suppress(Exception):
+            _answer(server, *way)
+        server.forget()
+    # What a server freezes at its start is garbage here, and an executor's threads end with it.
+    gc.unfreeze()
+    gc.collect()
     _wait_for_threads()
+
+
+def _answer(server: Server, function: Callable[..., Any], web: dict[str, Any], request: bytes) -> None:
+    app = apps.build(function, "warm", web, server.libraries)
+    with socket.socket(socket.AF_UNIX) as listener:
+        # Linux gives it a name in the network namespace alone. unix(7), autobind
+        listener.bind("")
+        listener.listen()
+        serving = Serving(
+            Plain(function),
+            lambda _: app,
+            "warm",
+            max_inputs=1,
+            began=time.perf_counter(),
+            lifespan=True,
+            confirm=lambda: None,
+            linger_seconds=0.0,
+        )
+        server.run(serving, listener, _Client(listener.getsockname(), request))
 
 
 class _Client:
     """In the place of the host: asks, then says drain."""
 
-    def __init__(self, address: Any) -> None:
+    def __init__(self, address: Any, request: bytes) -> None:
         self._address = address
+        self._request = request
         self._tasks: list[asyncio.Task[None]] = []
         self.drain: Callable[[], None] = lambda: None
 
@@ -84,7 +124,7 @@ class _Client:
         client = socket.socket(socket.AF_UNIX)
         client.connect(self._address)
         reader, writer = await asyncio.open_unix_connection(sock=client)
-        writer.write(_REQUEST)
+        writer.write(self._request)
         await reader.read()
         writer.close()
 

@@ -14,28 +14,34 @@ COUNTING = """
 
     import modal
     from fastapi import Depends, FastAPI
+    from starlette.middleware.base import BaseHTTPMiddleware
 
-    web = FastAPI()
-    calls = dict(factory=0, middleware=0, dependency=0, handler=0, startup=0)
+    calls = dict(factory=0, lifespan=0, middleware=0, dependency=0, handler=0)
 
-    @web.middleware("http")
-    async def count(request, call_next):
-        calls["middleware"] += 1
-        return await call_next(request)
+    class Middleware(BaseHTTPMiddleware):
+        def __init__(self, app):
+            super().__init__(app)
+            calls["middleware made"] = calls.get("middleware made", 0) + 1
 
-    @web.on_event("startup")
-    def begin():
-        calls["startup"] += 1
+        async def dispatch(self, request, call_next):
+            calls["middleware"] += 1
+            return await call_next(request)
+
+    async def lifespan(app):
+        calls["lifespan"] += 1
+        yield
 
     def dependency():
         calls["dependency"] += 1
+
+    web = FastAPI(lifespan=lifespan)
+    web.add_middleware(Middleware)
 
     @web.get("/")
     def handler(given=Depends(dependency)):
         calls["handler"] += 1
         time.sleep(0.3)
-        drawn = [random.random(), uuid.uuid4().hex, os.urandom(4).hex()]
-        return dict(calls=calls, drawn=drawn, host=os.uname().nodename)
+        return dict(calls=calls, host=os.uname().nodename)
 
     stub = modal.Stub("counting")
 
@@ -43,6 +49,39 @@ COUNTING = """
     def f():
         calls["factory"] += 1
         return web
+
+    old = FastAPI()
+    started = [0]
+
+    @old.on_event("startup")
+    def begin():
+        started[0] += 1
+
+    @old.get("/")
+    async def count():
+        return started
+
+    @stub.asgi
+    def events():
+        return old
+
+    @stub.webhook
+    def webhook(given=Depends(dependency)):
+        calls["handler"] += 1
+        return dict(calls=calls)
+
+    requests = [0]
+
+    @stub.wsgi
+    def wsgi():
+        calls["factory"] += 1
+
+        def app(environ, start_response):
+            requests[0] += 1
+            start_response("200 OK", [])
+            return [str([calls["factory"], requests[0]]).encode()]
+
+        return app
 """
 
 THREADED = """
@@ -58,18 +97,108 @@ THREADED = """
         return [thread.name for thread in threading.enumerate() if thread.name == "poller"]
 """
 
-NUMPY = """
+NATIVE = """
+    import modal
+
+    if not modal.is_local():
+        import grpc
+        import numpy
+        import pandas
+
+        ones = numpy.ones((300, 300))
+        # Starts the threads of its pool, where there is one.
+        AT_IMPORT = float((ones @ ones).sum())
+
+    image = modal.Image.debian_slim().pip_install(["numpy", "pandas", "grpcio"])
+    stub = modal.Stub("native", image=image)
+
+    @stub.webhook
+    def numbers():
+        frame = pandas.DataFrame({"a": [1, 2, 3], "b": [4.0, 5.0, 6.0]})
+        return [AT_IMPORT, float((ones @ ones).sum()), float(frame.sum().sum())]
+
+    @stub.webhook
+    def calls():
+        # A server and a client of it, both begun after the fork.
+        from concurrent.futures import ThreadPoolExecutor
+
+        server = grpc.server(ThreadPoolExecutor(1))
+        echo = grpc.unary_unary_rpc_method_handler(lambda request, context: request)
+        server.add_registered_method_handlers("x.Y", {"Echo": echo})
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("x.Y", {"Echo": echo})])
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            answer = channel.unary_unary("/x.Y/Echo")(b"heard", timeout=30)
+        server.stop(None)
+        return answer.decode()
+"""
+
+CHANNEL = """
+    import modal
+
+    if not modal.is_local():
+        import grpc
+
+        channel = grpc.insecure_channel("localhost:1")
+
+    image = modal.Image.debian_slim().pip_install(["numpy", "pandas", "grpcio"])
+    stub = modal.Stub("channel", image=image)
+
+    @stub.webhook
+    def f():
+        try:
+            channel.unary_unary("/x.Y/Echo")(b"", timeout=30)
+        except grpc.RpcError as error:
+            return error.code().name
+"""
+
+DRAWING = """
+    import os, platform, random, ssl, tempfile, time, uuid
+
     import modal
 
     if not modal.is_local():
         import numpy
 
-    stub = modal.Stub("numbers", image=modal.Image.debian_slim().pip_install(["numpy"]))
+        # Each is seeded, or remembers what it made, before the fork.
+        numpy.random.random()
+    random.random(), ssl.RAND_bytes(8), uuid.uuid1(), uuid.getnode(), tempfile.mktemp(), platform.node()
+
+    image = modal.Image.debian_slim().pip_install(["numpy", "pandas", "grpcio"])
+    stub = modal.Stub("drawing", image=image)
 
     @stub.webhook
     def f():
-        ones = numpy.ones((200, 200))
-        return [float((ones @ ones).sum()), float(numpy.random.random())]
+        import multiprocessing
+        import secrets
+
+        # Busy until the others are.
+        time.sleep(4)
+        return {
+            "random": [random.random() for _ in range(8)],
+            "numpy": numpy.random.random(8).tolist(),
+            "legacy": numpy.random.get_state()[1][1:9].tolist(),
+            "openssl": [ssl.RAND_bytes(8).hex() for _ in range(8)],
+            "secrets": [secrets.token_hex(8), os.urandom(8).hex()],
+            "uuid": [uuid.uuid1().hex, uuid.uuid4().hex, hex(uuid.getnode())],
+            "names": [os.path.basename(tempfile.mktemp()) for _ in range(4)],
+            "authkey": [bytes(multiprocessing.current_process().authkey).hex()],
+            "host": [platform.node()],
+        }
+"""
+
+GENERATOR = """
+    import random
+
+    import modal
+
+    DICE = random.Random()
+    stub = modal.Stub("dice")
+
+    @stub.webhook
+    def f():
+        return DICE.random()
 """
 
 DEAF = """
@@ -123,17 +252,24 @@ def at_once(url: str, count: int) -> list:
 
 
 def test_siblings_share_nothing_that_was_the_users_to_call(program, server: Server) -> None:
-    url = server.deploy(program(COUNTING.format(idle=2)), "counting")["f"]
-    answers = at_once(url, 3)
+    urls = server.deploy(program(COUNTING.format(idle=2)), "counting")
+    answers = at_once(urls["f"], 3)
     assert {path(answer) for answer in answers} == {"function-zygote"}
     told = [answer.json() for answer in answers]
     assert len({one["host"] for one in told}) == 3
+    nothing = dict.fromkeys(("factory", "lifespan", "middleware", "dependency", "handler"), 0)
+    once = dict.fromkeys(("factory", "lifespan", "middleware made", "middleware", "dependency", "handler"), 1)
     for one in told:
         # The app was made before the fork, and everything else after it.
-        once = {"factory": 1, "middleware": 1, "dependency": 1, "handler": 1, "startup": 1}
         assert one["calls"] == once
-    drawn = [value for one in told for value in one["drawn"]]
-    assert len(set(drawn)) == len(drawn), "no two containers draw the same"
+    for function, expected in (
+        ("events", [1]),
+        ("webhook", {"calls": {**nothing, "dependency": 1, "handler": 1}}),
+        ("wsgi", [1, 1]),
+    ):
+        answer = request(urls[function])
+        assert path(answer) == "function-zygote"
+        assert answer.json() == expected, function
 
 
 def test_a_program_that_a_fork_would_break_starts_without(program, server: Server) -> None:
@@ -145,11 +281,39 @@ def test_a_program_that_a_fork_would_break_starts_without(program, server: Serve
     assert logs.count("a fork would break the thread 'poller'") == 1, logs
 
 
-def test_a_native_pool_that_knows_forks_is_no_obstacle(program, server: Server) -> None:
-    url = server.deploy(program(NUMPY), "numbers")["f"]
-    answers = [request(url), *at_once(url, 2)]
+def test_native_libraries_that_know_forks_are_no_obstacle(program, server: Server) -> None:
+    urls = server.deploy(program(NATIVE), "native")
+    answers = [request(urls["numbers"]), *at_once(urls["numbers"], 2)]
     assert path(answers[0]) == "function-zygote"
-    assert {answer.json()[0] for answer in answers} == {8_000_000.0}
+    assert {tuple(answer.json()) for answer in answers} == {(27_000_000.0, 27_000_000.0, 21.0)}
+    # The mere import of gRPC starts nothing, and it works in the fork.
+    answer = request(urls["calls"])
+    assert (path(answer), answer.json()) == ("function-zygote", "heard")
+
+
+def test_a_grpc_channel_that_is_open_starts_without(program, server: Server) -> None:
+    answer = request(server.deploy(program(CHANNEL), "channel")["f"])
+    assert (path(answer), answer.json()) == ("image-zygote", "UNAVAILABLE")
+    logs = server.environment.run("app", "logs", "channel").stdout
+    assert logs.count("since a fork would break an event loop") == 1, logs
+
+
+def test_twenty_siblings_draw_nothing_twice(program, server: Server) -> None:
+    url = server.deploy(program(DRAWING), "drawing")["f"]
+    answers = at_once(url, 20)
+    assert {path(answer) for answer in answers} == {"function-zygote"}
+    told = [answer.json() for answer in answers]
+    assert len({tuple(one["host"]) for one in told}) == 20
+    for kind in told[0]:
+        drawn = [value for one in told for value in one[kind]]
+        assert len(set(drawn)) == len(drawn), kind
+
+
+def test_a_generator_of_the_programs_own_is_not_copied(program, server: Server) -> None:
+    answer = request(server.deploy(program(GENERATOR), "dice")["f"])
+    assert path(answer) == "image-zygote"
+    logs = server.environment.run("app", "logs", "dice").stdout
+    assert "a fork would break the random generator `DICE` of program" in logs
 
 
 def test_containers_start_and_go_on_without_their_zygotes(program, server: Server) -> None:
@@ -223,3 +387,119 @@ def test_what_an_import_does_to_its_process_holds_in_a_fork(program, server: Ser
         "folder": "/usr",
         "files": ["import os"] * 4,
     }
+
+
+DESCRIPTORS = """
+    import modal
+
+    stub = modal.Stub("descriptors")
+
+    @stub.webhook
+    def zygote():
+        return "here"
+
+    @stub.webhook(secret=modal.Secret({"PYTHONHASHSEED": "7"}))
+    def plain():
+        return "here"
+"""
+
+
+def open_files(pid: int) -> dict[int, str]:
+    """What a process has open, by descriptor."""
+    found = {}
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found[int(entry.name)] = os.readlink(entry)
+        except OSError:
+            continue
+    return found
+
+
+def runners(pid: int) -> list[int]:
+    """The Python processes that descend from a process."""
+    return [
+        child
+        for child in children(pid)
+        if b"_pilotlight_runner" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+
+
+def test_nothing_of_the_host_or_of_a_sibling_is_open(program, server: Server) -> None:
+    urls = server.deploy(program(DESCRIPTORS), "descriptors")
+    urls |= {"image": server.deploy(program(THREADED), "threaded")["f"]}
+    ways = {path(request(url)) for url in urls.values()}
+    assert ways == {"function-zygote", "image-zygote", "plain"}
+    holders: dict[str, set[int]] = {}
+    # The zygotes of the image and of one function, and a container of each way.
+    contained = runners(server.pid())
+    assert len(contained) == 5
+    for pid in contained:
+        for descriptor, target in open_files(pid).items():
+            if target.startswith("/"):
+                assert target == "/dev/null", (pid, descriptor, target)
+            elif ":[" in target and not target.startswith("anon_inode"):
+                holders.setdefault(target, set()).add(pid)
+    shared = {target: pids for target, pids in holders.items() if len(pids) > 1}
+    assert not shared
+
+
+MODULES = """
+    import sys
+
+    import modal
+
+    stub = modal.Stub("modules")
+    seen = set(sys.modules)
+
+    def new():
+        return sorted(set(sys.modules) - seen)
+
+    @stub.webhook
+    def get(name: str = "x"):
+        return new()
+
+    @stub.webhook(method="POST")
+    def post(body: dict):
+        return new()
+
+    @stub.webhook
+    async def asynchronous(name: str = "x"):
+        return new()
+
+    @stub.asgi
+    def asgi():
+        async def app(scope, receive, send):
+            assert scope["type"] == "http"
+            body = ",".join(new()).encode()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"[%b]" % body})
+
+        return app
+
+    @stub.wsgi
+    def wsgi():
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            return [b"[%b]" % ",".join(new()).encode()]
+
+        return app
+
+    @stub.asgi
+    def framework():
+        from fastapi import FastAPI
+
+        web = FastAPI()
+        web.get("/")(get)
+        return web
+"""
+
+
+def test_a_first_request_imports_nothing(program, server: Server) -> None:
+    urls = server.deploy(program(MODULES), "modules")
+    assert len(urls) == 6
+    for function, url in urls.items():
+        body, method = ({"name": "x"}, "POST") if function == "post" else (None, "GET")
+        first, second = (request(url, method, body) for _ in range(2))
+        assert path(first) == "function-zygote"
+        # The second tells what the end of the first imported.
+        assert (first.text, second.text) == ("[]", "[]"), function
