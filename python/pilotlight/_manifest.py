@@ -131,6 +131,7 @@ def _function(
         "cpu": settings.cpu,
         "memory": settings.memory,
         "block_network": settings.block_network,
+        "snapshot": settings.snapshot,
         "env": env,
     }
 

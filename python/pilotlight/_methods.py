@@ -81,8 +81,9 @@ def batched(_bare: None = None, *, max_batch_size: int, wait_ms: int) -> MethodD
 
 @called("@modal.enter")
 def enter(_bare: None = None, *, snap: bool = False, checkpoint: bool | None = None) -> MethodDecorator:
-    """A method that runs once when a container starts, before requests; `snap=True` ones go first.
+    """A method that runs once when a container starts, before requests.
 
+    Those with `snap=True` go first, and run once for all containers where these are forks of one process.
     `checkpoint=` is `snap=` as it was called in 2024.
     """
     _refuse_bare("enter", _bare)

@@ -37,8 +37,8 @@ class Settings(NamedTuple):
     include_source: bool | None
     """None is the application's own choice."""
     block_network: bool
-    snapshot: bool
-    """Whether `enter(snap=True)` may be used."""
+    snapshot: bool | None
+    """Whether containers are forks of one that has imported the program; None is the server's choice."""
     unbuilt: tuple[str, ...]
     """Keywords that were given and are not built yet."""
 
@@ -46,7 +46,8 @@ class Settings(NamedTuple):
 _BUILT = frozenset(
     "image secret secrets env mounts cpu memory min_containers max_containers scaledown_window timeout "
     "startup_timeout name is_generator serialized include_source block_network keep_warm concurrency_limit "
-    "container_idle_timeout allow_concurrent_inputs allow_cross_region_volumes nonpreemptible".split()
+    "container_idle_timeout allow_concurrent_inputs allow_cross_region_volumes nonpreemptible "
+    "enable_memory_snapshot checkpointing_enabled".split()
 )
 
 SCALEDOWN_SECONDS_DEFAULT = 60.0
@@ -77,6 +78,7 @@ def settings(era: str, where: str, options: Mapping[str, Any]) -> Settings:
             raise InvalidError(f"{where}: timeout must be a number of seconds from 1 to 86400, not None")
         timeout = TIMEOUT_SECONDS_DEFAULT
     window = _spelling(options, "scaledown_window", "container_idle_timeout")
+    snapshot = _spelling(options, "enable_memory_snapshot", "checkpointing_enabled")
     inputs = whole(where, "allow_concurrent_inputs", options.get("allow_concurrent_inputs"), 1, INPUTS_MAX)
     return Settings(
         image=_image(where, options.get("image")),
@@ -97,7 +99,7 @@ def settings(era: str, where: str, options: Mapping[str, Any]) -> Settings:
         serialized=_flag(where, "serialized", options.get("serialized")) or False,
         include_source=_flag(where, "include_source", options.get("include_source")),
         block_network=_flag(where, "block_network", options.get("block_network")) or False,
-        snapshot=bool(options.get("enable_memory_snapshot") or options.get("checkpointing_enabled")),
+        snapshot=_flag(where, snapshot, options.get(snapshot)),
         unbuilt=tuple(name for name, value in options.items() if name not in _BUILT and _given(value)),
     )
 

@@ -202,6 +202,8 @@ def declare(home: Application, decorator: str, target: Any, options: Mapping[str
     _check_constructor(home._era, name, raw)
     partials = _partials(raw)
     _check_methods(home._era, name, partials, settings)
+    if settings.snapshot is None and any(one._pilotlight_hook == "enter_snap" for one in partials.values()):
+        settings = settings._replace(snapshot=True)
     cls = Cls(raw, raw.__name__, _parameters(name, raw))
     notes = _declare.unbuilt_notes(settings)
     for attribute, partial in partials.items():

@@ -241,6 +241,10 @@ pub struct Function {
     /// Whether its containers reach nothing but themselves.
     #[serde(default)]
     pub block_network: bool,
+    /// Whether its containers are forks of a process that has imported the program and run the snap hooks; `null`
+    /// means where that is safe.
+    #[serde(default)]
+    pub snapshot: Option<bool>,
     /// Environment variables of its containers, the values of secrets among them.
     #[serde(default)]
     pub env: BTreeMap<String, Hidden>,

@@ -319,3 +319,33 @@ def test_a_serialized_class_is_sent_once(project: Project) -> None:
         ("Server.b", "Server", "Server"),
     ]
     assert list(found["pickles"]) == ["Server"]
+
+
+@pytest.mark.parametrize(
+    ("text", "snapshot"),
+    [
+        (in_class("app", WEB), None),
+        (in_class("app", WEB, "enable_memory_snapshot=False"), False),
+        (
+            in_class("app", "@modal.enter(snap=True)\n    def e(self): ...", "enable_memory_snapshot=True"),
+            True,
+        ),
+        # Under `Stub` the hook alone says yes, and the keyword says more.
+        (in_class("stub", "@modal.enter(snap=True)\n    def e(self): ..."), True),
+        (
+            in_class(
+                "stub", "@modal.enter(checkpoint=True)\n    def e(self): ...", "checkpointing_enabled=False"
+            ),
+            False,
+        ),
+        (in_class("stub", "@modal.enter()\n    def e(self): ..."), None),
+    ],
+)
+def test_a_snapshot_is_wanted_where_the_program_says_so(text: str, snapshot: bool | None) -> None:
+    era = "stub" if "modal.Stub" in text else "app"
+    decorator = "fastapi_endpoint" if era == "app" else "web_endpoint"
+    if WEB not in text:
+        text += f"\n    @modal.{decorator}()\n    def web(self): ..."
+    space: dict = {"__name__": "program", "modal": modal}
+    exec(text, space)
+    assert space["C"].web._spec.settings.snapshot is snapshot

@@ -288,6 +288,7 @@ def declare(text: str) -> dict[str, Any]:
         ("name='a b'", "'a b' cannot be the name of a function"),
         ("serialized='yes'", "serialized must be True or False"),
         ("block_network=1", "block_network must be True or False"),
+        ("enable_memory_snapshot='no'", "enable_memory_snapshot must be True or False"),
         ("is_generator=True", "a web endpoint cannot be a generator"),
     ],
 )

@@ -61,6 +61,8 @@ pub(crate) struct Template {
     pub(crate) function: Arc<str>,
     /// The sandbox, without id, scratch directory and host name.
     pub(crate) spec: Spec,
+    /// Whether the user wants containers to be forks of the function's zygote; `None` is where that is safe.
+    pub(crate) snapshot: Option<bool>,
     /// What the runner is told to load.
     pub(crate) configure: Configure,
     /// How long a container may take to become ready. The pool ends one that takes longer; its log says so.

@@ -130,6 +130,7 @@ pub(crate) fn template(
             from: None,
         },
         start_timeout: start_timeout(function),
+        snapshot: function.snapshot,
         configure: Configure {
             app: app.to_owned(),
             era: era(manifest).as_str().to_owned(),
@@ -142,6 +143,7 @@ pub(crate) fn template(
                 "python": manifest.python.version,
                 "web": function.web,
                 "max_inputs": function.max_inputs,
+                "snapshot": function.snapshot,
             }),
         },
         image: TemplateImage { key: image.key.clone(), env: image_env },

@@ -220,6 +220,7 @@ impl FunctionLight {
     /// Lights the function's zygote, and the image's before it, and says how that went.
     pub(crate) async fn light(&self) -> Light {
         if !self.is_used() {
+            self.tell_of_no_snapshot();
             return Light::Without;
         }
         let Some(image) = self.image().await else { return Light::Without };
@@ -254,6 +255,18 @@ impl FunctionLight {
         Some(From { id: image.id.to_string(), path: Path::Image })
     }
 
+    fn tell_of_no_snapshot(&self) {
+        if self.template.snapshot == Some(true) {
+            let reason = if self.zygotes.0.used {
+                "one of its variables is read at the start of an interpreter (PYTHON…, LD_…, LC_…, LANG, MALLOC_…)"
+            } else {
+                "nothing is forked without the sandbox"
+            };
+            let line = format!("no snapshot is taken of the program's memory: {reason}");
+            self.log.push(&self.template.function, None, Stream::System, line);
+        }
+    }
+
     fn is_used(&self) -> bool {
         self.zygotes.0.used && !self.template.is_read_at_exec()
     }
@@ -281,7 +294,7 @@ impl FunctionLight {
             let broke = own.since.is_some_and(|since| since.elapsed() < SOUND);
             own.never |= broke && !out.dismissed.load(Ordering::Relaxed);
         }
-        if own.never {
+        if own.never || self.template.snapshot == Some(false) {
             return None;
         }
         if own.zygote.is_none() {
@@ -363,6 +376,7 @@ async fn burn(containers: Containers, wanted: Wanted, id: ContainerId, state: wa
     };
     let Process { mut control, mut ended, .. } = process;
     let Configure { app, era, function } = wanted.configure;
+    let asked_for = function.get("snapshot") == Some(&serde_json::Value::Bool(true));
     let configure = ToRunner::Configure { app, era, function, container: id.to_string(), role: wanted.role };
     // A runner that cannot be told anything ends by itself, which is heard below.
     _ = send(&mut control, &configure).await;
@@ -376,10 +390,17 @@ async fn burn(containers: Containers, wanted: Wanted, id: ContainerId, state: wa
             if obstacles.is_empty() {
                 State::Lit
             } else {
-                say(format!(
-                    "each container imports the program by itself, since a fork would break {}",
-                    obstacles.join(" and ")
-                ));
+                let obstacles = obstacles.join(" and ");
+                say(if asked_for {
+                    format!(
+                        "no snapshot is taken of the program's memory, since a fork would break {obstacles}; each \
+                         container imports it and runs its snap hooks by itself"
+                    )
+                } else {
+                    format!(
+                        "each container imports the program by itself, since a fork would break {obstacles}"
+                    )
+                });
                 State::Unfit
             }
         }

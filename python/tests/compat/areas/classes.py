@@ -33,6 +33,7 @@ CLASSES = Area(
         ),
         works(
             "@modal.enter(snap=…)",
+            "e2e/test_snapshots.py::test_snap_hooks_run_once_for_all_containers",
             "runner/test_classes.py::test_hooks_run_in_order_around_the_requests",
         ),
         works(

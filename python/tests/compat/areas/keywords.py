@@ -77,6 +77,13 @@ def _common(prefix: str) -> tuple[Row, ...]:
             expect="f['block_network'] is True",
         ),
         works(
+            f"{prefix}(enable_memory_snapshot=…)",
+            "e2e/test_snapshots.py::test_snap_hooks_run_once_for_all_containers",
+            "e2e/test_snapshots.py::test_no_snapshot_imports_in_each_container",
+            sees=f"{prefix}(enable_memory_snapshot=True)",
+            expect="f['snapshot'] is True",
+        ),
+        works(
             f"{prefix}(include_source=…)",
             "e2e/test_classes.py::test_only_the_source_that_was_added_is_there",
             sees=f"{prefix}(include_source=True)",
@@ -100,7 +107,6 @@ _LATER = {
     "proxy": "modal.Proxy.from_name('p')",
     "cloud": "'gcp'",
     "region": "'eu'",
-    "enable_memory_snapshot": "True",
     "i6pn": "True",
     "max_inputs": "1",
 }
@@ -109,7 +115,6 @@ _LATER_STUB = {
     "rate_limit": "modal.RateLimit(per_second=1)",
     "shared_volumes": "{'/data': modal.SharedVolume()}",
     "interactive": "True",
-    "checkpointing_enabled": "True",
     "_allow_background_volume_commits": "True",
     "_experimental_boost": "True",
     "_experimental_scheduler": "True",
@@ -160,6 +165,12 @@ STUB = Area(
             "@stub.function(container_idle_timeout=…)",
             sees="@stub.function(container_idle_timeout=7)",
             expect="f['scaledown_window'] == 7",
+        ),
+        works(
+            "@stub.function(checkpointing_enabled=…)",
+            "e2e/test_snapshots.py::test_a_class_of_2023_is_made_before_the_fork_and_entered_after_it",
+            sees="@stub.function(checkpointing_enabled=True)",
+            expect="f['snapshot'] is True",
         ),
         works(
             "@stub.function(keep_warm=…)",
