@@ -304,7 +304,7 @@ impl Life {
 
     /// Says how the container ended, to the log where the user should know, and to the pool unless it knows already.
     fn finish(&self, ended: Option<Ended>, course: &Course) {
-        let how = ended.map_or_else(|| "ended with the sandbox helper".to_owned(), |ended| ended.to_string());
+        let how = ended.map_or_else(|| "ended with the sandbox helper".to_owned(), |ended| self.how(ended));
         let clean = ended.is_some_and(|ended| matches!(ended.status, ExitStatus::Code(0)));
         match course.sequence.phase() {
             Phase::Failed => {}
@@ -322,6 +322,17 @@ impl Life {
                 }
                 self.fail(Stage::Exited, summary, None);
             }
+        }
+    }
+
+    /// How a container ended, and what could be done about it.
+    fn how(&self, ended: Ended) -> String {
+        match self.template.spec.limits.memory_mib {
+            Some(mib) if ended.oom => format!(
+                "ran out of memory and was killed: its limit is {mib} MiB; `memory={}` gives it more",
+                mib * 2
+            ),
+            _ => ended.to_string(),
         }
     }
 
