@@ -22,6 +22,7 @@ use super::builders::{Builders, Builds};
 use super::containers::Containers;
 use super::control::Controller;
 use super::inside;
+use super::starts::Starts;
 use super::stored::stored;
 use super::tasks::{self, Kind as Task};
 use super::zygotes::Zygotes;
@@ -233,6 +234,8 @@ fn shared(config: &Config, run_dir: &Path, kind: Kind, containers: &Containers) 
     fs::create_dir_all(&scratch)?;
     let daemon = kind == Kind::Daemon;
     let first = config.port;
+    let logs =
+        daemon.then(|| pilotlight_store::logs::Logs::new(state.join("logs")).map(Arc::new)).transpose()?;
     Ok(Shared {
         builder: Builders::new(state, containers, config.isolation)?,
         containers: containers.clone(),
@@ -241,9 +244,8 @@ fn shared(config: &Config, run_dir: &Path, kind: Kind, containers: &Containers) 
         weaknesses: config.weaknesses(),
         gateway: Gateway::new(pilotlight_gateway::Options::default()),
         store: daemon.then(|| Store::open(&state.join("pilotlight.db"))).transpose()?,
-        logs: daemon
-            .then(|| pilotlight_store::logs::Logs::new(state.join("logs")).map(Arc::new))
-            .transpose()?,
+        starts: Starts::new(logs.clone()),
+        logs,
         blobs,
         scratch,
         sockets: run_dir.join("c"),
