@@ -20,6 +20,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import sys
 from typing import NamedTuple
 
@@ -47,6 +48,18 @@ _SECCOMP_MODE_FILTER = 2
 #: Every secure bit but KEEP_CAPS, and the locks of all: root is a user like any other (capabilities(7)).
 _SECUREBITS = 0b11101111
 _CAPABILITY_VERSION_3 = 0x20080522
+
+#: Landlock's system calls have these numbers on every machine.
+_LANDLOCK_CREATE_RULESET = 444
+_LANDLOCK_ADD_RULE = 445
+_LANDLOCK_RESTRICT_SELF = 446
+_LANDLOCK_VERSION = 1
+_LANDLOCK_PATH_BENEATH = 1
+#: No device is made, and a file is moved to another folder below the root alone; no signal and no abstract
+#: socket goes out of the container (landlock(7)).
+_LANDLOCK_MOVE = 1 << 13
+_LANDLOCK_FILES = 1 << 6 | 1 << 11 | _LANDLOCK_MOVE
+_LANDLOCK_SCOPES = 0b11
 
 
 class Order(NamedTuple):
@@ -90,6 +103,7 @@ class Zygote:
         self._capabilities = 0
         while self._prctl(_PR_CAPBSET_READ, self._capabilities) >= 0:
             self._capabilities += 1
+        self._landlock = int(self._libc.syscall(_LANDLOCK_CREATE_RULESET, None, 0, _LANDLOCK_VERSION))
 
     def serve(self) -> Order:
         """Fork for each order. Returns in the containers' processes only; ends with the host's helper."""
@@ -151,6 +165,7 @@ class Zygote:
         # The change of ids hid this process from itself: its own /proc/self would be nobody's.
         self._prctl(_PR_SET_DUMPABLE, 1)
         if asked.program is not None:
+            self._enclose()
             self._install(asked.program)
 
     def _arrange(self, files: list[tuple[str, int]]) -> None:
@@ -178,6 +193,23 @@ class Zygote:
     def _install(self, program: _Filter) -> None:
         result = self._prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program))
         self._check(result, "install the system call filter")
+
+    def _enclose(self) -> None:
+        """The second wall, which other containers have from their pid 1: see the sandbox's `enclose.rs`."""
+        # The first version refuses every move to another folder.
+        if self._landlock < 2:
+            return
+        scopes = _LANDLOCK_SCOPES if self._landlock >= 6 else 0
+        attributes = struct.pack("QQQ", _LANDLOCK_FILES, 0, scopes)
+        rules = self._libc.syscall(_LANDLOCK_CREATE_RULESET, attributes, 24 if scopes else 8, 0)
+        self._check(rules, "make Landlock's rules")
+        root = os.open("/", os.O_PATH)
+        rule = struct.pack("=Qi", _LANDLOCK_MOVE, root)
+        added = self._libc.syscall(_LANDLOCK_ADD_RULE, rules, _LANDLOCK_PATH_BENEATH, rule, 0)
+        self._check(added, "allow moves below the root")
+        self._check(self._libc.syscall(_LANDLOCK_RESTRICT_SELF, rules, 0), "put Landlock's wall up")
+        os.close(root)
+        os.close(rules)
 
     def _prctl(self, option: int, first: int = 0, second: int = 0) -> int:
         return int(self._libc.prctl(option, first, second, 0, 0))

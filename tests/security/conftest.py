@@ -80,6 +80,8 @@ def server() -> Iterator[Server]:
         pytest.fail("the security tests make containers and need root")
     with tempfile.TemporaryDirectory(prefix="pl-security-", ignore_cleanup_errors=True) as root:
         folder = Path(root)
+        # What keeps others from the server's files is the server's own doing.
+        folder.chmod(0o755)
         server = Server(Environment(binary(), folder / "state", folder / "home", next(ports), folder))
         server.start()
         yield server

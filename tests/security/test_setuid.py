@@ -126,3 +126,20 @@ def test_on_the_host_nobody_reaches_the_files_of_layers(answer, outside, server)
     assert "euid=0" in outside(code.format(program=copy))
     for file in setuid:
         assert outside(code.format(program=repr(file))) == "EACCES"
+
+
+def test_on_the_host_nobody_reads_the_files_of_containers(answer, outside, server) -> None:
+    code = """
+        import os
+
+        def attempt():
+            os.setgroups([])
+            os.setresgid(65534, 65534, 65534)
+            os.setresuid(65534, 65534, 65534)
+            walked = [os.path.join(folder, name) for folder, _, names in os.walk({place!r}) for name in names]
+            return [path for path in walked if os.access(path, os.R_OK)][:20]
+
+        result = forked(attempt)
+    """
+    assert outside(code.format(place="/etc"))
+    assert outside(code.format(place=str(server.environment.state))) == []

@@ -13,7 +13,6 @@ use crate::server::routes;
     ),
     paths(
         routes::status,
-        routes::metrics,
         routes::missing_blobs,
         routes::put_blob,
         routes::list_apps,

@@ -12,7 +12,6 @@ pub(crate) mod on_host;
 pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod runner;
-pub(crate) mod starts;
 pub(crate) mod stored;
 pub(crate) mod tasks;
 pub(crate) mod zygotes;

@@ -267,11 +267,10 @@ fn seccomp(facts: &Facts) -> Finding {
 fn landlock(facts: &Facts) -> Finding {
     match facts.landlock {
         Some(version) => fine("Landlock", format!("version {version}")),
-        // A second lock beside the mount namespace.
         None => finding(
             "Landlock",
             State::Weaker,
-            "not active: the mount namespace alone keeps containers from files",
+            "not active: containers have no second wall behind their namespaces and the system call filter",
             "add `landlock` to the kernel's option `lsm=`".to_owned(),
         ),
     }

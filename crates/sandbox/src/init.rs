@@ -5,6 +5,7 @@
 //! lest their destructors close descriptors that are not theirs here.
 
 pub(crate) mod command;
+mod enclose;
 mod furnish;
 mod lockdown;
 

@@ -4,6 +4,7 @@
 //! why safe code will not do (JUSTIFICATION) and why the call is sound (SAFETY).
 
 pub(crate) mod fd;
+pub(crate) mod landlock;
 pub(crate) mod mount;
 pub(crate) mod probe;
 pub(crate) mod process;

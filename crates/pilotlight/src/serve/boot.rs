@@ -22,7 +22,6 @@ use super::builders::{Builders, Builds};
 use super::containers::Containers;
 use super::control::Controller;
 use super::inside;
-use super::starts::Starts;
 use super::stored::stored;
 use super::tasks::{self, Kind as Task};
 use super::zygotes::Zygotes;
@@ -234,8 +233,6 @@ fn shared(config: &Config, run_dir: &Path, kind: Kind, containers: &Containers) 
     fs::create_dir_all(&scratch)?;
     let daemon = kind == Kind::Daemon;
     let first = config.port;
-    let logs =
-        daemon.then(|| pilotlight_store::logs::Logs::new(state.join("logs")).map(Arc::new)).transpose()?;
     Ok(Shared {
         builder: Builders::new(state, containers, config.isolation)?,
         containers: containers.clone(),
@@ -244,8 +241,9 @@ fn shared(config: &Config, run_dir: &Path, kind: Kind, containers: &Containers) 
         weaknesses: config.weaknesses(),
         gateway: Gateway::new(pilotlight_gateway::Options::default()),
         store: daemon.then(|| Store::open(&state.join("pilotlight.db"))).transpose()?,
-        starts: Starts::new(logs.clone()),
-        logs,
+        logs: daemon
+            .then(|| pilotlight_store::logs::Logs::new(state.join("logs")).map(Arc::new))
+            .transpose()?,
         blobs,
         scratch,
         sockets: run_dir.join("c"),

@@ -56,12 +56,16 @@ pub(super) fn give_up_rights(role: Role) -> Result<(), Failure> {
     let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
     rustix::thread::set_capabilities(None, sets).doing("drop capabilities")?;
     rustix::thread::set_no_new_privs(true).doing("forbid new privileges")?;
+    // The one that was inherited is that of who started the server. Nobody inside may use either, so that a kernel
+    // without key rings, or a user with too many, is no reason to fail.
+    let _ = sys::landlock::join_session_keyring();
     // This memory is a copy of the helper's, with the environments of other containers in it. Without this flag, a
     // command (of the same uid) could read it through ptrace or /proc/1/mem.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .doing("hide the memory of pid 1")?;
     // Set now since every change of ids clears it. A helper that died before is noticed at the next read.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).doing("tie pid 1 to the helper")?;
+    super::enclose::enclose(role).doing("put Landlock's wall up")?;
     sys::seccomp::install(&seccomp::filter(role == Role::Zygote)).doing("install the system call filter")
 }
 
