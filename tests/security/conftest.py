@@ -102,6 +102,31 @@ def app(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, C
     return {name: Container(url) for name, url in urls.items()}
 
 
+@dataclass
+class Bounded:
+    """An app with limits: its `owner` runs attempts, its `sibling` must not notice."""
+
+    owner: Container
+    sibling: Container
+
+    def unharmed(self) -> str:
+        """What only the sibling's container that was there before has; fails when it does not answer."""
+        return self.sibling("import os; result = os.environ['MODAL_TASK_ID']")
+
+
+@pytest.fixture(scope="session")
+def bounded(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Bounded:
+    """The app with limits, its containers started."""
+    folder = tmp_path_factory.mktemp("bounded")
+    for name in ("bounded.py", "attempts.py"):
+        shutil.copy(HERE / name, folder)
+    urls = server.deploy(folder / "bounded.py", "bounded")
+    made = Bounded(Container(urls["owner"]), Container(urls["sibling"]))
+    assert made.owner("result = 1") == 1
+    assert made.unharmed()
+    return made
+
+
 @pytest.fixture(params=PATHS)
 def inside(app: dict[str, Container], request: pytest.FixtureRequest) -> Container:
     """Runs a snippet in a container: once for each way in which containers are started."""

@@ -1,13 +1,17 @@
 //! Where container output goes: to those who follow an app now, and to the app's log file.
 
+mod rate;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use pilotlight_api::progress::{LogLine, Stream};
 use pilotlight_core::id::{AppId, ContainerId};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::sync::broadcast;
+
+use rate::{Rate, Verdict};
 
 /// Lines that a slow follower may fall behind before it loses some.
 const FOLLOW_MAX: usize = 1024;
@@ -20,6 +24,9 @@ const RECENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The longest line that is kept whole, bytes; a longer one is split.
 const LINE_MAX: usize = 16 * 1024;
+
+/// Pauses of a flood are taken together: a timer is not finer.
+const PAUSE_MIN: Duration = Duration::from_millis(2);
 
 /// One app's log. Cheap to clone.
 #[derive(Clone)]
@@ -112,23 +119,32 @@ impl AppLog {
     ) {
         let mut reader = BufReader::new(output);
         let mut line = Vec::new();
+        let mut rate = Rate::new(Instant::now());
+        let mut pause = Duration::ZERO;
+        let lost = |lost: rate::Lost| {
+            self.push(&function, Some(&container), Stream::System, lost.to_string());
+        };
         loop {
             line.clear();
-            match read_line(&mut reader, &mut line).await {
-                Ok(0) | Err(_) => return,
-                Ok(_) => {
+            let Ok(read @ 1..) = read_line(&mut reader, &mut line).await else { break };
+            match rate.admit(Instant::now(), read) {
+                Verdict::Keep(before) => {
+                    before.map(lost);
                     while line.last().is_some_and(|byte| *byte == b'\n' || *byte == b'\r') {
                         line.pop();
                     }
-                    self.push(
-                        &function,
-                        Some(&container),
-                        stream,
-                        String::from_utf8_lossy(&line).into_owned(),
-                    );
+                    let text = String::from_utf8_lossy(&line).into_owned();
+                    self.push(&function, Some(&container), stream, text);
+                }
+                Verdict::Lose(more) => {
+                    pause += more;
+                    if pause >= PAUSE_MIN {
+                        tokio::time::sleep(std::mem::take(&mut pause)).await;
+                    }
                 }
             }
         }
+        rate.take_lost().map(lost);
     }
 }
 
