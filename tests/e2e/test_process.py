@@ -116,10 +116,11 @@ def test_a_container_that_ends_takes_its_processes_along(bare: Environment, prog
 
 def test_the_helper_dies_and_the_next_request_works(serving: Command) -> None:
     stray = request(serving.url("stray")).json()
-    pids = children(serving.process.pid)
-    (helper,) = [pid for pid in pids if Path(f"/proc/{pid}/comm").read_text() == "pl-helper\n"]
+    mine = children(serving.process.pid)
+    (helper,) = [pid for pid in mine if Path(f"/proc/{pid}/comm").read_text() == "pl-helper\n"]
+    pids = [helper, *children(helper), stray]
     os.kill(helper, signal.SIGKILL)
-    gone([*pids, stray])
+    gone(pids)
     wait_until(lambda: request(serving.url("f")).status == 200)
 
 

@@ -7,7 +7,7 @@ import signal
 import threading
 from pathlib import Path
 
-from tools import Environment, Server, Traces, children, listening, mounts, ports, request, wait_until
+from tools import Environment, Server, Traces, listening, mounts, ports, request, wait_until
 
 TEXT = """
     import modal
@@ -44,8 +44,7 @@ def test_a_deployment_survives_restarts_at_the_same_url(program, server: Server)
 def test_after_the_helper_is_killed_the_next_request_works(program, server: Server) -> None:
     urls = server.deploy(program(TEXT.format(text="one")), "helped")
     assert request(urls["f"]).json() == "one"
-    # The helper is the server's only child; containers are the helper's.
-    (helper,) = [child for child in children(server.pid()) if parent(child) == server.pid()]
+    helper = server.helper()
     os.kill(helper, signal.SIGKILL)
     wait_until(lambda: not os.path.exists(f"/proc/{helper}") or parent(helper) == 0)
 

@@ -234,8 +234,24 @@ class Server:
         done = self.environment.run("server", "stop")
         assert done.returncode == 0, done.stderr
 
+    def helper(self) -> int:
+        """The process id of its helper; containers are the helper's children."""
+        helper = self.helper_or_none()
+        assert helper is not None
+        return helper
+
+    def helper_or_none(self) -> int | None:
+        """The process id of its helper, if it has one just now."""
+        found = [child for child in children(self.pid()) if name(child) == "pl-helper"]
+        return found[0] if found else None
+
+    def process(self) -> int:
+        """The process id of what serves, which has rights of its own."""
+        (process,) = [child for child in children(self.pid()) if "server-process" in arguments(child)]
+        return process
+
     def pid(self) -> int:
-        """The daemon's process id."""
+        """The daemon's process id: that of the root of its processes."""
         done = self.environment.run("server", "status")
         found = re.search(r"pid (\d+)", done.stdout)
         assert found, done
@@ -272,6 +288,22 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def name(pid: int) -> str:
+    """The short name of a process; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def arguments(pid: int) -> list[str]:
+    """The command line of a process; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return []
+
+
 class Traces:
     """What a server's descendants leave on the machine, if anything; other servers may run beside it."""
 
@@ -297,6 +329,14 @@ class Traces:
                 if "/pilotlight/" in path and folder.is_dir():
                     self.cgroups.add(folder)
         assert self.pids and self.links and self.cgroups
+
+    def without(self, pid: int) -> Traces:
+        """The same without what the server, which goes on, has now."""
+        now = Traces(pid)
+        self.pids = [pid for pid in self.pids if pid not in now.pids]
+        self.links -= now.links
+        self.cgroups -= now.cgroups
+        return self
 
     def wait_gone(self) -> None:
         """Waits until nothing of it exists: the kernel takes links down a moment after the last process."""

@@ -1,6 +1,7 @@
 //! Serves the API on a Unix socket: who may connect, how many at a time, and a graceful end.
 
 use std::future::Future;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -12,7 +13,8 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::UnixListener;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
 use crate::control::Control;
@@ -22,6 +24,9 @@ pub(crate) mod routes;
 
 /// Connections at a time. A client uses one per request; more wait in the listener's backlog.
 const CONNECTIONS_MAX: usize = 512;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
 
 /// How long requests that are being answered may go on after shutdown began. Streams end with their senders.
 const GRACE: Duration = Duration::from_secs(5);
@@ -69,6 +74,25 @@ pub enum BindError {
 pub struct Listener {
     inner: UnixListener,
     file: SocketFile,
+    /// Who may give orders: the user who made the socket, and root.
+    allowed: [u32; 2],
+}
+
+/// A socket that is made but not heard yet: whoever connects is refused.
+#[derive(Debug)]
+pub struct Reserved {
+    socket: OwnedFd,
+    file: SocketFile,
+    allowed: [u32; 2],
+}
+
+impl Reserved {
+    /// Hears it from now on. Must be called within a tokio runtime.
+    pub fn listen(self) -> std::io::Result<Listener> {
+        rustix::net::listen(&self.socket, BACKLOG)?;
+        let inner = UnixListener::from_std(self.socket.into())?;
+        Ok(Listener { inner, file: self.file, allowed: self.allowed })
+    }
 }
 
 /// The socket's file, and the lock that says whose it is: held as long as this server lives, freed by the kernel
@@ -93,11 +117,16 @@ impl Listener {
     }
 }
 
-/// Makes the socket with mode 0600. The socket of a dead server is replaced, a live one refused. Must be called
-/// within a tokio runtime.
+/// Makes the socket, as [`reserve`] does, and hears it. Must be called within a tokio runtime.
+pub fn bind(path: &Path) -> Result<Listener, BindError> {
+    reserve(path)?.listen().map_err(|source| BindError::Io { socket: path.to_owned(), source })
+}
+
+/// Makes the socket with mode 0600, for the calling user and root, whoever the process becomes later. The socket of a
+/// dead server is replaced, a live one refused.
 ///
 /// Beside the socket stands `<path>.lock`, which stays: removing a lock file lets two processes hold "the" lock.
-pub fn bind(path: &Path) -> Result<Listener, BindError> {
+pub fn reserve(path: &Path) -> Result<Reserved, BindError> {
     let io = |source| BindError::Io { socket: path.to_owned(), source };
     if path.as_os_str().len() > 100 {
         return Err(BindError::PathTooLong { socket: path.to_owned() });
@@ -126,10 +155,15 @@ pub fn bind(path: &Path) -> Result<Listener, BindError> {
     {
         return Err(io(error));
     }
-    let inner = UnixListener::bind(&new).map_err(io)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None);
+    let socket = socket.map_err(|error| io(error.into()))?;
+    let address = SocketAddrUnix::new(&new).map_err(|error| io(error.into()))?;
+    rustix::net::bind(&socket, &address).map_err(|error| io(error.into()))?;
     fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600)).map_err(io)?;
     fs::rename(&new, path).map_err(io)?;
-    Ok(Listener { inner, file: SocketFile { path: path.to_owned(), _lock: lock } })
+    let allowed = [0, rustix::process::geteuid().as_raw()];
+    Ok(Reserved { socket, file: SocketFile { path: path.to_owned(), _lock: lock }, allowed })
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -156,6 +190,8 @@ pub async fn serve(
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.inner.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
+                // The mode says it too; a descriptor of the directory, say, may have been handed on.
+                Ok((stream, _)) if !is_allowed(&stream, listener.allowed) => drop(stream),
                 Ok((stream, _)) => {
                     let connection = http1::Builder::new()
                         .timer(TokioTimer::new())
@@ -181,6 +217,10 @@ pub async fn serve(
         tracing::info!(left = connections.len(), "control connections are cut off");
     }
     Ok(())
+}
+
+fn is_allowed(stream: &UnixStream, allowed: [u32; 2]) -> bool {
+    stream.peer_cred().is_ok_and(|peer| allowed.contains(&peer.uid()))
 }
 
 /// Whether `accept` failed because of the listening socket, and would fail for ever (accept(2)).

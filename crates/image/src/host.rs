@@ -164,17 +164,30 @@ fn seen(given: &HostPython) -> Vec<String> {
     found.iter().map(|(version, path)| format!("{version} at {}", path.display())).collect()
 }
 
+/// Where version managers of this user keep their interpreters.
+pub fn installations() -> Vec<PathBuf> {
+    let (pyenv, uv) = managed();
+    vec![pyenv, uv]
+}
+
+/// The directories of pyenv and of uv's interpreters.
+fn managed() -> (PathBuf, PathBuf) {
+    let var = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let home = std::env::home_dir().unwrap_or_default();
+    let pyenv = var("PYENV_ROOT").map_or_else(|| home.join(".pyenv"), PathBuf::from);
+    let data = var("XDG_DATA_HOME").map_or_else(|| home.join(".local/share"), PathBuf::from);
+    let uv = var("UV_PYTHON_INSTALL_DIR").map_or_else(|| data.join("uv/python"), PathBuf::from);
+    (pyenv, uv)
+}
+
 /// Where interpreters are, best first. `wanted` narrows those of version managers.
 fn directories(wanted: Option<PythonVersion>) -> Vec<PathBuf> {
     let var = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let home = std::env::home_dir().unwrap_or_default();
+    let (pyenv, uv) = managed();
     let mut directories: Vec<PathBuf> =
         var("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
-    let pyenv = var("PYENV_ROOT").map_or_else(|| home.join(".pyenv"), PathBuf::from);
     directories.extend(installs(&pyenv.join("versions"), "", wanted));
     directories.extend(["/usr/local/bin", "/usr/bin"].map(PathBuf::from));
-    let data = var("XDG_DATA_HOME").map_or_else(|| home.join(".local/share"), PathBuf::from);
-    let uv = var("UV_PYTHON_INSTALL_DIR").map_or_else(|| data.join("uv/python"), PathBuf::from);
     directories.extend(installs(&uv, "cpython-", wanted));
     directories
 }

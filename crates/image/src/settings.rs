@@ -115,6 +115,12 @@ impl Settings {
         self.ca_file.as_deref()
     }
 
+    /// The same with another file as the bundle of certificates: a copy of it, where that one cannot be read.
+    #[must_use]
+    pub fn with_ca_file(self, path: PathBuf) -> Self {
+        Self { ca_file: Some(path), ..self }
+    }
+
     fn with_certificates(&self, path: &str) -> Vec<(String, String)> {
         let mut env = self.env.clone();
         for name in ["SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"] {

@@ -45,6 +45,17 @@ pub(crate) async fn run(cli: Cli, printer: &Printer) -> anyhow::Result<Status> {
     }
 }
 
+/// The server in the foreground, if that is what is asked for.
+pub(crate) fn foreground(cli: &Cli, printer: &Printer) -> Option<std::process::ExitCode> {
+    let Command::Server(args) = &cli.command else { return None };
+    if args.command.is_some() {
+        return None;
+    }
+    let served = Config::load(cli.state_dir.clone())
+        .and_then(|config| server::foreground(&config.isolated(args.isolated.wanted()), cli.quiet));
+    Some(served.unwrap_or_else(|error| crate::exit::report(printer, &error).into()))
+}
+
 /// Tells what the program asks for that is not built yet.
 fn notices(printer: &Printer, manifest: &pilotlight_api::manifest::Manifest) {
     for notice in &manifest.notices {

@@ -19,6 +19,9 @@ pub(crate) mod env {
     pub(crate) const PARENT: &str = "PILOTLIGHT_PARENT";
     /// The diagnostics filter, for example `debug` or `pilotlight_gateway=trace`. Since 0.1.
     pub(crate) const LOG: &str = "PILOTLIGHT_LOG";
+    /// The user that root's server becomes once it has started: a name or a number, `root` for none. Default: the
+    /// user `pilotlight` if there is one, else the id 1878982656, which is nobody's. Since 0.1.
+    pub(crate) const USER: &str = "PILOTLIGHT_USER";
     /// The first of 1000 ports that endpoints are given: the shared port, then 499 ephemeral and 500 deployed ones.
     /// Default 8000. Since 0.1.
     pub(crate) const PORT: &str = "PILOTLIGHT_PORT";
@@ -102,6 +105,17 @@ impl Config {
                  {who} can; cpu, memory and network limits have no effect"
             ),
         }]
+    }
+
+    /// Where commands keep what they need on this machine: never a place that a server of another user may write to,
+    /// since the user's interpreter imports from there.
+    pub(crate) fn user_dir(&self) -> PathBuf {
+        if !rustix::process::geteuid().is_root() || self.isolation == Isolation::Process {
+            return self.state_dir.clone();
+        }
+        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = || std::env::home_dir().unwrap_or_else(|| "/root".into()).join(".cache");
+        cache.unwrap_or_else(home).join("pilotlight")
     }
 
     /// The daemon's run directory: the same for everybody who names the same state directory.

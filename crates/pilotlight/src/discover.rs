@@ -97,9 +97,9 @@ impl Discovery {
         }
         let python = python::find(python)?;
         let host = HostPython::probe(&python).map_err(|error| python::cannot_run(&python, &error))?;
-        let sdk = embedded::unpack_sdk(&config.state_dir)?;
+        let sdk = embedded::unpack_sdk(&config.user_dir())?;
         let era = python::era(&python, &sdk, &reference);
-        let options = pilotlight_image::Options::new(config.state_dir.clone(), host, Vec::new())
+        let options = pilotlight_image::Options::new(config.user_dir(), host, Vec::new())
             .map_err(|error| image_error(&error))?;
         let environment = Builder::with_steps(options, Arc::new(NoSteps))
             .and_then(|builder| builder.discovery(era, progress, cancel))

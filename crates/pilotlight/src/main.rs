@@ -21,9 +21,18 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|arg| arg == "sandbox-helper") {
         return pilotlight_sandbox::helper_main(pilotlight_image::ERRANDS);
     }
+    let arguments: Vec<String> =
+        std::env::args_os().skip(1).take(3).map(|word| word.to_string_lossy().into_owned()).collect();
+    if let Some(code) = serve::process::hidden(&arguments) {
+        return code;
+    }
     let cli = cli::Cli::parse();
     init_tracing();
     let printer = printer::Printer::new(cli.quiet, cli.command.timestamps());
+    // It becomes the root of the server's processes, which has one thread.
+    if let Some(code) = commands::foreground(&cli, &printer) {
+        return code;
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -41,7 +50,7 @@ fn main() -> ExitCode {
 }
 
 /// Diagnostics of our own go to stderr, and only when `PILOTLIGHT_LOG` asks for more than warnings.
-fn init_tracing() {
+pub(crate) fn init_tracing() {
     let filter = tracing_subscriber::EnvFilter::try_from_env(config::env::LOG)
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt()

@@ -10,10 +10,12 @@ pub(crate) mod launcher;
 pub(crate) mod logs;
 pub(crate) mod on_host;
 pub(crate) mod plan;
+pub(crate) mod process;
 pub(crate) mod progress;
 pub(crate) mod runner;
 pub(crate) mod stored;
 pub(crate) mod tasks;
+pub(crate) mod user;
 pub(crate) mod zygotes;
 
 /// Randomness for an id, from the system.

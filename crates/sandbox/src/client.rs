@@ -18,7 +18,9 @@ use rustix::fs::FlockOperation;
 
 use crate::channel::{Channel, MESSAGE_BYTES_MAX, encode};
 use crate::message::{Answer, Given, Hello, Reply, Request};
-use crate::{Error, Event, Failure, Fds, Isolation, Owner, Signal, Spec, Started, sweep};
+use crate::{
+    Error, Event, Failure, Fds, Isolation, Owner, Seen, Signal, Spec, Started, Supervisor, look, sweep,
+};
 
 use late::Late;
 
@@ -27,6 +29,9 @@ const START_WITHIN: Duration = Duration::from_mins(1);
 
 /// How long a large tree may take to be removed.
 const ERASE_WITHIN: Duration = Duration::from_mins(5);
+
+/// How long to wait for the supervisor's next helper; it pauses up to 30 s between two that did not last.
+const DELIVERED_WITHIN: Duration = Duration::from_secs(40);
 
 /// How long to wait for the helper to be up.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -56,6 +61,8 @@ pub struct Options {
     pub owner: Owner,
     /// Of the host, what containers may be shown beside the userland and interpreters.
     pub shown: Vec<PathBuf>,
+    /// Where helpers come from, when this process may not start any.
+    pub supervisor: Option<Arc<Supervisor>>,
 }
 
 impl Options {
@@ -68,6 +75,7 @@ impl Options {
             isolation: Isolation::Sandbox,
             owner: Owner::this_process(),
             shown: Vec::new(),
+            supervisor: None,
         }
     }
 }
@@ -102,7 +110,8 @@ struct Shared {
     late: Late,
     /// Rung when the helper is gone.
     gone: Condvar,
-    pid: u32,
+    /// Of a helper that this process started itself.
+    pid: Option<u32>,
 }
 
 /// The requests without an answer yet.
@@ -113,30 +122,18 @@ struct Waiting {
 }
 
 impl Helper {
-    /// Starts a helper process and waits until it is ready. Events arrive at the receiver in order; read them.
+    /// Starts a helper process, or takes the next one of the supervisor's, and waits until it is ready. Events arrive at
+    /// the receiver in order; read them.
     pub fn spawn(options: &Options) -> Result<(Helper, Receiver<Event>), Error> {
-        let lock = lock_run_dir(&options.run_dir)?;
-        let cleared = sweep::clear(&options.run_dir, &mut sweep::SweepReport::default());
-        cleared.map_err(|source| Error::RunDir { path: options.run_dir.clone(), source })?;
-        let program = options.program.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
-        let failed = |source| Error::Spawn { program: program.clone(), source };
-        let (ours, theirs) = Channel::pair().map_err(failed)?;
-        let child = Command::new(&program)
-            .arg0("pilotlight")
-            .arg("sandbox-helper")
-            // The channel is its standard input: passing it needs no unsafe step between fork and exec.
-            .stdin(Stdio::from(theirs.into_fd()))
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(failed)?;
-        let hello = Request::Hello(Hello {
-            run_dir: options.run_dir.clone(),
-            state_dir: options.state_dir.clone(),
-            isolation: options.isolation,
-            shown: options.shown.clone(),
-            owner: options.owner,
-        });
-        ours.send(&hello, &[lock.as_fd()]).map_err(failed)?;
+        let failed = |source| Error::Spawn { program: program(options), source };
+        let (ours, child) = if let Some(supervisor) = &options.supervisor {
+            let helper = supervisor.helper(DELIVERED_WITHIN).map_err(failed)?;
+            (helper.ok_or(Error::Deadline { waited: DELIVERED_WITHIN })?, None)
+        } else {
+            let lock = lock_run_dir(&options.run_dir)?;
+            let (ours, child) = launch(options, lock.as_fd())?;
+            (ours, Some(child))
+        };
 
         let shared = Arc::new(Shared {
             channel: ours.try_clone().map_err(failed)?,
@@ -145,7 +142,7 @@ impl Helper {
             waiting: Mutex::new(Waiting::default()),
             late: Late::default(),
             gone: Condvar::new(),
-            pid: child.id(),
+            pid: child.as_ref().map(Child::id),
         });
         let (ready, is_ready) = sync_channel(1);
         let (events, receiver) = sync_channel(EVENTS_MAX);
@@ -224,6 +221,22 @@ impl Helper {
         self.ask("", request, &[], ERASE_WITHIN).map(drop)
     }
 
+    /// What a container has written so far, as far as that is a matter of some ten thousand paths.
+    pub fn look(&self, id: &str) -> Result<Vec<Seen>, Error> {
+        let failed = |source| Error::Spawn { program: "a look".into(), source };
+        let (from, to) = io::pipe().map_err(failed)?;
+        let reader = std::thread::Builder::new()
+            .name("sandbox-look".into())
+            .spawn(move || look::read(fs::File::from_parts(OwnedFd::from(from).into(), "a pipe")));
+        let reader = reader.map_err(failed)?;
+        let request = |number| Request::Look { number, id: id.to_owned() };
+        let asked = self.ask(id, request, &[to.as_fd()], START_WITHIN);
+        drop(to);
+        // Without our own end, and that of a helper that does not answer any more, the pipe ends.
+        let seen = reader.join().unwrap_or_else(|_| Ok(Vec::new())).map_err(failed);
+        asked.and(seen)
+    }
+
     /// Stops a container in one of two ways; `Event::Exited` tells when it has ended. One that has already is no error.
     /// Never blocks, and fails only when the helper is gone.
     pub fn signal(&self, id: &str, signal: Signal) -> Result<(), Error> {
@@ -260,7 +273,7 @@ impl Helper {
         }
         if !waiting.gone {
             // The reading thread reaps only after it has marked the helper gone, so the number is still the helper's.
-            let pid = rustix::process::Pid::from_raw(i32::try_from(shared.pid).unwrap_or(0));
+            let pid = shared.pid.and_then(|pid| rustix::process::Pid::from_raw(i32::try_from(pid).ok()?));
             let _ = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
         }
     }
@@ -316,7 +329,7 @@ impl Shared {
 /// The thread that reads what the helper says, and reaps it.
 struct Reader {
     channel: Channel,
-    child: Child,
+    child: Option<Child>,
     shared: Arc<Shared>,
     events: SyncSender<Event>,
 }
@@ -347,7 +360,7 @@ impl Reader {
         if !self.shared.closing.load(Ordering::SeqCst) {
             let _ = self.events.send(Event::HelperDied);
         }
-        if let Err(error) = self.child.wait() {
+        if let Some(Err(error)) = self.child.as_mut().map(Child::wait) {
             tracing::warn!("cannot reap the sandbox helper: {error}");
         }
     }
@@ -369,8 +382,38 @@ impl Reader {
     }
 }
 
+/// Which executable the helper is.
+fn program(options: &Options) -> PathBuf {
+    options.program.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe"))
+}
+
+/// Starts a helper process and tells it for whom it works: the other end of its channel, and the process.
+pub(crate) fn launch(options: &Options, lock: BorrowedFd<'_>) -> Result<(Channel, Child), Error> {
+    let cleared = sweep::clear(&options.run_dir, &mut sweep::SweepReport::default());
+    cleared.map_err(|source| Error::RunDir { path: options.run_dir.clone(), source })?;
+    let failed = |source| Error::Spawn { program: program(options), source };
+    let (ours, theirs) = Channel::pair().map_err(failed)?;
+    let child = Command::new(program(options))
+        .arg0("pilotlight")
+        .arg("sandbox-helper")
+        // The channel is its standard input: passing it needs no unsafe step between fork and exec.
+        .stdin(Stdio::from(theirs.into_fd()))
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(failed)?;
+    let hello = Request::Hello(Hello {
+        run_dir: options.run_dir.clone(),
+        state_dir: options.state_dir.clone(),
+        isolation: options.isolation,
+        shown: options.shown.clone(),
+        owner: options.owner,
+    });
+    ours.send(&hello, &[lock]).map_err(failed)?;
+    Ok((ours, child))
+}
+
 /// Makes the run directory and takes its lock, which tells sweeps that its owner lives.
-fn lock_run_dir(run_dir: &Path) -> Result<OwnedFd, Error> {
+pub(crate) fn lock_run_dir(run_dir: &Path) -> Result<OwnedFd, Error> {
     let until = Instant::now() + LOCK_WITHIN;
     loop {
         let locked = try_lock_run_dir(run_dir);

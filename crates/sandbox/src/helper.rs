@@ -86,7 +86,11 @@ fn serve(catalogue: &'static [Errand]) -> std::io::Result<()> {
     }
     let (workshop, hold) = match open_workshop(hello, area) {
         Ok(opened) => opened,
-        Err(failure) => return server.send(&Reply::Ready(Err(failure)), &[]),
+        Err(failure) => {
+            server.send(&Reply::Ready(Err(failure.clone())), &[])?;
+            // Not the end that a server asks for.
+            return Err(std::io::Error::other(failure));
+        }
     };
     server.send(&Reply::Ready(Ok(())), &[])?;
     let mut helper = Helper {
@@ -240,6 +244,7 @@ impl Helper {
                 self.errand(number, errand::Order { id, name, argument, target, fds })
             }
             Request::Erase { number, path } => self.erase(number, &path),
+            Request::Look { number, id } => self.look(number, &id, fds),
             // For whom it works was said once, by another.
             Request::Hello(_) => Err(std::io::Error::other("a second hello")),
         }

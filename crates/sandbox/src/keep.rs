@@ -40,6 +40,19 @@ pub(crate) fn shift_all(parent: BorrowedFd<'_>, name: &OsStr, to: Shift) -> io::
 /// Directories deeper than this are a mistake or an attack: each level holds a descriptor open.
 const DEPTH_MAX: u32 = 4096;
 
+/// Shifts the owners of everything below and at an opened directory.
+pub(crate) fn shift_inside(directory: BorrowedFd<'_>, to: Shift) -> io::Result<()> {
+    shift_below(directory, to, 0)?;
+    let stat = rustix::fs::fstat(directory)?;
+    let (user, group) = (Uid::from_raw(to.user(stat.st_uid)), Gid::from_raw(to.group(stat.st_gid)));
+    Ok(rustix::fs::fchown(directory, Some(user), Some(group))?)
+}
+
+/// Shifts the owner of one file.
+pub(crate) fn shift_one(directory: BorrowedFd<'_>, name: &OsStr, to: Shift) -> io::Result<()> {
+    shift(directory, name, to)
+}
+
 fn shift_below(directory: BorrowedFd<'_>, to: Shift, depth: u32) -> io::Result<()> {
     if depth > DEPTH_MAX {
         return Err(io::Error::other("directories are nested too deeply"));

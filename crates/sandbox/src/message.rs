@@ -23,6 +23,8 @@ pub(crate) enum Request {
     Errand { number: u64, id: String, name: String, argument: String, target: PathBuf },
     /// Removes a file or tree of the state directory, parts of which the server may not remove.
     Erase { number: u64, path: PathBuf },
+    /// Lists what a container has written, to the descriptor that comes along.
+    Look { number: u64, id: String },
 }
 
 /// For whom the helper works.
@@ -45,14 +47,15 @@ impl Request {
             | Request::Prepare { number, .. }
             | Request::Signal { number, .. }
             | Request::Errand { number, .. }
-            | Request::Erase { number, .. } => *number,
+            | Request::Erase { number, .. }
+            | Request::Look { number, .. } => *number,
         }
     }
 
     /// How many descriptors must come with it.
     pub(crate) fn descriptors(&self) -> usize {
         match self {
-            Request::Hello(_) => 1,
+            Request::Hello(_) | Request::Look { .. } => 1,
             Request::Start { given, .. } => 2 + usize::from(given.control) + usize::from(given.listener),
             Request::Errand { .. } => 2,
             Request::Prepare { .. } | Request::Signal { .. } | Request::Erase { .. } => 0,
@@ -92,6 +95,7 @@ pub(crate) enum Answer {
     Signalled,
     Begun,
     Erased,
+    Looked,
 }
 
 /// Helper to pid 1.

@@ -1,28 +1,45 @@
 //! Finds the server that a command talks to, and gives it what it lacks.
 
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use pilotlight_api::client::Client;
 use pilotlight_api::progress::MissingPart;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
 
 use crate::config::{self, Config};
 use crate::discover::Loaded;
 use crate::exit::UserError;
 use crate::printer::Printer;
-use crate::serve::boot::{self, Server};
+use crate::serve::boot::{self, Kind};
+use crate::serve::process::{self, Order, Report};
+use crate::serve::user;
 
-/// How long a server inside this process may take to let go of everything.
-const CLOSE_LIMIT: Duration = Duration::from_secs(10);
+/// How long a server of this command's own may take to let go of everything, beyond what it gives itself.
+const CLOSE_LIMIT: Duration = Duration::from_secs(35);
 
-/// A server to talk to: the daemon, or one inside this process.
+/// The longest word of a server about its start.
+const REPORT_MAX: u64 = 1024 * 1024;
+
+/// A server to talk to: the daemon, or one of this command's own.
 pub(crate) struct Link {
     /// The way to it.
     pub(crate) client: Client,
-    embedded: Option<Server>,
+    embedded: Option<Embedded>,
+}
+
+/// A server that lives as long as this command: by a socket that closes with it, however it ends.
+struct Embedded {
+    process: Child,
+    life: UnixStream,
 }
 
 impl Link {
-    /// The local daemon if one runs, else a server started inside this process.
+    /// The local daemon if one runs, else a server of this command's own.
     pub(crate) async fn open(config: &Config, printer: &Printer) -> anyhow::Result<Self> {
         let client = daemon(config);
         if let Ok(status) = client.status().await {
@@ -30,15 +47,44 @@ impl Link {
             return Ok(Self { client, embedded: None });
         }
         let run_dir = config.embedded_run_dir();
-        let server = Server::start(config, &run_dir, crate::serve::boot::Kind::Embedded).await?;
-        tell_weaknesses(&server.weaknesses(), printer);
-        Ok(Self { client: Client::new(config::control_socket(&run_dir)), embedded: Some(server) })
+        let (embedded, weaknesses) = Embedded::start(config, &run_dir).await?;
+        tell_weaknesses(&weaknesses, printer);
+        Ok(Self { client: Client::new(config::control_socket(&run_dir)), embedded: Some(embedded) })
     }
 
-    /// Lets go of the server; one inside this process ends, with all that it holds.
+    /// Lets go of the server; one of this command's own ends, with all that it holds.
     pub(crate) async fn close(self) {
-        if let Some(server) = self.embedded {
-            server.stop(CLOSE_LIMIT).await;
+        if let Some(Embedded { mut process, life }) = self.embedded {
+            drop(life);
+            if tokio::time::timeout(CLOSE_LIMIT, process.wait()).await.is_err() {
+                tracing::warn!("the server does not end; the next start removes what it leaves");
+            }
+        }
+    }
+}
+
+impl Embedded {
+    /// Starts it and waits until it serves; what it lacks.
+    async fn start(config: &Config, run_dir: &Path) -> anyhow::Result<(Self, Vec<MissingPart>)> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        let order = Order::new(config, Kind::Embedded, run_dir.to_owned());
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args([process::SUPERVISOR, &order.to_argument()]);
+        command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null());
+        // Not of the terminal's foreground group: what Ctrl-C means is this command's to say.
+        let process = command.process_group(0).spawn()?;
+        drop(command);
+        ours.set_nonblocking(true)?;
+        let mut life = UnixStream::from_std(ours)?;
+        let mut line = Vec::new();
+        BufReader::new((&mut life).take(REPORT_MAX)).read_until(b'\n', &mut line).await?;
+        match serde_json::from_slice(&line) {
+            Ok(Report::Ready { weaknesses }) => Ok((Self { process, life }, weaknesses)),
+            Ok(Report::Failed { user: true, message, hint, detail }) => {
+                Err(UserError { message, hint, detail }.into())
+            }
+            Ok(Report::Failed { message, .. }) => Err(anyhow::anyhow!(message)),
+            Err(_) => anyhow::bail!("the server ended while it started"),
         }
     }
 }
@@ -51,7 +97,7 @@ pub(crate) async fn check(config: &Config) -> anyhow::Result<()> {
     let (state_dir, isolation) = (config.state_dir.clone(), config.isolation);
     tokio::task::spawn_blocking(move || {
         boot::check_isolation(isolation)?;
-        boot::make_state_dir(&state_dir)
+        boot::make_state_dir(&state_dir, user::of_server(isolation)?)
     })
     .await?
 }

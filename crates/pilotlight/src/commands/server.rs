@@ -1,28 +1,28 @@
 //! `pilotlight server`: the server in the foreground, and as a daemon.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::Stdio;
-use std::time::Duration;
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
 
 use fs_err as fs;
-use fs_err::os::unix::fs::OpenOptionsExt as _;
 use pilotlight_api::progress::Status as ServerStatus;
-use pilotlight_sandbox::Isolation;
+use pilotlight_sandbox::{Isolation, Owner};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, ResolveFlags, Uid};
+use rustix::io::Errno;
 
 use super::link;
 use crate::cli::ServerCommand;
 use crate::config::{self, Config};
 use crate::exit::{Status, UserError};
 use crate::printer::Printer;
-use crate::serve::boot::{Kind, Server};
+use crate::serve::boot::Kind;
+use crate::serve::process::{self, Order, STOP_LIMIT};
+use crate::serve::user;
 
 /// Set by `server start` for the process that becomes the daemon; its value is not used.
 const DAEMON: &str = "PILOTLIGHT_DAEMON";
-
-/// How long the server may take to let go of everything when it is told to end.
-const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// Runs a `server` command; without one, the server itself in the foreground.
 pub(crate) async fn run(
@@ -31,7 +31,8 @@ pub(crate) async fn run(
     printer: &Printer,
 ) -> anyhow::Result<Status> {
     match command {
-        None => foreground(config, printer).await,
+        // `main` has it done before there is a runtime.
+        None => unreachable!("the server in the foreground is no command of the runtime's"),
         Some(ServerCommand::Start { isolated }) => {
             let config = config.clone().isolated(isolated.wanted());
             if let Ok(status) = link::daemon(&config).status().await {
@@ -47,47 +48,22 @@ pub(crate) async fn run(
     }
 }
 
-/// Serves until Ctrl-C, SIGTERM or `server stop`.
-async fn foreground(config: &Config, printer: &Printer) -> anyhow::Result<Status> {
-    let daemon = std::env::var_os(DAEMON).is_some();
-    if daemon {
+/// Serves until Ctrl-C, SIGTERM or `server stop`: becomes the root of the server's processes.
+pub(super) fn foreground(config: &Config, quiet: bool) -> anyhow::Result<ExitCode> {
+    let announce = std::env::var_os(DAEMON).is_some();
+    if announce {
         // A session of its own: a terminal that closes takes only its own session with it (setsid(2)).
         rustix::process::setsid()?;
     }
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    let run_dir = config.daemon_run_dir();
-    let server = tokio::select! {
-        server = Server::start(config, &run_dir, Kind::Daemon) => server?,
-        // Restoring apps may take long; what was begun is swept by the next start.
-        _ = tokio::signal::ctrl_c() => return Ok(Status::Success),
-        _ = terminate.recv() => return Ok(Status::Success),
-    };
-    link::tell_weaknesses(&server.weaknesses(), printer);
-    for warning in server.warnings() {
-        printer.warning(&warning);
-    }
-    let (apps, plural) = (server.deployed(), if server.deployed() == 1 { "" } else { "s" });
-    printer.note(&format!("✓ Serving {apps} deployed app{plural}. Ctrl-C to stop"));
-    if daemon {
-        printer.out("ready");
-    }
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-        () = server.told_to_stop() => {}
-    }
-    printer.note("Stopping…");
-    server.stop(STOP_LIMIT).await;
-    Ok(Status::Success)
+    let order = Order::new(config, Kind::Daemon, config.daemon_run_dir());
+    process::supervise(&Order { announce, quiet, ..order })
 }
 
 /// Starts the daemon and waits until it serves.
 pub(crate) async fn start(config: &Config, printer: &Printer) -> anyhow::Result<()> {
-    crate::serve::boot::make_state_dir(&config.state_dir)?;
-    let logs = config.state_dir.join("logs");
-    fs::create_dir_all(&logs)?;
-    let path = logs.join("server.log");
-    let log = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
+    let owner = user::of_server(config.isolation)?;
+    crate::serve::boot::make_state_dir(&config.state_dir, owner)?;
+    let (mut log, path) = open_log(&config.state_dir, owner)?;
     let began = log.metadata()?.len();
     let mut child = std::process::Command::new(std::env::current_exe()?)
         .arg("--state-dir")
@@ -97,7 +73,7 @@ pub(crate) async fn start(config: &Config, printer: &Printer) -> anyhow::Result<
         .env(DAEMON, "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::from(log.into_parts().0))
+        .stderr(Stdio::from(log.try_clone()?))
         .spawn()?;
     let stdout = child.stdout.take().expect("the daemon's stdout is piped");
     let line = tokio::task::spawn_blocking(move || {
@@ -111,9 +87,33 @@ pub(crate) async fn start(config: &Config, printer: &Printer) -> anyhow::Result<
         return Ok(());
     }
     _ = tokio::task::spawn_blocking(move || child.wait()).await?;
-    let text = fs::read(&path)?;
-    let text = String::from_utf8_lossy(&text[usize::try_from(began)?.min(text.len())..]).into_owned();
+    let mut text = Vec::new();
+    log.seek(SeekFrom::Start(began))?;
+    log.read_to_end(&mut text)?;
+    let text = String::from_utf8_lossy(&text).into_owned();
     Err(UserError { message: "the server did not start".into(), hint: None, detail: Some(text) }.into())
+}
+
+/// Opens the daemon's own log. The state directory is the server's, who may have put links there: none is followed.
+fn open_log(state_dir: &Path, owner: Owner) -> anyhow::Result<(std::fs::File, PathBuf)> {
+    let (user, group) = (Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)));
+    let top = fs::canonicalize(state_dir)?;
+    let top =
+        rustix::fs::openat(CWD, top, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    match rustix::fs::mkdirat(&top, "logs", Mode::RWXU) {
+        Ok(()) => rustix::fs::chownat(&top, "logs", user, group, AtFlags::SYMLINK_NOFOLLOW)?,
+        Err(Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let log = rustix::fs::openat2(&top, "logs/server.log", flags, Mode::RUSR | Mode::WUSR, resolve)?;
+    // What exists may be another name of somebody's file.
+    let stat = rustix::fs::fstat(&log)?;
+    if stat.st_nlink == 1 {
+        rustix::fs::fchown(&log, user, group)?;
+    }
+    Ok((log.into(), state_dir.join("logs/server.log")))
 }
 
 async fn stop(config: &Config, printer: &Printer) -> anyhow::Result<Status> {

@@ -9,7 +9,7 @@ use crate::printer::Printer;
 pub(crate) async fn run(config: &Config, command: &ToolCommand, printer: &Printer) -> anyhow::Result<Status> {
     let ToolCommand::Uv = command;
     let uv = super::steps::blocking(printer, {
-        let state_dir = config.state_dir.clone();
+        let state_dir = config.user_dir();
         move |progress| {
             let python = pilotlight_image::HostPython::probe(std::path::Path::new("python3"))?;
             let settings = pilotlight_image::settings::Settings::of_this_machine();

@@ -1,7 +1,7 @@
 //! Boot and end of a server: check, sweep, bind, restore, serve; then stop taking, let finish, leave nothing.
 
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use pilotlight_api::progress::MissingPart;
 use pilotlight_api::wire::Mode;
 use pilotlight_core::route::PortRanges;
 use pilotlight_gateway::{Gateway, Listener};
-use pilotlight_sandbox::Isolation;
+use pilotlight_sandbox::{Isolation, Owner};
 use pilotlight_store::Store;
 use rustix::process::Resource;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -22,6 +23,7 @@ use super::builders::{Builders, Builds};
 use super::containers::Containers;
 use super::control::Controller;
 use super::inside;
+use super::process::Prelude;
 use super::stored::stored;
 use super::tasks::{self, Kind as Task};
 use super::zygotes::Zygotes;
@@ -29,7 +31,7 @@ use crate::config::{self, Config};
 use crate::exit::UserError;
 
 /// What a server is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Kind {
     /// Lives as long as the command that it is part of; remembers nothing.
     Embedded,
@@ -40,7 +42,6 @@ pub(crate) enum Kind {
 /// A running server.
 pub(crate) struct Server {
     apps: Apps,
-    run_dir: PathBuf,
     stop: watch::Sender<bool>,
     told_to_stop: Arc<Notify>,
     control: JoinHandle<()>,
@@ -51,23 +52,25 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a server in `run_dir` and serves what the store remembers.
-    pub(crate) async fn start(config: &Config, run_dir: &Path, kind: Kind) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        config: &Config,
+        run_dir: &Path,
+        kind: Kind,
+        prelude: Prelude,
+    ) -> anyhow::Result<Self> {
+        let Prelude { control, python, settings, owner, supervisor } = prelude;
         raise_descriptor_limit();
-        let (state_dir, run_root) = (config.state_dir.clone(), config.run_root.clone());
-        let (dir, isolation) = (run_dir.to_owned(), config.isolation);
-        let containers = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
-            check_isolation(isolation)?;
-            make_state_dir(&state_dir)?;
-            make_run_root(&run_root)?;
-            pilotlight_sandbox::sweep(&run_root)?;
-            let options = pilotlight_sandbox::Options::new(&dir, &state_dir);
-            let containers = Containers::start(pilotlight_sandbox::Options { isolation, ..options })?;
-            fs::create_dir_all(dir.join("c"))?;
-            fs::create_dir_all(dir.join("hosts"))?;
-            Ok(containers)
-        })
-        .await??;
-        let mut shared = shared(config, run_dir, kind, &containers)?;
+        let isolation = config.isolation;
+        let options = pilotlight_sandbox::Options {
+            isolation,
+            owner,
+            supervisor: Some(supervisor),
+            ..pilotlight_sandbox::Options::new(run_dir, &config.state_dir)
+        };
+        let containers = tokio::task::spawn_blocking(move || Containers::start(options)).await??;
+        let state_dir = config.state_dir.clone();
+        let builders = Builders::new(state_dir, python, settings, &containers, isolation)?;
+        let mut shared = shared(config, run_dir, kind, builders, &containers)?;
         let (address, inside_listener) = match isolation {
             Isolation::Sandbox => inside::listen(&shared.gateway).await.unzip(),
             Isolation::Process => (None, None),
@@ -77,21 +80,20 @@ impl Server {
         let told_to_stop = Arc::new(Notify::new());
         let controller = Controller::new(apps.clone(), Arc::clone(&told_to_stop));
         let (stop, mut stopped) = watch::channel(false);
-        let listener = pilotlight_api::server::bind(&config::control_socket(run_dir))?;
         let (mut shared_listener, mut warnings) = (None, Vec::new());
         if kind == Kind::Daemon {
             shared_listener = open_shared_port(&apps, config.port, &mut warnings).await;
             restore(&apps, &mut warnings).await?;
         }
         // Orders are heard from here on, when the apps are what the store says.
+        let listener = control.listen()?;
         let control = tasks::spawn(Task::Control, async move {
             let stopped = async move { _ = stopped.wait_for(|stop| *stop).await };
             if let Err(error) = pilotlight_api::server::serve(listener, Arc::new(controller), stopped).await {
                 tracing::error!(%error, "the control socket failed");
             }
         });
-        let run_dir = run_dir.to_owned();
-        Ok(Self { apps, run_dir, stop, told_to_stop, control, shared_listener, inside_listener, warnings })
+        Ok(Self { apps, stop, told_to_stop, control, shared_listener, inside_listener, warnings })
     }
 
     /// What the user should know about this server, each as a sentence.
@@ -114,7 +116,8 @@ impl Server {
         self.told_to_stop.notified().await;
     }
 
-    /// Ends everything within about `limit`: listeners, control socket, containers, the run directory.
+    /// Ends everything within about `limit`: listeners, control socket, containers. The run directory goes with the
+    /// supervisor.
     pub(crate) async fn stop(self, limit: Duration) {
         self.apps.finish_all(limit / 4).await;
         let listeners = self.shared_listener.into_iter().chain(self.inside_listener);
@@ -133,7 +136,6 @@ impl Server {
         if ended.is_err() {
             tracing::warn!("the sandbox helper did not end cleanly");
         }
-        _ = fs::remove_dir_all(&self.run_dir);
     }
 }
 
@@ -193,8 +195,14 @@ pub(crate) fn check_isolation(wanted: Isolation) -> anyhow::Result<()> {
 }
 
 /// Makes the state directory if it is not there, for its owner alone: layers hold programs of any user's making.
-pub(crate) fn make_state_dir(state_dir: &Path) -> anyhow::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(|error| {
+pub(crate) fn make_state_dir(state_dir: &Path, owner: Owner) -> anyhow::Result<()> {
+    let is_new = !state_dir.exists();
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir);
+    let given = made.and_then(|()| {
+        let own = || std::os::unix::fs::chown(state_dir, Some(owner.uid), Some(owner.gid));
+        if is_new { own() } else { Ok(()) }
+    });
+    given.map_err(|error| {
         let hint = format!("name another one with `--state-dir` or `{}`", config::env::STATE_DIR);
         let message = format!("cannot use the state directory `{}`: {error}", state_dir.display());
         UserError::new(message, hint).into()
@@ -203,7 +211,7 @@ pub(crate) fn make_state_dir(state_dir: &Path) -> anyhow::Result<()> {
 
 /// Makes the directory of run directories if it is not there. An ordinary user's is for that user alone, and may be in a
 /// place where anybody could have made it first.
-fn make_run_root(run_root: &Path) -> anyhow::Result<()> {
+pub(crate) fn make_run_root(run_root: &Path) -> anyhow::Result<()> {
     let user = rustix::process::geteuid();
     if user.is_root() {
         return Ok(());
@@ -226,7 +234,13 @@ fn raise_descriptor_limit() {
     }
 }
 
-fn shared(config: &Config, run_dir: &Path, kind: Kind, containers: &Containers) -> anyhow::Result<Shared> {
+fn shared(
+    config: &Config,
+    run_dir: &Path,
+    kind: Kind,
+    builder: Builders,
+    containers: &Containers,
+) -> anyhow::Result<Shared> {
     let state = &config.state_dir;
     let (blobs, scratch) = (state.join("blobs"), state.join("scratch"));
     fs::create_dir_all(&blobs)?;
@@ -234,7 +248,7 @@ fn shared(config: &Config, run_dir: &Path, kind: Kind, containers: &Containers) 
     let daemon = kind == Kind::Daemon;
     let first = config.port;
     Ok(Shared {
-        builder: Builders::new(state, containers, config.isolation)?,
+        builder,
         containers: containers.clone(),
         zygotes: Zygotes::new(containers.clone(), scratch.clone(), config.isolation == Isolation::Sandbox),
         isolation: config.isolation,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use pilotlight_api::manifest::Manifest;
+use pilotlight_image::settings::Settings;
 use pilotlight_image::{Builder, HostPython, Options};
 use pilotlight_sandbox::Isolation;
 use tokio::sync::watch;
@@ -83,13 +84,14 @@ pub(crate) struct Builders {
 impl Builders {
     /// Builders whose steps run in `containers`. Half-built layers of dead servers are removed.
     pub(crate) fn new(
-        state_dir: &Path,
+        state_dir: PathBuf,
+        python: HostPython,
+        settings: Settings,
         containers: &Containers,
         isolation: Isolation,
     ) -> anyhow::Result<Self> {
-        let python = HostPython::probe(Path::new("python3"))?;
-        let options = Options::new(state_dir.to_owned(), python, embedded::container_files())?;
-        let options = Options { isolation, ..options };
+        let options = Options::new(state_dir, python, embedded::container_files())?;
+        let options = Options { isolation, settings, ..options };
         let first = Builder::with_steps(options, Arc::new(containers.clone()))?;
         Ok(Self { first, by_python: Mutex::default() })
     }
@@ -103,11 +105,16 @@ impl Builders {
             return builder.clone();
         }
         let found = match HostPython::probe(python) {
-            Ok(found) => found,
+            Ok(found) => Some(found),
+            // In a directory that this process cannot pass through: the user's own word has to do.
+            Err(_) if is_out_of_sight(python) => manifest_python(manifest),
             Err(error) => {
                 tracing::debug!(python = %python.display(), %error, "not an interpreter of this machine");
-                return self.first.clone();
+                None
             }
+        };
+        let Some(found) = found else {
+            return self.first.clone();
         };
         let mut builders = self.by_python();
         if builders.len() >= PYTHONS_MAX && !builders.contains_key(python) {
@@ -120,4 +127,18 @@ impl Builders {
     fn by_python(&self) -> MutexGuard<'_, HashMap<PathBuf, Builder>> {
         self.by_python.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_out_of_sight(path: &Path) -> bool {
+    fs_err::metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+}
+
+/// The interpreter as the manifest tells of it.
+fn manifest_python(manifest: &Manifest) -> Option<HostPython> {
+    let python = &manifest.python;
+    let mut numbers = python.version.split('.').map(|number| number.parse().ok());
+    let version = (numbers.next()??, numbers.next()??, numbers.next()??);
+    // That it has a library of its own does no harm if it is not so.
+    let (executable, base_prefix) = (python.executable.clone(), python.base_prefix.clone());
+    Some(HostPython { executable, version, base_prefix, shared: true })
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use pilotlight_image::step::{self, Exits, Request, Sandboxed, Steps};
-use pilotlight_sandbox::{Event, ExitStatus, Fds, Helper, Options, Signal, Spec, Started};
+use pilotlight_sandbox::{Event, ExitStatus, Fds, Helper, Options, Seen, Signal, Spec, Started};
 use tokio::sync::oneshot;
 
 /// The pause before a helper is started again when the one before did not last; it doubles each time.
@@ -200,6 +200,12 @@ impl Containers {
         if let Err(error) = self.helper().signal(id, signal) {
             tracing::debug!(id, %error, "cannot signal the container");
         }
+    }
+
+    /// What a container has written so far.
+    pub(crate) async fn look(&self, id: &str) -> anyhow::Result<Vec<Seen>> {
+        let (helper, id) = (self.helper(), id.to_owned());
+        Ok(tokio::task::spawn_blocking(move || helper.look(&id)).await??)
     }
 
     fn helper(&self) -> Helper {

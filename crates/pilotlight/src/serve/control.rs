@@ -75,7 +75,7 @@ impl Control for Controller {
         Box::pin(async {
             Ok(Status {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                pid: std::process::id(),
+                pid: supervisor(),
                 started_at: self.started_at,
                 apps: u32::try_from(self.apps.count()).unwrap_or(u32::MAX),
                 isolation: self.apps.shared().weaknesses.clone(),
@@ -215,6 +215,12 @@ impl Control for Controller {
             Ok(())
         })
     }
+}
+
+/// The root of this server's processes, which is there as long as any of them.
+fn supervisor() -> u32 {
+    let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
+    parent.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_else(std::process::id)
 }
 
 /// Runs what waits for the disk on a blocking thread.

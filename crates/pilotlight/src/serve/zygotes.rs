@@ -361,9 +361,9 @@ async fn burn(containers: Containers, wanted: Wanted, id: ContainerId, state: wa
     let log = wanted.log.clone().unwrap_or_else(|| AppLog::new(AppId::from_entropy(0), None));
     let say = |line: String| log.push(&wanted.function, Some(&id), Stream::System, line);
     let voice = Voice { log: &log, function: &wanted.function, container: &id };
-    let (upper, lowers) = (wanted.spec.scratch.join("upper"), wanted.spec.lowers.clone());
+    let lowers = wanted.spec.lowers.clone();
     let started = match runner::start(&containers, wanted.spec, None, voice).await {
-        Ok(process) => blocking(move || Written::now(upper)).await.map(|written| (process, written)),
+        Ok(process) => containers.look(id.as_str()).await.map(|seen| (process, Written::new(seen))),
         Err(error) => Err(error),
     };
     let (process, written) = match started {
@@ -385,7 +385,7 @@ async fn burn(containers: Containers, wanted: Wanted, id: ContainerId, state: wa
     let next = match lit {
         Ok(Ok(mut obstacles)) => {
             if obstacles.is_empty() {
-                obstacles.extend(missed(written, lowers).await);
+                obstacles.extend(missed(&containers, &id, written, lowers).await);
             }
             if obstacles.is_empty() {
                 State::Lit
@@ -431,18 +431,20 @@ async fn silence<R: tokio::io::AsyncRead + Unpin>(messages: &mut Messages<R>) {
 }
 
 /// What of a zygote's files a fork of it would miss, as words for the log.
-async fn missed(written: Written, lowers: Vec<PathBuf>) -> Option<String> {
-    match blocking(move || written.since(&lowers)).await {
+async fn missed(
+    containers: &Containers,
+    id: &ContainerId,
+    written: Written,
+    lowers: Vec<PathBuf>,
+) -> Option<String> {
+    let found = async {
+        let seen = containers.look(id.as_str()).await?;
+        anyhow::Ok(tokio::task::spawn_blocking(move || written.since(seen, &lowers)).await?)
+    };
+    match found.await {
         Ok(path) => path.map(|path| format!("the use of {}, which it has written", path.display())),
         Err(error) => Some(format!("what cannot be told: {error:#}")),
     }
-}
-
-/// Does what may wait for a disk.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> anyhow::Result<T> {
-    Ok(tokio::task::spawn_blocking(work).await??)
 }
 
 /// Hears a zygote until it is lit; what a fork of it would break.

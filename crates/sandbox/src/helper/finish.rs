@@ -1,6 +1,7 @@
 //! The end of containers, and of the helper: statuses, and leaving nothing behind.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -71,6 +72,17 @@ impl Helper {
         }
     }
 
+    /// Lists what a container has written, to where the server reads.
+    pub(super) fn look(&mut self, number: u64, id: &str, fds: Vec<OwnedFd>) -> io::Result<()> {
+        let record = shell::scratch_record(&self.workshop.run_dir, id);
+        match fds.into_iter().next().filter(|_| self.containers.contains_key(id)) {
+            Some(to) => {
+                self.clear_up(&format!("lo-{number}"), &Work::Look { record, to }, Tell::Looked { number })
+            }
+            None => self.answer(number, Err(Failure::Unknown { id: id.into() })),
+        }
+    }
+
     fn clear_up(&mut self, id: &str, work: &Work, tell: Tell) -> io::Result<()> {
         match work.start(self.workshop.title) {
             Ok(janitor) => {
@@ -98,6 +110,7 @@ impl Helper {
             }
             Tell::Failed { number, failure } => self.answer(number, Err(failure)),
             Tell::Erased { number } if outcome == Outcome::Done => self.answer(number, Ok(Answer::Erased)),
+            Tell::Looked { number } => self.answer(number, Ok(Answer::Looked)),
             Tell::Erased { number } => {
                 let cause = "some of it is still there".into();
                 self.answer(number, Err(Failure::Step { step: "remove a tree".into(), path: None, cause }))

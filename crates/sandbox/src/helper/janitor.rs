@@ -6,12 +6,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use crate::keep::Shift;
 use crate::places::Entry;
 use crate::sys::process::Forked;
-use crate::{ExitStatus, Failure, erase, keep, places, sys, title};
+use crate::{ExitStatus, Failure, erase, keep, look, places, sys, title};
 
 /// What there is to do.
 pub(super) enum Work {
@@ -23,6 +24,8 @@ pub(super) enum Work {
     },
     /// Removes what the server may not.
     Erase(Entry),
+    /// Lists what a container has written.
+    Look { record: PathBuf, to: OwnedFd },
 }
 
 /// For build steps that went well.
@@ -46,6 +49,10 @@ pub(super) enum Tell {
     },
     /// A request for removal.
     Erased {
+        number: u64,
+    },
+    /// A request for a look.
+    Looked {
         number: u64,
     },
     /// A shell that was never used.
@@ -95,6 +102,7 @@ impl Work {
             }
             Work::Container { .. } => Vec::new(),
             Work::Erase(entry) => vec![entry.directory.as_fd()],
+            Work::Look { to, .. } => vec![to.as_fd()],
         }
     }
 
@@ -115,12 +123,26 @@ impl Work {
                     _ => outcome,
                 }
             }
+            Work::Look { record, to } => {
+                // A server that has read enough leaves.
+                let _ = list(record, to);
+                Outcome::Done
+            }
             Work::Erase(entry) => match erase::erase(entry.directory.as_fd(), &entry.name) {
                 Ok(()) => Outcome::Done,
                 Err(_) => Outcome::Left,
             },
         }
     }
+}
+
+fn list(record: &Path, to: &OwnedFd) -> io::Result<()> {
+    let scratch = places::open_true(&fs::read_link(record)?)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let upper = rustix::fs::openat(&scratch, "upper", flags, Mode::empty())?;
+    let mut to = io::BufWriter::new(fs::File::from_parts(to.try_clone()?.into(), "a pipe"));
+    look::write(upper.as_fd(), &mut to)?;
+    to.flush()
 }
 
 impl Keep {

@@ -160,7 +160,7 @@ impl Plain {
                 let what = "without the sandbox nothing is made ahead".to_owned();
                 self.answer(number, Err(Failure::Invalid { id: spec.id, what }))
             }
-            Request::Errand { number, .. } | Request::Erase { number, .. } => {
+            Request::Errand { number, .. } | Request::Erase { number, .. } | Request::Look { number, .. } => {
                 let what = "without the sandbox the helper has no rights that the server has not".to_owned();
                 self.answer(number, Err(Failure::Refused { what }))
             }
@@ -307,7 +307,7 @@ impl Plain {
                 self.server.send(&Reply::Exited { id: id.into(), status, oom }, &[])
             }
             Tell::Failed { number, failure } => self.answer(number, Err(failure)),
-            Tell::Erased { .. } | Tell::Nobody => Ok(()),
+            Tell::Erased { .. } | Tell::Looked { .. } | Tell::Nobody => Ok(()),
         }
     }
 

@@ -31,13 +31,29 @@ pub(crate) fn reset() {
 
 /// Blocks SIGCHLD and gives a descriptor that is readable while one is pending.
 pub(crate) fn child_events() -> io::Result<OwnedFd> {
+    watch(&[libc::SIGCHLD])
+}
+
+/// The signals that have come, of those that a descriptor of [`watch`] watches.
+pub(crate) fn read(events: &OwnedFd) -> Vec<i32> {
+    let mut bytes = [0_u8; 8 * size_of::<libc::signalfd_siginfo>()];
+    let read = rustix::io::read(events, &mut bytes[..]).unwrap_or(0);
+    // Its first field is the number, 4 bytes. signalfd(2)
+    let each = bytes.get(..read).unwrap_or_default().chunks_exact(size_of::<libc::signalfd_siginfo>());
+    each.filter_map(|info| Some(i32::from_ne_bytes(info.get(..4)?.try_into().ok()?))).collect()
+}
+
+/// Blocks these signals and gives a descriptor that is readable while one is pending.
+pub(crate) fn watch(signals: &[i32]) -> io::Result<OwnedFd> {
     // JUSTIFICATION: no safe wrapper exists for the mask nor for signalfd.
     // SAFETY: the set lives on the stack and is initialised before use; the kernel copies it. The returned number is
     // fresh and owned by nobody else.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, libc::SIGCHLD);
+        for signal in signals {
+            libc::sigaddset(&raw mut set, *signal);
+        }
         if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) < 0 {
             return Err(io::Error::last_os_error());
         }

@@ -1,75 +1,61 @@
 //! What a zygote has written: a fork has files of its own, in which it would be missing.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
+use pilotlight_sandbox::Seen;
 
 /// The interpreter makes these again where they are missing.
 const BYTECODE: &str = "__pycache__";
 
-/// What was in a container's upper directory at a moment: each path, and for files when it was last changed.
-pub(super) struct Written {
-    upper: PathBuf,
-    entries: BTreeMap<PathBuf, (i64, i64)>,
-}
+/// What a container had written at a moment: each path, and for files when it was last changed.
+pub(super) struct Written(BTreeMap<PathBuf, (i64, i64)>);
 
 impl Written {
     /// What is there now, before the container's command has done anything.
-    pub(super) fn now(upper: PathBuf) -> io::Result<Self> {
-        let mut entries = BTreeMap::new();
-        walk(&upper, |path, changed, _| {
-            entries.insert(path.to_path_buf(), changed);
-            false
-        })?;
-        Ok(Self { upper, entries })
+    pub(super) fn new(seen: Vec<Seen>) -> Self {
+        Self(counted(seen).map(|seen| (seen.path, seen.changed)).collect())
     }
 
-    /// One path that was made, changed or removed since, as the container calls it. A directory of `lowers` alone
+    /// One path that was made, changed or removed until `seen`, as the container calls it. A directory of `lowers` alone
     /// does not count: the overlay copies it up when anything below it changes.
-    pub(super) fn since(&self, lowers: &[PathBuf]) -> io::Result<Option<PathBuf>> {
-        let mut first = None;
-        walk(&self.upper, |path, changed, directory| {
-            let new = match self.entries.get(path) {
-                Some(before) => !directory && *before != changed,
-                None => !directory || !lowers.iter().any(|lower| lower.join(path).is_dir()),
-            };
-            if new {
-                first = Some(Path::new("/").join(path));
-            }
-            new
-        })?;
-        Ok(first)
+    pub(super) fn since(&self, seen: Vec<Seen>, lowers: &[PathBuf]) -> Option<PathBuf> {
+        let is_new = |seen: &Seen| match self.0.get(&seen.path) {
+            Some(before) => !seen.directory && *before != seen.changed,
+            None => !seen.directory || !lowers.iter().any(|lower| lower.join(&seen.path).is_dir()),
+        };
+        counted(seen).find(is_new).map(|seen| Path::new("/").join(seen.path))
     }
 }
 
-/// Shows each path below `top`, with when it was last changed and whether it is a directory, until told to stop.
-fn walk(top: &Path, mut look: impl FnMut(&Path, (i64, i64), bool) -> bool) -> io::Result<()> {
-    use std::os::unix::fs::MetadataExt as _;
-    let mut open = vec![PathBuf::new()];
-    while let Some(folder) = open.pop() {
-        for entry in fs::read_dir(top.join(&folder))? {
-            let entry = entry?;
-            if entry.file_name() == BYTECODE {
-                continue;
-            }
-            let path = folder.join(entry.file_name());
-            let about = entry.metadata()?;
-            if look(&path, (about.ctime(), about.ctime_nsec()), about.is_dir()) {
-                return Ok(());
-            }
-            if about.is_dir() {
-                open.push(path);
-            }
-        }
-    }
-    Ok(())
+fn counted(seen: Vec<Seen>) -> impl Iterator<Item = Seen> {
+    seen.into_iter().filter(|seen| !seen.path.components().any(|part| part.as_os_str() == BYTECODE))
 }
 
 #[cfg(test)]
 mod tests {
+    use fs_err as fs;
+
     use super::*;
+
+    /// As the helper lists it.
+    fn look(top: &Path) -> Vec<Seen> {
+        use std::os::unix::fs::MetadataExt as _;
+        let (mut open, mut seen) = (vec![PathBuf::new()], Vec::new());
+        while let Some(folder) = open.pop() {
+            for entry in fs::read_dir(top.join(&folder)).unwrap() {
+                let (path, about) =
+                    entry.map(|entry| (folder.join(entry.file_name()), entry.metadata())).unwrap();
+                let about = about.unwrap();
+                if about.is_dir() {
+                    open.push(path.clone());
+                }
+                let changed = (about.ctime(), about.ctime_nsec());
+                seen.push(Seen { path, changed, directory: about.is_dir() });
+            }
+        }
+        seen
+    }
 
     #[test]
     fn what_was_made_changed_or_removed_counts() {
@@ -79,8 +65,8 @@ mod tests {
             fs::create_dir_all(folder).unwrap();
         }
         fs::write(upper.join("etc"), "before").unwrap();
-        let before = Written::now(upper.clone()).unwrap();
-        let found = || before.since(std::slice::from_ref(&lower)).unwrap();
+        let before = Written::new(look(&upper));
+        let found = || before.since(look(&upper), std::slice::from_ref(&lower));
         assert_eq!(found(), None);
 
         // Bytecode, and the folders of the image above it.
