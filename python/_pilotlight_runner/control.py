@@ -29,6 +29,8 @@ class Lit(NamedTuple):
     app_ms: float
     #: What a fork would break, as words for the log.
     obstacles: list[str]
+    #: Whether the user's import changed what later imports see: it needs them in its own order.
+    changes: bool = False
 
 
 class Control:
@@ -56,7 +58,11 @@ class Control:
     def lit(self, lit: Lit) -> None:
         """This zygote can be forked from, unless there are obstacles."""
         times = {"import_ms": round(lit.import_ms, 3), "app_ms": round(lit.app_ms, 3)}
-        self._send({"type": "lit", **times, "obstacles": lit.obstacles})
+        self._send({"type": "lit", **times, "obstacles": lit.obstacles, "changes": lit.changes})
+
+    def modules(self, modules: list[str]) -> None:
+        """Which modules of the image are imported here."""
+        self._send({"type": "modules", "modules": modules})
 
     def fileno(self) -> int:
         """The descriptor of the socket."""

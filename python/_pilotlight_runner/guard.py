@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable
 from urllib.parse import quote
 
 from . import errors
@@ -17,11 +17,16 @@ class Guard:
     def __init__(self) -> None:
         self._app: Any = None
         self._name = ""
+        self._after: Callable[[], None] | None = None
 
-    def protect(self, app: Any, name: str) -> None:
-        """Name the app and its function. The server is configured with the guard before there is an app."""
+    def protect(self, app: Any, name: str, after: Callable[[], None] | None = None) -> None:
+        """Name the app and its function, and what to call after each request.
+
+        The server is configured with the guard before there is an app.
+        """
         self._app = app
         self._name = name
+        self._after = after
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         started = complete = False
@@ -47,6 +52,9 @@ class Guard:
                 raise
             await send({"type": "http.response.start", "status": 500, "headers": _HEADERS})
             await send({"type": "http.response.body", "body": _BODY})
+        finally:
+            if self._after is not None:
+                self._after()
 
 
 def _is_disconnect(error: BaseException) -> bool:

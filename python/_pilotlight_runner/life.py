@@ -14,7 +14,7 @@ import time
 import traceback
 from typing import Any, Callable
 
-from . import apps, deps, errors, forks, fresh, load, places, warm
+from . import ahead, apps, deps, errors, forks, fresh, load, places, warm
 from .classes import Instance, Plain
 from .control import CONTROL_FD, LISTENER_FD, Control, Lit
 from .descriptors import Descriptors, opened
@@ -46,6 +46,8 @@ class Life:
         #: What the import did to the zygote that this is a fork of.
         self._change: Change | None = None
         self._order: Order | None = None
+        #: Names of modules that this process or the zygote before it has imported ahead.
+        self._ahead: frozenset[str] = frozenset()
 
     @property
     def loaded(self) -> bool:
@@ -64,7 +66,12 @@ class Life:
             self._serve(configuration["function"], control, socket.socket(fileno=listener))
             return None
         orders = socket.socket(fileno=ORDERS_FD)
-        lit = self._light_image() if role == "image" else self._light_function(configuration["function"])
+        if role == "image":
+            lit = self._light_image()
+        elif role == "session":
+            lit = self._light_session(configuration["function"]["modules"])
+        else:
+            lit = self._light_function(configuration["function"])
         # The user's code may have taken the signal that puts zygotes out. A fork takes it again.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         control.lit(lit)
@@ -100,6 +107,22 @@ class Life:
         # The one descriptor that is new is libuv's, which makes another in each fork.
         return Lit(import_ms, 0.0, forks.obstacles(Descriptors(opened())))
 
+    def _light_session(self, names: list[str]) -> Lit:
+        """Have what a function's containers have imported of the image, and nothing of the user's."""
+        self._prepare()
+        self._confirm()
+        before, ours = Surroundings(), opened()
+        began = time.perf_counter()
+        try:
+            self._ahead = ahead.load(names)
+        except BaseException as error:
+            # Without the user's files it may be so; then each version imports for itself.
+            raise errors.StartError.of("import", error) from None
+        obstacles = forks.obstacles(Descriptors(ours))
+        if before.changed() or opened() != ours:
+            obstacles.append("what the import made of the process")
+        return Lit((time.perf_counter() - began) * 1000, 0.0, obstacles)
+
     def _light_function(self, function: dict[str, Any]) -> Lit:
         """Have the function, and its app if making that takes no part of a container's own life."""
         self._prepare()
@@ -110,11 +133,12 @@ class Life:
         app_ms = _timed(lambda: self._build(function, asked_for))
         descriptors = Descriptors(ours)
         self._change = Change(before, descriptors)
-        return Lit(import_ms, app_ms, forks.obstacles(descriptors, asked_for))
+        changes = before.changed() or ahead.is_patched()
+        return Lit(import_ms, app_ms, forks.obstacles(descriptors, asked_for), changes)
 
     def _enter(self, order: Order) -> None:
         """See the user's files for the first time."""
-        if _shadowed():
+        if _shadowed(self._ahead):
             # The user's own file has the name of a module that the zygote has: only a fresh interpreter is
             # right.
             self._confirm()
@@ -142,6 +166,7 @@ class Life:
             time.perf_counter(),
             lifespan=not apps.is_ours(function["web"]),
             confirm=self._confirm,
+            after=ahead.Teller(control.modules).look if function.get("tells") else None,
         )
         server.run(serving, listener, control)
 
@@ -196,7 +221,7 @@ def _become(environment: dict[str, str]) -> None:
             os.environ[name] = value
 
 
-def _shadowed() -> bool:
+def _shadowed(ahead: frozenset[str]) -> bool:
     try:
         entries = os.listdir(places.ROOT)
     except OSError:
@@ -206,7 +231,7 @@ def _shadowed() -> bool:
         for name, module in sys.modules.items()
         if "." not in name and "site-packages" in (getattr(module, "__file__", None) or "")
     }
-    return any(entry.partition(".")[0] in loaded for entry in entries)
+    return any(entry.partition(".")[0] in loaded | ahead for entry in entries)
 
 
 def _import_framework() -> None:

@@ -63,6 +63,8 @@ class Serving:
     confirm: Callable[[], None]
     #: How long to go on accepting after the host was told not to send any more.
     linger_seconds: float = ON_THE_WAY_SECONDS
+    #: Called after each request.
+    after: Callable[[], None] | None = None
 
 
 class Server:
@@ -100,7 +102,7 @@ class Server:
             serving.confirm()
             # Outside the running loop: sync code of the user's may run one of its own.
             app = serving.build(serving.target.enter(loop))
-            self._guard.protect(app, serving.name)
+            self._guard.protect(app, serving.name, serving.after)
             loop.run_until_complete(self._serve(app, serving, listener, control))
             serving.target.exit(loop)
 

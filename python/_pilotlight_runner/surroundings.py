@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from .descriptors import Descriptors
 
 
 class Surroundings:
-    """Environment and working directory at a moment."""
+    """Environment, working directory, and where imports look, at a moment."""
 
     def __init__(self) -> None:
         self._environment = dict(os.environ)
         self._directory = os.getcwd()
+        # The SDK's own finder comes with `import modal`, and finds nothing but the SDK.
+        finders = [finder for finder in sys.meta_path if not type(finder).__module__.startswith("pilotlight")]
+        self._imports = [*sys.path], finders, [*sys.path_hooks]
+
+    def changed(self) -> bool:
+        """Whether they are not as they were when this was made."""
+        return Surroundings().__dict__ != self.__dict__
 
     def differ_from(self, before: Surroundings) -> None:
         """Make the same changes to this process that were made since `before`."""

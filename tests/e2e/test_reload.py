@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
-from tools import request
+from tools import children, request, wait_until
 
 PROGRAM = """
     import modal
@@ -121,3 +124,155 @@ def test_no_request_fails_during_updates(program, serve) -> None:
         thread.join()
     assert set(statuses) == {200}, statuses
     assert request(url).json() == ["4", "x"]
+
+
+def test_a_save_is_read_as_by_a_process_of_its_own(program, serve, tmp_path: Path) -> None:
+    """Whatever changes between two saves, a discovery prints what a process of its own would."""
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    (packages,) = venv.glob("lib/python*/site-packages")
+    text = """
+        import modal
+        try:
+            import late
+            found = late.TEXT
+        except ImportError:
+            found = "nothing"
+        print("found", found, {turn})
+        app = modal.App()
+
+        @app.function()
+        @modal.fastapi_endpoint()
+        def f():
+            return {turn}
+    """
+
+    def save(turn: int, found: str) -> None:
+        mark = command.mark()
+        program(text.format(turn=turn))
+        command.wait_for(f"found {found} {turn}", after=mark)
+        command.wait_for("Updated", after=mark)
+        assert request(url).json() == turn
+
+    command = serve(program(text.format(turn=0)), "--python", str(venv / "bin" / "python"))
+    url = command.url()
+    save(1, "nothing")
+    save(2, "nothing")
+    # Installed in between.
+    (packages / "late.py").write_text("TEXT = 'one'\n")
+    save(3, "one")
+    save(4, "one")
+    (packages / "late.py").write_text("TEXT = 'two two'\n")
+    save(5, "two two")
+    save(6, "two two")
+    # One that a fork would break.
+    thread = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    (packages / "late.py").write_text(thread + "TEXT = f'{threading.active_count()} threads'\n")
+    for turn in range(7, 10):
+        save(turn, "2 threads")
+    (packages / "late.py").unlink()
+    save(10, "nothing")
+
+
+def test_what_is_not_imported_any_more_is_not_there(program, serve) -> None:
+    text = """
+        import modal
+        {imports}
+        app = modal.App()
+
+        @app.function()
+        @modal.fastapi_endpoint()
+        def f():
+            {more}
+            return len(xml.dom.minidom.parseString("<a/>").childNodes), {turn}
+    """
+    whole = {"imports": "import xml.dom.minidom", "more": "pass"}
+    command = serve(program(text.format(turn=0, **whole)))
+    url = command.url()
+    assert request(url).json() == [1, 0]
+    for turn in range(1, 4):
+        mark = command.mark()
+        program(text.format(turn=turn, **whole))
+        command.wait_for("Updated", after=mark)
+        assert request(url).json() == [1, turn]
+    for imports, more, status in [
+        ("import xml", "pass", 500),
+        ("import xml.dom.minidom", "pass", 200),
+        ("import xml", "import xml.dom.minidom", 200),
+    ]:
+        mark = command.mark()
+        program(text.format(turn=9, imports=imports, more=more))
+        command.wait_for("Updated", after=mark)
+        assert request(url).status == status, (imports, more)
+
+
+def test_packages_of_the_image_are_imported_ahead_and_the_users_modules_never(program, serve) -> None:
+    text = """
+        import os, time
+        import modal
+        import part
+        WRITE = (
+            "import sysconfig, pathlib; place = pathlib.Path(sysconfig.get_path('purelib'), 'stamp.py');"
+            "place.write_text('import time; STAMP = time.time_ns()')"
+        )
+        image = modal.Image.debian_slim().run_commands(f'python -c "{{WRITE}}"')
+        app = modal.App()
+        OWN = time.time_ns()
+
+        @app.function(image=image)
+        @modal.fastapi_endpoint()
+        def f():
+            import stamp
+            return {turn}, stamp.STAMP, OWN, part.OWN, os.environ["MODAL_TASK_ID"]
+    """
+    program("import time\nOWN = time.time_ns()\n", "part.py")
+    command = serve(program(text.format(turn=0)))
+    url = command.url()
+    seen = [request(url).json()]
+    assert request(url).json() == seen[0]
+
+    def is_ahead() -> bool:
+        mark = command.mark()
+        program(text.format(turn=len(seen)))
+        command.wait_for("Updated", after=mark)
+        seen.append(request(url).json())
+        return seen[-1][1] == seen[-2][1]
+
+    wait_until(is_ahead)
+    assert [answer[0] for answer in seen] == [*range(len(seen))]
+    # Each version has its own of all that is the user's.
+    for place in (2, 3, 4):
+        assert len({answer[place] for answer in seen}) == len(seen)
+
+
+def test_many_saves_leave_no_process_and_no_file_open(program, serve) -> None:
+    program("TEXT = 'x'\n", "part.py")
+    command = serve(program(PROGRAM.format(text="0")))
+    url = command.url()
+
+    def save(turn: int) -> None:
+        mark = command.mark()
+        program(PROGRAM.format(text=str(turn)))
+        command.wait_for("Updated", after=mark)
+        assert request(url).json() == [str(turn), "x"]
+
+    for turn in range(1, 4):
+        save(turn)
+    processes, files = held(command.process.pid)
+    for turn in range(4, 54):
+        save(turn)
+    wait_until(lambda: held(command.process.pid)[0] <= processes)
+    wait_until(lambda: held(command.process.pid)[1] <= files)
+    everything = children(command.process.pid)
+    assert command.interrupt() == 0
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in everything))
+
+
+def held(pid: int) -> tuple[int, int]:
+    """How many processes are below `pid`, and how many files it and they have open."""
+    below = children(pid)
+    files = 0
+    for one in [pid, *below]:
+        with contextlib.suppress(OSError):
+            files += len(os.listdir(f"/proc/{one}/fd"))
+    return len(below), files

@@ -53,6 +53,9 @@ pub struct Manifest {
     /// What the user should be told: renamed or ignored arguments and the like.
     #[serde(default)]
     pub notices: Vec<String>,
+    /// The names that the user's files import: what may be imported ahead for the next version.
+    #[serde(default)]
+    pub imports: Vec<String>,
 }
 
 /// A generation of the Modal API.

@@ -206,8 +206,9 @@ impl Discovery {
             )));
         }
         let mut documents = serde_json::Deserializer::from_slice(text);
-        let manifest = Manifest::deserialize(&mut documents)?;
+        let mut manifest = Manifest::deserialize(&mut documents)?;
         let notes = Notes::deserialize(&mut documents)?;
+        manifest.imports.clone_from(&notes.imports);
         Ok(Loaded::new(manifest).map(|loaded| (loaded, notes)))
     }
 

@@ -187,12 +187,14 @@ impl Session<'_> {
                 return Ok(None);
             }
         };
+        let read = began.elapsed();
         watch.loaded(&loaded);
         // A file that was saved again since it was read, or is gone for an instant: its own event brings it.
         if let Err(error) = link::upload(client, &loaded, printer).await {
             tracing::debug!(%error, "an upload was overtaken by a save");
             return Ok(None);
         }
+        let uploaded = began.elapsed();
         let functions: Vec<String> =
             loaded.manifest.functions.iter().map(|function| function.name.clone()).collect();
         let mut stream = match client.update_app(&old.app.id, loaded.manifest).await {
@@ -210,6 +212,7 @@ impl Session<'_> {
             }
             Err(error) => return Err(error),
         };
+        tracing::debug!(?read, ?uploaded, serving = ?began.elapsed(), "reloaded");
         printer.note(&format!("✓ Updated in {} ms", began.elapsed().as_millis()));
         // Told are the new URLs only.
         let kept = old.urls.iter().filter(|(function, _)| functions.contains(function));

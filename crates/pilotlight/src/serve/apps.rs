@@ -23,7 +23,7 @@ use super::containers::Containers;
 use super::entropy;
 use super::logs::{self, AppLog};
 use super::tasks::{self, Kind};
-use super::zygotes::Zygotes;
+use super::zygotes::{Lineage, Zygotes};
 
 mod address;
 mod trial;
@@ -100,6 +100,8 @@ pub(crate) struct App {
     /// Held while the store and the routes are changed together, so that they never disagree.
     commit: tokio::sync::Mutex<()>,
     current: Mutex<Version>,
+    /// What is known of each function from version to version; of an app that is edited while it serves.
+    lineages: Mutex<BTreeMap<String, Arc<Lineage>>>,
 }
 
 /// What of an app is replaced whole by a new version.
@@ -144,6 +146,7 @@ impl Apps {
             changing: tokio::sync::Mutex::default(),
             commit: tokio::sync::Mutex::default(),
             current: Mutex::default(),
+            lineages: Mutex::default(),
         });
         Arc::clone(self.live().entry(id).or_insert(app))
     }
@@ -338,6 +341,12 @@ impl App {
     /// Resolves when the app was stopped.
     pub(crate) async fn stopped(&self) {
         self.ended.notified().await;
+    }
+
+    /// What is known of a function from version to version. A deployed app has few.
+    fn lineage(&self, function: &str) -> Option<Arc<Lineage>> {
+        let mut lineages = self.lineages.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.mode == Mode::Ephemeral).then(|| Arc::clone(lineages.entry(function.to_owned()).or_default()))
     }
 
     fn has_containers(&self, function: &str) -> bool {

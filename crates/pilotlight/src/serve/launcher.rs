@@ -69,6 +69,8 @@ pub(crate) struct Template {
     pub(crate) start_timeout: Duration,
     /// The image by itself.
     pub(crate) image: TemplateImage,
+    /// The names that the user's files import, where all of these files lie in the user's own place.
+    pub(crate) imports: Option<Vec<String>>,
 }
 
 impl Template {
@@ -294,6 +296,7 @@ impl Life {
             }
             // Only a zygote is lit; of a container the pool hears that it is not ready in time.
             FromRunner::Draining | FromRunner::Lit { .. } => {}
+            FromRunner::Modules { modules } => self.light.learn(&modules),
             FromRunner::Failed { stage, summary, traceback } => {
                 course.failed_at = Some(tokio::time::Instant::now());
                 self.fail(stage_of(stage), summary, Some(traceback));

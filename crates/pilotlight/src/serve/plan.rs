@@ -18,6 +18,9 @@ const QUEUE_MAX: usize = 1000;
 /// A start that takes longer than this does not hold up the next one.
 const SLOW_START: Duration = Duration::from_millis(250);
 
+/// Where the user's files are.
+const HOME: &str = "/root";
+
 /// Where the packages of `create_package_mounts` are.
 pub(crate) const PACKAGES: &str = "/pkg";
 
@@ -147,6 +150,12 @@ pub(crate) fn template(
             }),
         },
         image: TemplateImage { key: image.key.clone(), env: image_env },
+        imports: manifest
+            .files
+            .iter()
+            .filter(|file| file.is_for(&function.name))
+            .all(|file| std::path::Path::new(&file.remote).starts_with(HOME))
+            .then(|| manifest.imports.clone()),
     }
 }
 

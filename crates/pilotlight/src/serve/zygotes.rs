@@ -1,6 +1,7 @@
 //! The pilot lights of this server: processes that have everything imported, from which containers are forked.
 //!
 //! An image's zygote has what is not the user's, and above it a function's zygote has the user's module and web app.
+//! Between them there may be one for the next versions of a function that is being edited (`lineage`).
 //! They are lit when first needed, and go out when nobody holds them, by budget, or when they die; without one a
 //! container starts all the same, slower.
 
@@ -25,7 +26,10 @@ use super::runner::{self, Messages, Process, Voice, send, stage_of};
 use super::tasks::{self, Kind};
 use super::{entropy, inside};
 
+mod lineage;
 mod written;
+
+pub(crate) use lineage::Lineage;
 
 /// How long an image's zygote may take to be lit: it runs no code of the user's.
 const IMAGE_WITHIN: Duration = Duration::from_mins(1);
@@ -62,6 +66,8 @@ struct Wanted {
     role: Role,
     function: Arc<str>,
     log: Option<AppLog>,
+    /// Modules were imported before the user's that it may be about to change.
+    ahead: bool,
     within: Duration,
 }
 
@@ -102,6 +108,7 @@ pub(crate) struct FunctionLight {
     zygotes: Zygotes,
     template: Template,
     log: AppLog,
+    lineage: Option<Arc<Lineage>>,
     image: Mutex<Option<Arc<Zygote>>>,
     own: Mutex<Own>,
 }
@@ -111,6 +118,8 @@ pub(crate) struct FunctionLight {
 struct Own {
     zygote: Option<Arc<Zygote>>,
     since: Option<Instant>,
+    /// It is a fork of the lineage's.
+    ahead: bool,
     /// It is not to be tried again.
     never: bool,
 }
@@ -141,9 +150,14 @@ impl Zygotes {
     }
 
     /// The way to zygotes for one function of one version.
-    pub(crate) fn function(&self, template: Template, log: AppLog) -> FunctionLight {
+    pub(crate) fn function(
+        &self,
+        template: Template,
+        log: AppLog,
+        lineage: Option<Arc<Lineage>>,
+    ) -> FunctionLight {
         let (image, own) = (Mutex::default(), Mutex::default());
-        FunctionLight { zygotes: self.clone(), template, log, image, own }
+        FunctionLight { zygotes: self.clone(), template, log, lineage, image, own }
     }
 
     /// The zygote of a template's image, lit by whoever asks first.
@@ -154,13 +168,7 @@ impl Zygotes {
         if let Some(zygote) = lit.filter(|zygote| !zygote.is_spent()) {
             return zygote;
         }
-        let mut spec = template.spec.clone();
-        // The topmost layer is the user's files.
-        spec.lowers.drain(..1);
-        // Names that are one app's.
-        spec.binds.retain(|bind| bind.target != std::path::Path::new(inside::HOSTS));
-        spec.network = Network::None;
-        spec.limits = Limits::default();
+        let mut spec = without_user(template);
         spec.command.env.clone_from(&template.image.env);
         let zygote = self.light(Wanted {
             spec,
@@ -172,10 +180,27 @@ impl Zygotes {
             role: Role::Image,
             function: Arc::from("image"),
             log: None,
+            ahead: false,
             within: IMAGE_WITHIN,
         });
         images.insert(template.image.key.clone(), Arc::downgrade(&zygote));
         zygote
+    }
+
+    /// The zygote of a template's next versions, with these modules of its image imported.
+    fn session(&self, template: &Template, image: &Zygote, modules: &[String]) -> Arc<Zygote> {
+        let mut spec = without_user(template);
+        spec.from = Some(image.id.to_string());
+        let function = serde_json::json!({ "modules": modules });
+        self.light(Wanted {
+            spec,
+            configure: Configure { function, ..template.configure.clone() },
+            role: Role::Session,
+            function: Arc::clone(&template.function),
+            log: None,
+            ahead: false,
+            within: IMAGE_WITHIN,
+        })
     }
 
     fn light(&self, mut wanted: Wanted) -> Arc<Zygote> {
@@ -224,7 +249,10 @@ impl FunctionLight {
             return Light::Without;
         }
         let Some(image) = self.image().await else { return Light::Without };
-        let zygote = self.own(&image);
+        let zygote = match self.own(&image) {
+            Some(zygote) if self.is_misled(&zygote.settled().await) => self.own(&image),
+            zygote => zygote,
+        };
         match zygote {
             Some(zygote) => match zygote.settled().await {
                 State::Lit => Light::Lit,
@@ -267,6 +295,31 @@ impl FunctionLight {
         }
     }
 
+    /// Takes note of what a container has imported of the image, for the next version.
+    pub(crate) fn learn(&self, modules: &[String]) {
+        let Some(lineage) = &self.lineage else { return };
+        let image = lock(&self.image).clone();
+        if let Some(image) = image.filter(|_| self.is_used()) {
+            lineage.learn(&self.template, modules, |modules| {
+                self.zygotes.session(&self.template, &image, modules)
+            });
+        }
+    }
+
+    /// Whether the function's zygote came out as it did since modules had been imported ahead; the next has none.
+    fn is_misled(&self, state: &State) -> bool {
+        let mut own = lock(&self.own);
+        let users = matches!(state, State::Failed(failure) if failure.stage.is_users());
+        if !own.ahead || matches!(state, State::Lit) || users {
+            return false;
+        }
+        if let Some(lineage) = &self.lineage {
+            lineage.end(&self.template);
+        }
+        own.zygote = None;
+        true
+    }
+
     fn is_used(&self) -> bool {
         self.zygotes.0.used && !self.template.is_read_at_exec()
     }
@@ -299,13 +352,16 @@ impl FunctionLight {
         }
         if own.zygote.is_none() {
             let mut spec = self.template.spec.clone();
-            spec.from = Some(image.id.to_string());
+            let ahead = self.lineage.as_ref().and_then(|lineage| lineage.zygote(&self.template));
+            own.ahead = ahead.is_some();
+            spec.from = Some(ahead.as_deref().unwrap_or(image).id.to_string());
             let zygote = self.zygotes.light(Wanted {
                 spec,
                 configure: self.template.configure.clone(),
                 role: Role::Function,
                 function: Arc::clone(&self.template.function),
                 log: Some(self.log.clone()),
+                ahead: own.ahead,
                 within: self.template.start_timeout,
             });
             self.zygotes.enter(&zygote);
@@ -356,11 +412,24 @@ impl Path {
     }
 }
 
+/// A template's container without anything of the user's but the environment.
+fn without_user(template: &Template) -> Spec {
+    let mut spec = template.spec.clone();
+    // The topmost layer is the user's files.
+    spec.lowers.drain(..1);
+    // Names that are one app's.
+    spec.binds.retain(|bind| bind.target != std::path::Path::new(inside::HOSTS));
+    spec.network = Network::None;
+    spec.limits = Limits::default();
+    spec
+}
+
 /// The life of one zygote, as a task.
 async fn burn(containers: Containers, wanted: Wanted, id: ContainerId, state: watch::Sender<State>) {
     let log = wanted.log.clone().unwrap_or_else(|| AppLog::new(AppId::from_entropy(0), None));
     let say = |line: String| log.push(&wanted.function, Some(&id), Stream::System, line);
     let voice = Voice { log: &log, function: &wanted.function, container: &id };
+    let ahead = wanted.ahead;
     let lowers = wanted.spec.lowers.clone();
     let started = match runner::start(&containers, wanted.spec, None, voice).await {
         Ok(process) => containers.look(id.as_str()).await.map(|seen| (process, Written::new(seen))),
@@ -383,7 +452,11 @@ async fn burn(containers: Containers, wanted: Wanted, id: ContainerId, state: wa
     let mut messages = Messages::new(control);
     let lit = tokio::time::timeout(wanted.within, lighting(&mut messages)).await;
     let next = match lit {
-        Ok(Ok(mut obstacles)) => {
+        Ok(Ok((_, true))) if ahead => State::Failed(StartFailure::new(
+            Stage::Sandbox,
+            "its import changes what was imported ahead".to_owned(),
+        )),
+        Ok(Ok((mut obstacles, _))) => {
             if obstacles.is_empty() {
                 obstacles.extend(missed(&containers, &id, written, lowers).await);
             }
@@ -447,10 +520,10 @@ async fn missed(
     }
 }
 
-/// Hears a zygote until it is lit; what a fork of it would break.
+/// Hears a zygote until it is lit; what a fork of it would break, and whether it changes what imports see.
 async fn lighting<R: tokio::io::AsyncRead + Unpin>(
     messages: &mut Messages<R>,
-) -> Result<Vec<String>, StartFailure> {
+) -> Result<(Vec<String>, bool), StartFailure> {
     let broken = |text: String| StartFailure::new(Stage::Sandbox, text);
     let mut sequence = Sequence::new();
     loop {
@@ -465,7 +538,7 @@ async fn lighting<R: tokio::io::AsyncRead + Unpin>(
         };
         sequence.accept(&message).map_err(|error| broken(error.to_string()))?;
         match message {
-            FromRunner::Lit { obstacles, .. } => return Ok(obstacles),
+            FromRunner::Lit { obstacles, changes, .. } => return Ok((obstacles, changes)),
             FromRunner::Failed { stage, summary, traceback } => {
                 return Err(StartFailure { stage: stage_of(stage), summary, traceback: Some(traceback) });
             }

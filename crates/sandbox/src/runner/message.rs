@@ -34,6 +34,8 @@ pub enum Role {
     Serve,
     /// The zygote of an image: everything imported that is not the user's.
     Image,
+    /// The zygote of a function's next versions: imported what its containers said, nothing of the user's.
+    Session,
     /// The zygote of a function: imported, its web app built.
     Function,
 }
@@ -62,6 +64,14 @@ pub enum FromRunner {
         app_ms: f64,
         /// What a fork would break: "the thread 'poll'".
         obstacles: Vec<String>,
+        /// The user's import changed what later imports see, and needs them in its own order.
+        #[serde(default)]
+        changes: bool,
+    },
+    /// Of one that serves: what it has imported of its image, for a zygote of the function's next version.
+    Modules {
+        /// Their names, in the order of import.
+        modules: Vec<String>,
     },
     /// The app is built, its lifespan has started: requests may come.
     Ready {

@@ -76,11 +76,14 @@ impl Sequence {
             (FromRunner::Imported { .. }, Phase::Greeted) => Phase::Imported,
             (FromRunner::Lit { .. }, Phase::Greeted) => Phase::Lit,
             (FromRunner::Ready { .. }, Phase::Imported) => Phase::Ready,
+            // Beside the requests, as often as there is more to tell.
+            (FromRunner::Modules { .. }, phase @ (Phase::Ready | Phase::Draining)) => phase,
             // Asked to drain before it was ready, it has nothing to finish but says so.
             (FromRunner::Draining, Phase::Greeted | Phase::Imported | Phase::Ready) => Phase::Draining,
             (FromRunner::Failed { .. }, Phase::Greeted | Phase::Imported) => Phase::Failed,
             (FromRunner::Hello { .. }, _) => return out_of_order("hello"),
             (FromRunner::Imported { .. }, _) => return out_of_order("imported"),
+            (FromRunner::Modules { .. }, _) => return out_of_order("modules"),
             (FromRunner::Lit { .. }, _) => return out_of_order("lit"),
             (FromRunner::Ready { .. }, _) => return out_of_order("ready"),
             (FromRunner::Draining, _) => return out_of_order("draining"),
@@ -189,5 +192,15 @@ mod tests {
         assert_eq!(after(&[hello(), FromRunner::Draining, imported()]), refused("imported", Phase::Draining));
         assert_eq!(after(&[hello(), failed(), ready()]), refused("ready", Phase::Failed));
         assert_eq!(after(&[hello(), failed(), FromRunner::Draining]), refused("draining", Phase::Failed));
+    }
+
+    #[test]
+    fn what_is_imported_is_told_while_it_serves() {
+        let modules = || FromRunner::Modules { modules: vec!["json".into()] };
+        let serving = [hello(), imported(), ready()];
+        assert_eq!(after(&[&serving[..], &[modules(), modules()]].concat()), Ok(Phase::Ready));
+        assert_eq!(after(&[&serving[..], &[FromRunner::Draining, modules()]].concat()), Ok(Phase::Draining));
+        assert_eq!(after(&[hello(), imported(), modules()]), refused("modules", Phase::Imported));
+        assert_eq!(after(&[hello(), failed(), modules()]), refused("modules", Phase::Failed));
     }
 }

@@ -1,7 +1,7 @@
 //! How a new version proves itself before it serves: each of its endpoints starts once.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pilotlight_api::error::{ApiError, Code};
 use pilotlight_api::wire::Mode;
@@ -59,14 +59,17 @@ impl Candidate {
                 buffer_containers: 0,
                 ..self.settings.clone()
             };
+            let began = Instant::now();
             if let Light::Failed(failure) = self.launcher.light.light().await {
                 return Err(start_error(&self.function, &failure));
             }
+            let lit = began.elapsed();
             let (tried, actor) = self.pool(if warm { self.settings.clone() } else { one });
             if let Err(failure) = tried.warm().await {
                 tried.kill();
                 return Err(start_error(&self.function, &failure));
             }
+            tracing::debug!(function = self.function, ?lit, started = ?began.elapsed(), "it proved itself");
             if warm {
                 (tried, actor)
             } else {

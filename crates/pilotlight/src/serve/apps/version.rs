@@ -32,9 +32,11 @@ impl Apps {
         trial: Trial,
         progress: &mpsc::Sender<Progress>,
     ) -> Result<Vec<Live>, ApiError> {
+        let began = Instant::now();
         let mut names = self.names(app, manifest)?;
         let inside = self.inside(&names)?;
         let templates = self.templates(app, manifest, progress).await?;
+        tracing::debug!(after = ?began.elapsed(), "images and files are there");
         let functions = manifest.functions.iter().filter(|function| function.web.is_some());
         let mut candidates = Vec::new();
         for (mut template, function) in templates.into_iter().zip(functions) {
@@ -135,7 +137,10 @@ impl Apps {
         inside: Option<Inside>,
     ) -> Result<Candidate, ApiError> {
         let listener = self.port(app, &function.name).await?;
-        let light = self.0.zygotes.function(template.clone(), app.log.clone());
+        let mut template = template;
+        let lineage = app.lineage(&function.name);
+        template.configure.function["tells"] = lineage.is_some().into();
+        let light = self.0.zygotes.function(template.clone(), app.log.clone(), lineage);
         let launcher = Arc::new(FunctionLauncher {
             template,
             light: Arc::new(light),
