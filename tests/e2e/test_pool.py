@@ -95,7 +95,7 @@ def test_a_killed_container_costs_only_its_own_request(program, serve) -> None:
     command = serve(file)
     assert request(command.url()).json() == "alive"
     died = request(command.url() + "?die=true", Accept="application/json")
-    assert died.status == 502
+    assert died.status == 500
     assert died.json()["error"]["code"] == "container_died"
     command.wait_for("killed by signal 9")
     assert request(command.url()).json() == "alive"

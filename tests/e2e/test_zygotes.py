@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -503,3 +506,28 @@ def test_a_first_request_imports_nothing(program, server: Server) -> None:
         assert path(first) == "function-zygote"
         # The second tells what the end of the first imported.
         assert (first.text, second.text) == ("[]", "[]"), function
+
+
+def test_each_start_is_in_the_metrics_and_in_a_log(program, server: Server) -> None:
+    url = server.deploy(program(ASKING), "asking")["f"]
+    assert path(request(url)) == "function-zygote"
+    status = server.environment.run("server", "status")
+    assert re.search(r"Starts by function-zygote: [12], p50 [0-9.]+ ms, p99 [0-9.]+ ms", status.stderr), (
+        status
+    )
+    control = re.search(r"Control socket: (\S+)", status.stderr)
+    assert control, status
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(control.group(1))
+        connection.sendall(b"GET /v1/metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        text = connection.makefile("rb").read().decode()
+    assert "content-type: application/openmetrics-text" in text
+    for phase in ("sandbox", "fork", "import", "app"):
+        assert f'pilotlight_start_phase_seconds_count{{path="function-zygote",phase="{phase}"}}' in text
+    assert 'pilotlight_wait_seconds_count{path="function-zygote"} 1' in text
+    lines = (server.environment.state / "logs/starts.jsonl").read_text().splitlines()
+    told = [json.loads(line) for line in lines if '"event":"start"' in line]
+    assert {(one["app"], one["function"], one["path"]) for one in told} == {
+        ("asking", "f", "function-zygote")
+    }
+    assert all(0 < one["sandbox_ms"] < one["total_ms"] for one in told)

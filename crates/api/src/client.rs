@@ -81,6 +81,11 @@ impl Client {
         self.send(Method::GET, "/v1/status", Body::Empty).await?.json().await
     }
 
+    /// The server's metrics, as OpenMetrics text.
+    pub async fn metrics(&self) -> Result<String, ClientError> {
+        self.send(Method::GET, "/v1/metrics", Body::Empty).await?.text().await
+    }
+
     /// Which of `digests` the server does not have.
     pub async fn missing_blobs(&self, digests: Vec<String>) -> Result<Vec<String>, ClientError> {
         let body = Body::json(&BlobQuery { digests })?;

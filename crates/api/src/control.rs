@@ -21,6 +21,9 @@ pub trait Control: Send + Sync + 'static {
     /// The server's state.
     fn status(&self) -> Answer<'_, Status>;
 
+    /// The server's metrics in the text format of OpenMetrics.
+    fn metrics(&self) -> Answer<'_, String>;
+
     /// Which of `digests` the server does not have, in their order. Each is a well-formed digest.
     fn missing_blobs(&self, digests: Vec<String>) -> Answer<'_, Vec<String>>;
 

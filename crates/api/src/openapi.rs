@@ -13,6 +13,7 @@ use crate::server::routes;
     ),
     paths(
         routes::status,
+        routes::metrics,
         routes::missing_blobs,
         routes::put_blob,
         routes::list_apps,

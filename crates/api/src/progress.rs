@@ -187,6 +187,22 @@ pub struct Status {
     pub apps: u32,
     /// Parts of the isolation that this machine cannot give; empty when containers are fully isolated.
     pub isolation: Vec<MissingPart>,
+    /// How long the last starts of containers took, by the way they went.
+    #[serde(default)]
+    pub starts: Vec<StartTimes>,
+}
+
+/// How long starts took, of one way of starting: the last ones, up to a thousand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct StartTimes {
+    /// `function-zygote`, `image-zygote` or `plain`.
+    pub path: String,
+    /// Starts since the server's own.
+    pub count: u64,
+    /// What half of them took at most, milliseconds.
+    pub p50_ms: f64,
+    /// What 99 of 100 took at most, milliseconds.
+    pub p99_ms: f64,
 }
 
 /// A part of the isolation that is missing.

@@ -73,10 +73,9 @@ impl Refusal {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::QueueFull | Self::EndpointReplaced => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoContainerInTime | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::FunctionFailedToStart(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::ContainerFailedToStart | Self::ContainerDied | Self::InvalidAnswer => {
-                StatusCode::BAD_GATEWAY
-            }
+            // As Modal answers for a container that was killed, for its memory or otherwise.
+            Self::FunctionFailedToStart(_) | Self::ContainerDied => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::ContainerFailedToStart | Self::InvalidAnswer => StatusCode::BAD_GATEWAY,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         }
     }

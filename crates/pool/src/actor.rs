@@ -236,8 +236,13 @@ impl Actor {
         let Some(ready) = &member.ready else { return };
         let waited = (!new).then(|| member.receipt(arrived, now));
         let lease = Lease::new(ready.address.clone(), member.id.clone(), waited, ticket);
+        let container = member.id.clone();
         // A client that left gets its lease dropped, and thereby returned.
-        let _ = reply.send(Ok(lease));
+        if reply.send(Ok(lease)).is_ok()
+            && let Some(receipt) = waited
+        {
+            self.launcher.waited(&container, &receipt);
+        }
     }
 
     fn end_trials(&mut self, outcome: &Result<(), StartFailure>) {

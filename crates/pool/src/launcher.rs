@@ -9,6 +9,8 @@ use pilotlight_core::id::ContainerId;
 use pilotlight_core::pool::Stop;
 use tokio::sync::mpsc;
 
+use crate::lease::Receipt;
+
 /// Starts and stops the containers of one function. No method blocks: what comes of it arrives as an event.
 ///
 /// For every launch the implementation sends at most one `Ready` and then exactly one of `Failed` and `Exited`, be it
@@ -20,6 +22,11 @@ pub trait Launcher: Send + Sync + 'static {
 
     /// Stops a container. May be called for one that is still starting or already gone, and twice for the same one.
     fn stop(&self, container: ContainerId, stop: Stop);
+
+    /// A request that had to wait was given to a container. Told for the records; nothing is expected of it.
+    fn waited(&self, container: &ContainerId, receipt: &Receipt) {
+        let _ = (container, receipt);
+    }
 }
 
 /// What became of a container.

@@ -67,6 +67,12 @@ impl Reply {
         serde_json::from_slice(&body).map_err(|source| ClientError::because(NOT_UNDERSTOOD, source))
     }
 
+    /// An answer that is text.
+    pub(super) async fn text(self) -> Result<String, ClientError> {
+        String::from_utf8(self.bytes().await?.into())
+            .map_err(|source| ClientError::because(NOT_UNDERSTOOD, source))
+    }
+
     /// An answer that is a line of JSON per message.
     pub(super) fn lines<T>(self) -> Lines<T> {
         Lines {

@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
-use http::StatusCode;
+use http::{StatusCode, header};
 use tokio::sync::Semaphore;
 
 use super::body;
@@ -30,6 +30,9 @@ const DIGESTS_MAX: usize = 100_000;
 /// The most log lines that are sent of the past.
 const TAIL_MAX: u32 = 100_000;
 
+/// The media type of metrics.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 /// What every handler can reach.
 #[derive(Clone)]
 pub(crate) struct Context {
@@ -41,6 +44,7 @@ pub(crate) struct Context {
 pub(crate) fn router(control: Arc<dyn Control>) -> Router {
     Router::new()
         .route("/v1/status", get(status))
+        .route("/v1/metrics", get(metrics))
         .route("/v1/blobs/missing", post(missing_blobs))
         .route("/v1/blobs/{digest}", put(put_blob))
         .route("/v1/apps", get(list_apps).post(create_app))
@@ -65,6 +69,20 @@ pub(crate) fn router(control: Arc<dyn Control>) -> Router {
 )]
 pub(crate) async fn status(State(context): State<Context>) -> Result<Json<Status>, ApiError> {
     context.control.status().await.map(Json)
+}
+
+/// Histograms of starts and waits, for Prometheus and its kin.
+#[utoipa::path(
+    get, path = "/v1/metrics", tag = "server",
+    responses((
+        status = 200, body = String, content_type = "application/openmetrics-text",
+        description = "OpenMetrics 1.0: `pilotlight_start_seconds{path}`, `pilotlight_start_phase_seconds{path, phase}` \
+                       and `pilotlight_wait_seconds{path}`."
+    ))
+)]
+pub(crate) async fn metrics(State(context): State<Context>) -> Result<Response, ApiError> {
+    let text = context.control.metrics().await?;
+    Ok(([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response())
 }
 
 /// Which files the server does not have yet.

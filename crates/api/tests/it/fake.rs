@@ -12,7 +12,7 @@ use pilotlight_api::control::{Answer, Control};
 use pilotlight_api::error::{ApiError, Code};
 use pilotlight_api::manifest::Manifest;
 use pilotlight_api::progress::{
-    AppState, AppSummary, FunctionSummary, LogLine, MissingPart, Progress, Status, Stream,
+    AppState, AppSummary, FunctionSummary, LogLine, MissingPart, Progress, StartTimes, Status, Stream,
 };
 use pilotlight_api::server;
 use pilotlight_api::wire::{CreateApp, LogQuery};
@@ -59,6 +59,7 @@ pub(crate) fn status() -> Status {
         started_at: 1.5,
         apps: 1,
         isolation: vec![MissingPart { part: "cgroups".to_owned(), how_to_get: "mount them".to_owned() }],
+        starts: vec![StartTimes { path: "plain".to_owned(), count: 2, p50_ms: 1.5, p99_ms: 2.5 }],
     }
 }
 
@@ -91,6 +92,10 @@ pub(crate) fn line(text: &str) -> LogLine {
 impl Control for Fake {
     fn status(&self) -> Answer<'_, Status> {
         ready(Ok(status()))
+    }
+
+    fn metrics(&self) -> Answer<'_, String> {
+        ready(Ok("# EOF\n".to_owned()))
     }
 
     fn missing_blobs(&self, digests: Vec<String>) -> Answer<'_, Vec<String>> {

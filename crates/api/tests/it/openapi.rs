@@ -29,6 +29,7 @@ fn every_route_and_type_is_in_the_document() {
         "/v1/apps/{app}/logs",
         "/v1/blobs/missing",
         "/v1/blobs/{digest}",
+        "/v1/metrics",
         "/v1/openapi.json",
         "/v1/shutdown",
         "/v1/status",

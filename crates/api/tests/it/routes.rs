@@ -29,6 +29,7 @@ fn request(mode: Mode, name: Option<&str>) -> CreateApp {
 async fn status_and_list() {
     let server = Server::start();
     assert_eq!(server.client.status().await.unwrap(), status());
+    assert_eq!(server.client.metrics().await.unwrap(), "# EOF\n");
     assert_eq!(server.client.list().await.unwrap(), [summary()]);
 }
 

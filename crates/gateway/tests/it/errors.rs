@@ -10,11 +10,11 @@ use crate::container;
 use crate::world::{World, get};
 
 #[tokio::test]
-async fn a_container_that_dies_before_it_answers_is_502_and_not_used_again() {
+async fn a_container_that_dies_before_it_answers_is_500_and_not_used_again() {
     let world = World::new().await;
     let log = container::serve(&world.socket);
     let answer = world.get("/die").await;
-    assert_eq!((answer.status, answer.code()), (502, "container_died".into()));
+    assert_eq!((answer.status, answer.code()), (500, "container_died".into()));
     assert_eq!(log.requests.load(Ordering::Relaxed), 1, "a request is given to one container only");
     world.launcher.nth_stop(0).await;
     assert_eq!(world.get("/").await.status, 200);
@@ -52,7 +52,7 @@ async fn a_container_that_takes_no_connection_is_passed_over() {
 
     let world = World::new().await;
     let answer = world.get("/").await;
-    assert_eq!((answer.status, answer.code()), (502, "container_died".into()));
+    assert_eq!((answer.status, answer.code()), (500, "container_died".into()));
     assert_eq!(world.launcher.launched().len(), 3, "tried a bounded number of times");
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 
 use fs_err as fs;
-use pilotlight_api::progress::Status as ServerStatus;
+use pilotlight_api::progress::{StartTimes, Status as ServerStatus};
 use pilotlight_sandbox::{Isolation, Owner};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -143,13 +143,17 @@ async fn stop(config: &Config, printer: &Printer) -> anyhow::Result<Status> {
 }
 
 async fn status(config: &Config, printer: &Printer) -> anyhow::Result<Status> {
-    let Ok(ServerStatus { version, pid, apps, isolation, .. }) = link::daemon(config).status().await else {
+    let Ok(ServerStatus { version, pid, apps, isolation, starts, .. }) = link::daemon(config).status().await
+    else {
         printer.out("stopped");
         printer.note("Start it with `pilotlight server start`");
         return Ok(Status::UserError);
     };
     printer.out(&format!("running (pid {pid}, version {version}, {apps} apps)"));
     printer.note(&format!("Control socket: {}", config::control_socket(&config.daemon_run_dir()).display()));
+    for StartTimes { path, count, p50_ms, p99_ms } in starts {
+        printer.note(&format!("Starts by {path}: {count}, p50 {p50_ms:.1} ms, p99 {p99_ms:.1} ms"));
+    }
     link::tell_weaknesses(&isolation, printer);
     _ = std::io::stdout().flush();
     Ok(Status::Success)

@@ -22,6 +22,7 @@ use super::builders::{Builders, Builds};
 use super::containers::Containers;
 use super::entropy;
 use super::logs::{self, AppLog};
+use super::starts::Starts;
 use super::tasks::{self, Kind};
 use super::zygotes::{Lineage, Zygotes};
 
@@ -62,6 +63,8 @@ pub(crate) struct Shared {
     pub(crate) store: Option<Store>,
     /// Keeps the logs of apps that outlive this process.
     pub(crate) logs: Option<Arc<pilotlight_store::logs::Logs>>,
+    /// Where the time of starts went.
+    pub(crate) starts: Starts,
     /// Uploaded files, by digest.
     pub(crate) blobs: PathBuf,
     /// Where upper directories are made.

@@ -24,6 +24,7 @@ use super::containers::Containers;
 use super::control::Controller;
 use super::inside;
 use super::process::Prelude;
+use super::starts::Starts;
 use super::stored::stored;
 use super::tasks::{self, Kind as Task};
 use super::zygotes::Zygotes;
@@ -247,6 +248,8 @@ fn shared(
     fs::create_dir_all(&scratch)?;
     let daemon = kind == Kind::Daemon;
     let first = config.port;
+    let logs =
+        daemon.then(|| pilotlight_store::logs::Logs::new(state.join("logs")).map(Arc::new)).transpose()?;
     Ok(Shared {
         builder,
         containers: containers.clone(),
@@ -255,9 +258,8 @@ fn shared(
         weaknesses: config.weaknesses(),
         gateway: Gateway::new(pilotlight_gateway::Options::default()),
         store: daemon.then(|| Store::open(&state.join("pilotlight.db"))).transpose()?,
-        logs: daemon
-            .then(|| pilotlight_store::logs::Logs::new(state.join("logs")).map(Arc::new))
-            .transpose()?,
+        starts: Starts::new(logs.clone()),
+        logs,
         blobs,
         scratch,
         sockets: run_dir.join("c"),

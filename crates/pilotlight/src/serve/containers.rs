@@ -28,7 +28,7 @@ pub(crate) struct Ended {
 impl std::fmt::Display for Ended {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.oom {
-            return f.write_str("was killed: it used more memory than its limit");
+            return f.write_str("ran out of memory and was killed");
         }
         match self.status {
             ExitStatus::Code(code) => write!(f, "exited with code {code}"),

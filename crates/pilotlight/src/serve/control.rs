@@ -79,8 +79,13 @@ impl Control for Controller {
                 started_at: self.started_at,
                 apps: u32::try_from(self.apps.count()).unwrap_or(u32::MAX),
                 isolation: self.apps.shared().weaknesses.clone(),
+                starts: self.apps.shared().starts.times(),
             })
         })
+    }
+
+    fn metrics(&self) -> Answer<'_, String> {
+        Box::pin(async { Ok(self.apps.shared().starts.text()) })
     }
 
     fn missing_blobs(&self, digests: Vec<String>) -> Answer<'_, Vec<String>> {

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use pilotlight_api::progress::Stream;
 use pilotlight_core::id::ContainerId;
-use pilotlight_pool::{Address, LaunchEvent, Launcher, Sender, Stage, StartFailure, StartReceipt, Stop};
+use pilotlight_pool::{
+    Address, LaunchEvent, Launcher, Receipt, Sender, Stage, StartFailure, StartReceipt, Stop,
+};
 use pilotlight_sandbox::runner::{FromRunner, OutOfOrder, Phase, Role, Sequence, ToRunner};
 use pilotlight_sandbox::{ExitStatus, Isolation, Signal, Spec};
 use tokio::net::UnixStream;
@@ -20,6 +22,7 @@ use super::inside::Inside;
 use super::logs::AppLog;
 use super::on_host;
 use super::runner::{self, Messages, Voice, milliseconds, send, stage_of};
+use super::starts::{Starts, Who};
 use super::tasks::{self, Kind};
 use super::zygotes::{FunctionLight, Path};
 
@@ -50,6 +53,8 @@ pub(crate) struct FunctionLauncher {
     pub(crate) running: Arc<Mutex<HashMap<ContainerId, mpsc::Sender<Stop>>>>,
     /// What containers get.
     pub(crate) isolation: Isolation,
+    /// Where the time of starts goes.
+    pub(crate) starts: Starts,
     /// Keeps the file that is every container's `/etc/hosts`.
     pub(crate) _inside: Option<Inside>,
 }
@@ -74,6 +79,11 @@ pub(crate) struct Template {
 }
 
 impl Template {
+    /// A container of the function, for the records.
+    fn who<'who>(&'who self, container: &'who ContainerId) -> Who<'who> {
+        Who { app: &self.configure.app, function: &self.function, container }
+    }
+
     /// Whether the function sets variables that only the start of a program reads: a fork would not have them.
     pub(crate) fn is_read_at_exec(&self) -> bool {
         const PREFIXES: [&str; 5] = ["PYTHON", "LD_", "LC_", "MALLOC_", "GLIBC_"];
@@ -115,6 +125,7 @@ impl Launcher for FunctionLauncher {
             light: Arc::clone(&self.light),
             log: self.log.clone(),
             isolation: self.isolation,
+            starts: self.starts.clone(),
             socket: self.sockets.join(container.as_str().trim_start_matches(ContainerId::PREFIX)),
             scratch: self.scratch.join(container.as_str()),
             launched: Instant::now(),
@@ -134,6 +145,10 @@ impl Launcher for FunctionLauncher {
             _ = sender.try_send(stop);
         }
     }
+
+    fn waited(&self, container: &ContainerId, receipt: &Receipt) {
+        self.starts.waited(self.template.who(container), receipt);
+    }
 }
 
 /// One container's life, as one task.
@@ -144,6 +159,7 @@ struct Life {
     light: Arc<FunctionLight>,
     log: AppLog,
     isolation: Isolation,
+    starts: Starts,
     socket: PathBuf,
     scratch: PathBuf,
     launched: Instant,
@@ -288,11 +304,14 @@ impl Life {
             FromRunner::Imported { import_ms } => course.receipt.import = milliseconds(import_ms),
             FromRunner::Ready { app_ms } => {
                 course.receipt.app = milliseconds(app_ms);
+                let total = course.began.elapsed();
                 self.events.send(LaunchEvent::Ready {
                     container: self.container.clone(),
                     address: Address::from(self.socket.clone()),
                     receipt: course.receipt,
                 });
+                // A request may wait for the event; nobody waits for the records.
+                self.starts.ready(self.template.who(&self.container), &course.receipt, total);
             }
             // Only a zygote is lit; of a container the pool hears that it is not ready in time.
             FromRunner::Draining | FromRunner::Lit { .. } => {}
@@ -307,7 +326,7 @@ impl Life {
 
     /// Says how the container ended, to the log where the user should know, and to the pool unless it knows already.
     fn finish(&self, ended: Option<Ended>, course: &Course) {
-        let how = ended.map_or_else(|| "ended with the sandbox helper".to_owned(), |ended| ended.to_string());
+        let how = ended.map_or_else(|| "ended with the sandbox helper".to_owned(), |ended| self.how(ended));
         let clean = ended.is_some_and(|ended| matches!(ended.status, ExitStatus::Code(0)));
         match course.sequence.phase() {
             Phase::Failed => {}
@@ -325,6 +344,17 @@ impl Life {
                 }
                 self.fail(Stage::Exited, summary, None);
             }
+        }
+    }
+
+    /// How a container ended, and what could be done about it.
+    fn how(&self, ended: Ended) -> String {
+        match self.template.spec.limits.memory_mib {
+            Some(mib) if ended.oom => format!(
+                "ran out of memory and was killed: its limit is {mib} MiB; `memory={}` gives it more",
+                mib * 2
+            ),
+            _ => ended.to_string(),
         }
     }
 

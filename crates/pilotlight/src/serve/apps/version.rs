@@ -149,6 +149,7 @@ impl Apps {
             sockets: self.0.sockets.clone(),
             scratch: self.0.scratch.clone(),
             isolation: self.0.isolation,
+            starts: self.0.starts.clone(),
             running: Arc::default(),
             _inside: inside,
         });

@@ -1,0 +1,82 @@
+"""Limits of a container: whoever goes over one is ended alone, and told which it was."""
+
+from __future__ import annotations
+
+import pytest
+from tools import request
+
+BOUNDED = """
+    import os
+    import modal
+
+    app = modal.App()
+
+    @app.function(memory=64, min_containers=1, max_containers=1{more})
+    @modal.fastapi_endpoint()
+    def hungry(mebibytes: int = 0):
+        kept = []
+        for _ in range(mebibytes):
+            # Random bytes: nothing that the kernel could share or fold.
+            kept.append(os.urandom(1024 * 1024))
+        return len(kept)
+
+    @app.function(max_containers=1)
+    @modal.fastapi_endpoint()
+    def sibling():
+        return os.environ["MODAL_TASK_ID"]
+"""
+
+
+@pytest.mark.parametrize("more", ["", ", enable_memory_snapshot=False"], ids=["forked", "plain"])
+def test_out_of_memory_is_the_end_of_one_container_and_is_said(program, serve, more) -> None:
+    command = serve(program(BOUNDED.format(more=more)))
+    sibling = request(command.url("sibling")).json()
+    assert request(command.url("hungry") + "?mebibytes=4").json() == 4
+    died = request(command.url("hungry") + "?mebibytes=512", Accept="application/json")
+    assert died.status == 500
+    assert died.json()["error"]["code"] == "container_died"
+    command.wait_for("ran out of memory and was killed: its limit is 64 MiB; `memory=128` gives it more")
+    # The next request has a container of its own, and the neighbour never noticed.
+    assert request(command.url("hungry")).json() == 0
+    assert request(command.url("sibling")).json() == sibling
+
+
+def test_memory_as_a_pair_is_asked_for_and_limited(program, serve) -> None:
+    file = program(
+        """
+        import os
+        import modal
+
+        app = modal.App()
+
+        @app.function(memory=(64, 96))
+        @modal.fastapi_endpoint()
+        def hungry(mebibytes: int = 0):
+            return len([os.urandom(1024 * 1024) for _ in range(mebibytes)])
+        """
+    )
+    command = serve(file)
+    assert request(command.url() + "?mebibytes=8").json() == 8
+    assert request(command.url() + "?mebibytes=512").status == 500
+    command.wait_for("its limit is 96 MiB")
+
+
+def test_a_share_of_a_processor_is_what_a_container_gets(program, serve) -> None:
+    file = program(
+        """
+        import time
+        import modal
+
+        app = modal.App()
+
+        @app.function(cpu=(0.1, 0.25), max_containers=1)
+        @modal.fastapi_endpoint()
+        def share(seconds: float):
+            used, begun = time.process_time(), time.monotonic()
+            while time.monotonic() - begun < seconds:
+                pass
+            return (time.process_time() - used) / (time.monotonic() - begun)
+        """
+    )
+    command = serve(file)
+    assert request(command.url() + "?seconds=2").json() < 0.5
