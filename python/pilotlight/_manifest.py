@@ -130,6 +130,7 @@ def _function(
         "target_inputs": settings.target_inputs,
         "cpu": settings.cpu,
         "memory": settings.memory,
+        "ephemeral_disk": settings.ephemeral_disk,
         "block_network": settings.block_network,
         "snapshot": settings.snapshot,
         "env": env,

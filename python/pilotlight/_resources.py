@@ -32,7 +32,6 @@ def check(era: str, where: str, options: Mapping[str, Any]) -> None:
     regions = cast("list[object]", region) if isinstance(region, (list, tuple)) else [region]
     if region is not None and not all(isinstance(one, str) and one for one in regions):
         raise InvalidError(f"{where}: region must be a string or a list of strings, not {region!r}")
-    _check_at_least_one(where, "ephemeral_disk", options.get("ephemeral_disk"))
     _check_at_least_one(where, "max_inputs", options.get("max_inputs"))
 
 

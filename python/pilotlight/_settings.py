@@ -33,6 +33,7 @@ class Settings(NamedTuple):
     target_inputs: int | None
     cpu: float | None
     memory: int | None
+    ephemeral_disk: int | None
     serialized: bool
     include_source: bool | None
     """None is the application's own choice."""
@@ -44,10 +45,10 @@ class Settings(NamedTuple):
 
 
 _BUILT = frozenset(
-    "image secret secrets env mounts cpu memory min_containers max_containers scaledown_window timeout "
-    "startup_timeout name is_generator serialized include_source block_network keep_warm concurrency_limit "
-    "container_idle_timeout allow_concurrent_inputs allow_cross_region_volumes nonpreemptible "
-    "enable_memory_snapshot checkpointing_enabled".split()
+    "image secret secrets env mounts cpu memory ephemeral_disk min_containers max_containers "
+    "scaledown_window timeout startup_timeout name is_generator serialized include_source block_network keep_warm "
+    "concurrency_limit container_idle_timeout allow_concurrent_inputs allow_cross_region_volumes "
+    "nonpreemptible enable_memory_snapshot checkpointing_enabled".split()
 )
 
 SCALEDOWN_SECONDS_DEFAULT = 60.0
@@ -61,6 +62,8 @@ KEEP_WARM_TRUE = 2
 _SCALEDOWN_SECONDS_MAX = 3600
 _CORES_MAX = 1024
 _MIB_MAX = 16_777_216
+# As Modal's: 3 TiB.
+_DISK_MIB_MAX = 3_145_728
 
 
 def settings(era: str, where: str, options: Mapping[str, Any]) -> Settings:
@@ -96,6 +99,7 @@ def settings(era: str, where: str, options: Mapping[str, Any]) -> Settings:
         target_inputs=None,
         cpu=_number(where, "cpu", _pair(where, "cpu", options.get("cpu")), 0, _CORES_MAX) or None,
         memory=whole(where, "memory", _pair(where, "memory", options.get("memory")), 1, _MIB_MAX),
+        ephemeral_disk=whole(where, "ephemeral_disk", options.get("ephemeral_disk"), 1, _DISK_MIB_MAX),
         serialized=_flag(where, "serialized", options.get("serialized")) or False,
         include_source=_flag(where, "include_source", options.get("include_source")),
         block_network=_flag(where, "block_network", options.get("block_network")) or False,

@@ -92,7 +92,7 @@ def server() -> Iterator[Server]:
 def app(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Container]:
     """The suite's app: a function for each way in which containers are started."""
     folder = tmp_path_factory.mktemp("walls")
-    for name in ("walls.py", "attempts.py"):
+    for name in ("walls.py", "answers.py", "attempts.py"):
         shutil.copy(HERE / name, folder)
     urls = server.deploy(folder / "walls.py", "walls")
     for name, path in PATHS.items():
@@ -111,14 +111,14 @@ class Bounded:
 
     def unharmed(self) -> str:
         """What only the sibling's container that was there before has; fails when it does not answer."""
-        return self.sibling("import os; result = os.environ['MODAL_TASK_ID']")
+        return self.sibling("result = os.environ['MODAL_TASK_ID']", own=True)
 
 
 @pytest.fixture(scope="session")
 def bounded(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Bounded:
     """The app with limits, its containers started."""
     folder = tmp_path_factory.mktemp("bounded")
-    for name in ("bounded.py", "attempts.py"):
+    for name in ("bounded.py", "answers.py", "attempts.py"):
         shutil.copy(HERE / name, folder)
     urls = server.deploy(folder / "bounded.py", "bounded")
     made = Bounded(Container(urls["owner"]), Container(urls["sibling"]))

@@ -241,6 +241,9 @@ pub struct Function {
     /// Memory, MiB; `null` means no limit of its own.
     #[serde(default)]
     pub memory: Option<u64>,
+    /// What a container may write to its files, MiB; `null` means as much as the server's disk has.
+    #[serde(default)]
+    pub ephemeral_disk: Option<u64>,
     /// Whether its containers reach nothing but themselves.
     #[serde(default)]
     pub block_network: bool,

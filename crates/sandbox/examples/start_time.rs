@@ -145,7 +145,7 @@ fn spec(state: &Path, name: &str, network: Network) -> Spec {
         lowers: vec![state.join("base")],
         binds: vec![Bind { source: "/usr".into(), target: "/usr".into(), writable: false }],
         network,
-        limits: Limits { memory_mib: Some(256), cpu_millis: Some(1000), pids: 64 },
+        limits: Limits { memory_mib: Some(256), cpu_millis: Some(1000), pids: 64, disk_mib: None },
         command: Command { argv: vec!["/bin/true".into()], env: vec![], cwd: "/".into() },
         keep_upper: None,
         zygote: false,

@@ -23,6 +23,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit};
 
 use crate::channel::Channel;
+use crate::disk::Disks;
 use crate::error::Doing;
 use crate::message::{Answer, FromInit, Hello, Reply, Request};
 use crate::net::hold::Hold;
@@ -126,7 +127,10 @@ fn open_workshop(hello: Hello, title: Option<title::Area>) -> Result<(Workshop, 
     // Spread over the slots, so that servers seldom try the same one at the same time.
     let next_slot = std::process::id().wrapping_mul(97) % slots::COUNT;
     let obstacle = nat::forward::obstacle();
-    Ok((Workshop { run_dir, stage, cgroups, route, next_slot, obstacle, title }, hold))
+    Ok((
+        Workshop { run_dir, stage, cgroups, route, next_slot, disks: Disks::default(), obstacle, title },
+        hold,
+    ))
 }
 
 struct Helper {

@@ -24,6 +24,7 @@ mod cgroup;
 mod channel;
 mod check;
 mod client;
+mod disk;
 pub mod doctor;
 mod erase;
 mod errand;

@@ -13,6 +13,7 @@ use fs_err as fs;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 
 use crate::channel::Channel;
+use crate::disk::{Disk, Disks};
 use crate::error::Doing;
 use crate::message::{Given, Make, Role, Target, ToInit};
 use crate::net::{self, netlink};
@@ -28,6 +29,7 @@ pub(crate) struct Workshop {
     pub(crate) route: netlink::Socket,
     /// Where the next search for a slot begins.
     pub(crate) next_slot: u32,
+    pub(crate) disks: Disks,
     /// What keeps containers from reaching the outside, until it has been told.
     pub(crate) obstacle: Option<String>,
     /// Where this process's argument bytes are, for naming its children in `ps`.
@@ -105,7 +107,7 @@ pub(crate) fn make(
     let namespace = format!("/proc/{pid}/ns/user");
     let namespace = fs::File::open(namespace).doing("open the container's user namespace")?;
     let namespace = (namespace.as_fd(), slot.first_id());
-    let mounts = workshop.stage.mount(spec, scratch.as_fd(), namespace, notes)?;
+    let mounts = workshop.stage.mount(spec, &scratch, namespace, notes)?;
     lap(&mut phases.mounts);
 
     let address = match spec.network {
@@ -175,7 +177,7 @@ fn write_maps(pid: i32, map: &str) -> Result<(), Failure> {
 }
 
 /// Makes the scratch directory and opens it. All of it is done from its opened parent: the path is the server's.
-fn make_scratch(workshop: &Workshop, spec: &Spec, owner: u32) -> Result<OwnedFd, Failure> {
+fn make_scratch(workshop: &mut Workshop, spec: &Spec, owner: u32) -> Result<Scratch, Failure> {
     let record = scratch_record(&workshop.run_dir, &spec.id);
     let entry = workshop.stage.places.entry(&spec.scratch).doing_at("find", &spec.scratch)?;
     let (parent, name) = (&entry.directory, entry.name.as_os_str());
@@ -195,14 +197,34 @@ fn make_scratch(workshop: &Workshop, spec: &Spec, owner: u32) -> Result<OwnedFd,
     if stat.st_uid != rustix::process::geteuid().as_raw() {
         return Err(rustix::io::Errno::PERM).doing_at("open the scratch directory", &spec.scratch);
     }
-    let (user, group) = (Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)));
-    for part in ["upper", "work"] {
-        // The helper's umask is 022.
-        rustix::fs::mkdirat(&opened, part, Mode::from_raw_mode(0o755))
-            .and_then(|()| rustix::fs::chownat(&opened, part, user, group, AtFlags::SYMLINK_NOFOLLOW))
-            .doing_at("make the scratch directory", &spec.scratch)?;
+    match spec.limits.disk_mib {
+        // A layer is moved to its place, which no file system of its own would allow.
+        Some(mib) if spec.keep_upper.is_none() => {
+            Ok(Scratch::Disk { disk: workshop.disks.make(opened.as_fd(), mib)?, owner })
+        }
+        _ => {
+            make_parts(opened.as_fd(), owner).doing_at("make the scratch directory", &spec.scratch)?;
+            Ok(Scratch::Directory(opened))
+        }
     }
-    Ok(opened)
+}
+
+/// Where a container writes.
+pub(crate) enum Scratch {
+    /// A directory of the server's file system, with both parts.
+    Directory(OwnedFd),
+    /// A file system of its own, which has them once it is mounted; for this owner.
+    Disk { disk: Disk, owner: u32 },
+}
+
+/// Makes the overlay's two directories.
+pub(crate) fn make_parts(directory: BorrowedFd<'_>, owner: u32) -> rustix::io::Result<()> {
+    let (user, group) = (Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)));
+    ["upper", "work"].iter().try_for_each(|part| {
+        // The helper's umask is 022.
+        rustix::fs::mkdirat(directory, *part, Mode::from_raw_mode(0o755))?;
+        rustix::fs::chownat(directory, *part, user, group, AtFlags::SYMLINK_NOFOLLOW)
+    })
 }
 
 /// Kills the process unless forgotten.

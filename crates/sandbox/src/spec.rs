@@ -78,11 +78,13 @@ pub struct Limits {
     pub cpu_millis: Option<u64>,
     /// Processes and threads.
     pub pids: u64,
+    /// What it writes to its files, MiB; at least 16 are given. Not for build steps: theirs become layers.
+    pub disk_mib: Option<u64>,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { memory_mib: None, cpu_millis: None, pids: 4096 }
+        Limits { memory_mib: None, cpu_millis: None, pids: 4096, disk_mib: None }
     }
 }
 
@@ -235,7 +237,7 @@ mod tests {
 
     #[test]
     fn limits_that_nothing_can_run_in_are_refused() {
-        let limits = |memory_mib, cpu_millis, pids| Limits { memory_mib, cpu_millis, pids };
+        let limits = |memory_mib, cpu_millis, pids| Limits { memory_mib, cpu_millis, pids, disk_mib: None };
         for limits in [limits(Some(3), None, 9), limits(None, Some(9), 9), limits(None, None, 1)] {
             assert!(Spec { limits, ..spec() }.check().is_err(), "{limits:?}");
         }

@@ -5,6 +5,7 @@
 
 pub(crate) mod fd;
 pub(crate) mod landlock;
+pub(crate) mod loops;
 pub(crate) mod mount;
 pub(crate) mod probe;
 pub(crate) mod process;

@@ -268,7 +268,7 @@ def declare(text: str) -> dict[str, Any]:
         ("timeout=86401", "timeout must be a number from 1 to 86400"),
         ("timeout=float('nan')", "timeout must be a number from 1 to 86400"),
         ("startup_timeout=0", "startup_timeout must be a number from 1"),
-        ("ephemeral_disk=0", "ephemeral_disk must be a whole number of at least 1"),
+        ("ephemeral_disk=0", "ephemeral_disk must be a whole number from 1"),
         ("gpu='a1000'", "there is no GPU 'a1000'; did you mean 'A100'?"),
         ("gpu='h100:x'", "the count of a GPU is a whole number"),
         ("gpu=7", "gpu= takes a string"),

@@ -340,6 +340,13 @@ fn check_limits(function: &Function, path: &str, problems: &mut Problems) {
             format!("{memory} MiB are not between 1 and {max}")
         });
     }
+    if let Some(disk) = function.ephemeral_disk {
+        // Modal's own bound, 3 TiB.
+        let max = 3 * 1024 * 1024;
+        problems.require((1..=max).contains(&disk), &field("ephemeral_disk"), || {
+            format!("{disk} MiB are not between 1 and {max}")
+        });
+    }
 }
 
 fn is_one_line(text: &str) -> bool {

@@ -126,6 +126,7 @@ pub(crate) fn template(
                 memory_mib: function.memory,
                 cpu_millis: function.cpu.map(millis),
                 pids: PIDS_MAX,
+                disk_mib: function.ephemeral_disk,
             },
             command: Command { argv: argv.to_vec(), env, cwd: cwd.into() },
             keep_upper: None,

@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn a_memory_limit_without_its_file_is_an_error() {
         let (_root, unified) = tree(&[]);
-        let limits = Limits { memory_mib: Some(64), cpu_millis: None, pids: 10 };
+        let limits = Limits { memory_mib: Some(64), pids: 10, ..Limits::default() };
         let failed = unified.create("e1/co-1", &limits).unwrap_err();
         assert_eq!(failed.kind(), io::ErrorKind::NotFound);
     }

@@ -15,6 +15,7 @@ use rustix::mount::{
     mount_change, move_mount, open_tree, unmount,
 };
 
+use super::Scratch;
 use crate::error::Doing;
 use crate::places::{self, Places, Source};
 use crate::sys;
@@ -81,7 +82,7 @@ impl Stage {
         let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
         mount("tmpfs", at, "tmpfs", flags, c"mode=0755,size=4m").doing_at("mount the stage", at)?;
         std::env::set_current_dir(at).doing_at("enter the stage", at)?;
-        for directory in ["t", "t/m", "dev", YARD, "yard/fs", "yard/work"] {
+        for directory in ["t", "t/m", "t/s", "dev", YARD, "yard/fs", "yard/work"] {
             fs::create_dir(directory).doing_at("make the stage", Path::new(directory))?;
         }
         furnish_dev().doing("make the device files")?;
@@ -93,7 +94,7 @@ impl Stage {
     pub(crate) fn mount(
         &mut self,
         spec: &Spec,
-        scratch: BorrowedFd<'_>,
+        scratch: &Scratch,
         (namespace, first): (BorrowedFd<'_>, u32),
         notes: &mut Vec<String>,
     ) -> Result<Mounts, Failure> {
@@ -128,7 +129,7 @@ impl Stage {
     fn overlay(
         &mut self,
         spec: &Spec,
-        scratch: BorrowedFd<'_>,
+        scratch: &Scratch,
         namespaces: &Namespaces<'_>,
     ) -> Result<OwnedFd, Failure> {
         while self.mount_points < spec.lowers.len() {
@@ -149,7 +150,7 @@ impl Stage {
     fn attach_and_mount(
         &self,
         spec: &Spec,
-        scratch: BorrowedFd<'_>,
+        scratch: &Scratch,
         namespaces: &Namespaces<'_>,
     ) -> Result<OwnedFd, Failure> {
         for (index, lower) in spec.lowers.iter().enumerate() {
@@ -162,8 +163,18 @@ impl Stage {
             move_mount(&tree, "", CWD, &point, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
                 .doing_at("attach the layer", lower)?;
         }
-        // By its descriptor: whoever renames what leads there does not lead the mount elsewhere.
-        let path = PathBuf::from(format!("/proc/self/fd/{}", scratch.as_raw_fd()));
+        let path = match scratch {
+            // By its descriptor: whoever renames what leads there does not lead the mount elsewhere.
+            Scratch::Directory(opened) => PathBuf::from(format!("/proc/self/fd/{}", opened.as_raw_fd())),
+            // Goes with the rest of the stage, and lives on below the overlay alone.
+            Scratch::Disk { disk, owner } => {
+                let at = Path::new("t/s");
+                disk.mount(at)?;
+                let opened = fs::File::open(at).doing("open the container's own file system")?;
+                super::make_parts(opened.as_fd(), *owner).doing("prepare the container's own file system")?;
+                at.to_owned()
+            }
+        };
         let options = options(spec.lowers.len(), &path);
         let options =
             std::ffi::CString::new(options).map_err(io::Error::from).doing("write the overlay's options")?;

@@ -64,3 +64,44 @@ fn half_a_processor_is_half_a_processor() {
     let used: f64 = world.run(&spec).stdout.trim().parse().unwrap();
     assert!(used < 0.6, "{used}");
 }
+
+#[test]
+fn a_disk_of_its_own_is_full_for_its_owner_alone_and_gone_with_it() {
+    let mut world = World::new();
+    let script = "\
+        import errno, os\n\
+        def fill(at):\n    \
+            written = 0\n    \
+            try:\n        \
+                with open(at, 'wb', 0) as f:\n            \
+                    while written < 256: written += f.write(b'x' * 1048576) // 1048576\n    \
+            except OSError as e: return errno.errorcode[e.errno], written > 40\n    \
+            return 'written', written\n\
+        first = fill('/tmp/a')\n\
+        os.unlink('/tmp/a')\n\
+        made = 0\n\
+        try:\n    \
+            while made < 8000:\n        \
+                open(f'/tmp/{made}', 'w').close(); made += 1\n\
+        except OSError as e: print(*first, errno.errorcode[e.errno], made > 1000)\n";
+    let mut spec = world.spec(&["python3", "-c", script]);
+    spec.limits = Limits { disk_mib: Some(64), ..Limits::default() };
+    let output = world.run(&spec);
+    assert_eq!(output.stdout, "ENOSPC True ENOSPC True\n", "{output:?}");
+    // Without a bound of its own there is the server's disk.
+    let unbounded = world.spec(&["python3", "-c", script]);
+    assert!(world.run(&unbounded).stdout.is_empty());
+    // The device's file has no name; the device lets go of it once the last mount is gone.
+    world.shutdown();
+    let state = world.path("");
+    crate::world::until("the loop device is free", || loop_files(&state).is_empty());
+}
+
+/// What loop devices have below a directory, as the kernel names it.
+fn loop_files(below: &std::path::Path) -> Vec<String> {
+    let devices = fs_err::read_dir("/sys/block")
+        .unwrap()
+        .filter_map(|entry| fs_err::read_to_string(entry.unwrap().path().join("loop/backing_file")).ok());
+    let below = below.to_string_lossy().into_owned();
+    devices.filter(|file| file.contains(&below)).collect()
+}

@@ -35,6 +35,13 @@ def _common(prefix: str) -> tuple[Row, ...]:
             expect="f['memory'] == 512",
         ),
         works(
+            f"{prefix}(ephemeral_disk=…)",
+            "crates/sandbox/tests/it/limits.rs::"
+            "a_disk_of_its_own_is_full_for_its_owner_alone_and_gone_with_it",
+            sees=f"{prefix}(ephemeral_disk=1024)",
+            expect="f['ephemeral_disk'] == 1024",
+        ),
+        works(
             f"{prefix}(timeout=…)",
             ""
             "crates/gateway/tests/it/errors.rs::a_silent_function_is_504_after_its_timeout_and_not_used_again",
@@ -102,7 +109,6 @@ _LATER = {
     "gpu": "'T4'",
     "network_file_systems": "{'/data': modal.NetworkFileSystem.from_name('n')}",
     "volumes": "{'/data': modal.Volume.from_name('v')}",
-    "ephemeral_disk": "1024",
     "buffer_containers": "1",
     "proxy": "modal.Proxy.from_name('p')",
     "cloud": "'gcp'",
