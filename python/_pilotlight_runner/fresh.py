@@ -32,11 +32,14 @@ def generators() -> list[str]:
     return list(found)
 
 
-def renew() -> None:
-    """Give this fork random streams and an identity of its own. `random` itself does it at every fork."""
+def renew(same_process_id: bool = True) -> None:
+    """Give this fork random streams and an identity of its own. `random` itself does it at every fork.
+
+    With another process id than the zygote's, what knows a fork by that is left to itself.
+    """
     for module, work in _WORK.items():
         loaded = sys.modules.get(module)
-        if loaded is not None:
+        if loaded is not None and (same_process_id or work is not _ssl):
             # The user may have put something else in its place.
             with contextlib.suppress(Exception):
                 work(loaded)
@@ -74,7 +77,8 @@ def _platform(module: Any) -> None:
 
 
 def _ssl(module: Any) -> None:
-    # Mixes with the kernel's anew; OpenSSL by itself does so where the process id is another.
+    # It mixes with the kernel's anew, as OpenSSL does by itself where the process id is another. Not always:
+    # a process that never drew from it would make the whole generator here, 1 MiB of memory that is its own.
     module.RAND_add(os.urandom(32), 32.0)
 
 

@@ -45,6 +45,8 @@ class Life:
         self._app: Any = None
         #: What the import did to the zygote that this is a fork of.
         self._change: Change | None = None
+        #: The process id of that zygote.
+        self._zygote_id = 0
         self._order: Order | None = None
         #: Names of modules that this process or the zygote before it has imported ahead.
         self._ahead: frozenset[str] = frozenset()
@@ -75,6 +77,7 @@ class Life:
         # The user's code may have taken the signal that puts zygotes out. A fork takes it again.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         control.lit(lit)
+        self._zygote_id = os.getpid()
         return None if lit.obstacles else Zygote(orders).serve()
 
     def move(self, order: Order) -> None:
@@ -175,7 +178,7 @@ class Life:
         order, self._order = self._order, None
         if order is not None:
             order.confirm()
-            fresh.renew()
+            fresh.renew(same_process_id=os.getpid() == self._zygote_id)
 
     def _prepare(self, spare: int = 0) -> Server:
         if self._server is None:

@@ -531,3 +531,24 @@ def test_each_start_is_in_the_metrics_and_in_a_log(program, server: Server) -> N
         ("asking", "f", "function-zygote")
     }
     assert all(0 < one["sandbox_ms"] < one["total_ms"] for one in told)
+
+
+#: What one more warm container may cost, all its processes.
+WARM_KIB_MAX = 8 << 10
+
+
+def own_kib(pid: int) -> int:
+    """The memory that is a process's alone, its page tables included."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    private = sum(int(size) for size in re.findall(r"Private_(?:Clean|Dirty): +(\d+)", rollup))
+    tables = re.search(r"VmPTE:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return private + int(tables.group(1) if tables else 0)
+
+
+def test_one_more_warm_container_costs_little_memory(program, server: Server) -> None:
+    url = server.deploy(program(DESCRIPTORS), "descriptors")["zygote"]
+    before = set(children(server.pid()))
+    assert path(request(url)) == "function-zygote"
+    added = {pid: own_kib(pid) for pid in children(server.pid()) if pid not in before}
+    assert len(added) == 2, "its pid 1 and its Python"
+    assert sum(added.values()) <= WARM_KIB_MAX, added
