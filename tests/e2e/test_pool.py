@@ -122,6 +122,27 @@ def test_a_start_that_takes_too_long_is_told_in_the_log(program, serve) -> None:
     command.wait_for("the container is ended: it was still making its app after 4 s; `startup_timeout` gives")
 
 
+def test_a_request_over_its_timeout_is_told_in_the_log(program, serve) -> None:
+    text = """
+        import threading
+
+        import modal
+
+        app = modal.App()
+
+        @app.function(timeout=2)
+        @modal.fastapi_endpoint()
+        def f():
+            threading.Event().wait()
+    """
+    command = serve(program(text))
+    assert request(command.url()).status == 504
+    said = "a request went over its timeout of 2 s, and its container is ended; `timeout` gives requests more time"
+    command.wait_for(said)
+    assert command.interrupt() == 0
+    assert command.output.count(said) == 1 and "signal 9" not in command.output
+
+
 def test_what_an_app_prints_at_its_end_is_shown(program, serve) -> None:
     text = """
         from contextlib import asynccontextmanager

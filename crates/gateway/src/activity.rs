@@ -74,6 +74,11 @@ impl IdleTimer {
         Self { activity, limit, sleep: Box::pin(sleep(limit)) }
     }
 
+    /// How long nothing may pass.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
     pub(crate) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             std::task::ready!(self.sleep.as_mut().poll(cx));

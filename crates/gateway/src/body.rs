@@ -161,7 +161,7 @@ impl Proxied {
                 std::task::ready!(self.timer.poll_expired(cx));
                 self.connection = None;
                 if self.activity.upload() == Upload::Complete {
-                    self.lease.broken();
+                    self.lease.overdue(self.timer.limit());
                 }
                 Poll::Ready(Some(Err(Broken::Timeout)))
             }

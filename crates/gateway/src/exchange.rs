@@ -211,7 +211,7 @@ impl Exchange<'_> {
     fn timed_out(&self, lease: &Lease) -> Refusal {
         if self.activity.upload() == Upload::Complete {
             // The function may still be busy with it, for ever for all we know.
-            lease.broken();
+            lease.overdue(self.timeout);
             Refusal::ResponseTimeout
         } else {
             Refusal::RequestTimeout

@@ -134,6 +134,11 @@ impl Actor {
             }
             News::Notice(Notice::Broken(number)) => self.step(Event::Broken(number)),
             News::Notice(Notice::Finished(number, request)) => self.step(Event::Finished(number, request)),
+            News::Notice(Notice::Overdue(number, timeout)) => {
+                if let Some(member) = self.members.get(number) {
+                    self.launcher.overdue(&member.id, timeout);
+                }
+            }
             News::Woke => self.step(Event::Woke),
         }
     }

@@ -46,6 +46,7 @@ struct State {
     later: Vec<(Instant, ContainerId, Address)>,
     launched: Vec<ContainerId>,
     stopped: Vec<(ContainerId, Stop)>,
+    overdue: Vec<(ContainerId, Duration)>,
 }
 
 impl FakeLauncher {
@@ -70,6 +71,7 @@ impl FakeLauncher {
             later: Vec::new(),
             launched: Vec::new(),
             stopped: Vec::new(),
+            overdue: Vec::new(),
         };
         Self { state: Arc::new(Mutex::new(state)), calls: watch::Sender::new(0) }
     }
@@ -112,6 +114,11 @@ impl FakeLauncher {
     /// Every stop asked for, oldest first.
     pub fn stopped(&self) -> Vec<(ContainerId, Stop)> {
         self.lock().stopped.clone()
+    }
+
+    /// Containers that a request was too long in, with its timeout, in the order in which that was told.
+    pub fn overdue(&self) -> Vec<(ContainerId, Duration)> {
+        self.lock().overdue.clone()
     }
 
     /// How many containers are launched and not gone.
@@ -176,6 +183,10 @@ impl Launcher for FakeLauncher {
         }
         drop(state);
         self.calls.send_modify(|calls| *calls += 1);
+    }
+
+    fn overdue(&self, container: &ContainerId, timeout: Duration) {
+        self.lock().overdue.push((container.clone(), timeout));
     }
 
     fn stop(&self, container: ContainerId, stop: Stop) {

@@ -27,6 +27,9 @@ pub trait Launcher: Send + Sync + 'static {
     fn waited(&self, container: &ContainerId, receipt: &Receipt) {
         let _ = (container, receipt);
     }
+
+    /// Hears why a container will be stopped: a request to it went over its `timeout`.
+    fn overdue(&self, container: &ContainerId, timeout: Duration);
 }
 
 /// What became of a container.

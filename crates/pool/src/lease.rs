@@ -31,12 +31,20 @@ impl Lease {
         Self { address, container, waited, ticket }
     }
 
-    /// Says that the container must not be given another request: it refuses connections, breaks the protocol, or is
-    /// stuck in a request that timed out. It is killed when its last request has ended.
+    /// Says that the container must not be given another request: it refuses connections or breaks the protocol. It is
+    /// killed when its last request has ended.
     pub fn broken(&self) {
         if !self.ticket.broken.swap(true, Ordering::Relaxed) {
             self.ticket.notices.send(Notice::Broken(self.ticket.number));
         }
+    }
+
+    /// [`broken`](Self::broken), because the container may be stuck in this request, which went over its `timeout`.
+    pub fn overdue(&self, timeout: Duration) {
+        if !self.ticket.broken.load(Ordering::Relaxed) {
+            self.ticket.notices.send(Notice::Overdue(self.ticket.number, timeout));
+        }
+        self.broken();
     }
 }
 
@@ -87,11 +95,12 @@ pub(crate) enum Notice {
     Abandoned(RequestId),
     Broken(ContainerNumber),
     Finished(ContainerNumber, RequestId),
+    Overdue(ContainerNumber, Duration),
 }
 
 /// The way back to the actor for destructors, which can neither wait nor be refused.
 ///
-/// The queue has no bound of its own, but each request sends at most three notices and got in through a bounded queue.
+/// The queue has no bound of its own, but each request sends at most four notices and got in through a bounded queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Notices(mpsc::UnboundedSender<Notice>);
 

@@ -191,7 +191,11 @@ impl Session<'_> {
         watch.loaded(&loaded);
         // A file that was saved again since it was read, or is gone for an instant: its own event brings it.
         if let Err(error) = link::upload(client, &loaded, printer).await {
-            tracing::debug!(%error, "an upload was overtaken by a save");
+            if error.is::<std::io::Error>() {
+                tracing::debug!(%error, "an upload was overtaken by a save");
+            } else {
+                self.broken(&error);
+            }
             return Ok(None);
         }
         let uploaded = began.elapsed();

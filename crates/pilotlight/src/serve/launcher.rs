@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,7 +51,7 @@ pub(crate) struct FunctionLauncher {
     /// Where upper directories are made.
     pub(crate) scratch: PathBuf,
     /// How to stop each running container.
-    pub(crate) running: Arc<Mutex<HashMap<ContainerId, mpsc::Sender<Stop>>>>,
+    pub(crate) running: Arc<Mutex<HashMap<ContainerId, Held>>>,
     /// What containers get.
     pub(crate) isolation: Isolation,
     /// Where the time of starts goes.
@@ -117,7 +118,9 @@ pub(crate) struct Configure {
 impl Launcher for FunctionLauncher {
     fn launch(&self, container: ContainerId, events: Sender) {
         let (stop_sender, stop) = mpsc::channel(2);
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(container.clone(), stop_sender);
+        let held = Held { stop: stop_sender, overdue: Arc::default() };
+        let overdue = Arc::clone(&held.overdue);
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(container.clone(), held);
         let life = Life {
             container: container.clone(),
             template: self.template.clone(),
@@ -129,6 +132,7 @@ impl Launcher for FunctionLauncher {
             socket: self.sockets.join(container.as_str().trim_start_matches(ContainerId::PREFIX)),
             scratch: self.scratch.join(container.as_str()),
             launched: Instant::now(),
+            overdue,
             events,
         };
         let running = Arc::clone(&self.running);
@@ -140,15 +144,35 @@ impl Launcher for FunctionLauncher {
 
     fn stop(&self, container: ContainerId, stop: Stop) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = running.get(&container) {
+        if let Some(held) = running.get(&container) {
             // Full means that it was told twice already.
-            _ = sender.try_send(stop);
+            _ = held.stop.try_send(stop);
         }
     }
 
     fn waited(&self, container: &ContainerId, receipt: &Receipt) {
         self.starts.waited(self.template.who(container), receipt);
     }
+
+    fn overdue(&self, container: &ContainerId, timeout: Duration) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = running.get(container) {
+            held.overdue.store(true, Ordering::Relaxed);
+            let line = format!(
+                "a request went over its timeout of {} s, and its container is ended; `timeout` gives requests more \
+                 time",
+                timeout.as_secs_f64()
+            );
+            self.log.push(&self.template.function, Some(container), Stream::System, line);
+        }
+    }
+}
+
+/// What the launcher holds of a container that runs.
+pub(crate) struct Held {
+    stop: mpsc::Sender<Stop>,
+    /// A request went over its timeout in it: its end is told already.
+    overdue: Arc<AtomicBool>,
 }
 
 /// One container's life, as one task.
@@ -163,6 +187,7 @@ struct Life {
     socket: PathBuf,
     scratch: PathBuf,
     launched: Instant,
+    overdue: Arc<AtomicBool>,
     events: Sender,
 }
 
@@ -332,7 +357,8 @@ impl Life {
             Phase::Failed => {}
             Phase::Ready | Phase::Draining => {
                 // A container that broke is ordered to be killed as well, and its end is news.
-                if !clean && course.ordered != Some(Stop::Drain) {
+                let told = self.overdue.load(Ordering::Relaxed);
+                if !clean && !told && course.ordered != Some(Stop::Drain) {
                     self.system(&format!("the container {how}"));
                 }
                 self.events.send(LaunchEvent::Exited { container: self.container.clone() });

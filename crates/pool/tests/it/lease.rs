@@ -175,6 +175,19 @@ async fn a_broken_container_is_replaced_and_killed_when_its_last_request_ends() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn why_a_container_is_ended_is_told_before_it_is() {
+    let launcher = FakeLauncher::serving("/run/a.sock");
+    let (pool, _actor) = pool(Settings::default(), &launcher);
+    let lease = pool.lease(after(9)).await.unwrap();
+    let container = lease.container.clone();
+    lease.overdue(Duration::from_secs(3));
+    lease.overdue(Duration::from_secs(3));
+    drop(lease);
+    assert_eq!(launcher.nth_stop(0).await, (container.clone(), Stop::Kill));
+    assert_eq!(launcher.overdue(), [(container, Duration::from_secs(3))]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hundred_requests_at_once_get_a_container_each() {
     let launcher = FakeLauncher::serving("/run/a.sock");
     let (pool, _actor) = pool(Settings::default(), &launcher);
