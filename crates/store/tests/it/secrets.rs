@@ -116,6 +116,22 @@ fn what_was_in_the_clear_is_sealed_once() {
 }
 
 #[test]
+fn a_log_that_somebody_reads_is_emptied_at_the_next_start() {
+    let directory = tempfile::tempdir().unwrap();
+    old(directory.path());
+    let path = directory.path().join("pilotlight.db");
+    let store = Store::open(&path).unwrap();
+    let reader = rusqlite::Connection::open(&path).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM apps").unwrap();
+    store.seal_old(holds).unwrap();
+    assert!(!leaks(directory.path()).is_empty(), "the reader sees what was there");
+    reader.execute_batch("COMMIT").unwrap();
+    store.seal_old(holds).unwrap();
+    assert_eq!(leaks(directory.path()), Vec::<String>::new());
+    store.seal_old(|_| panic!("it was done")).unwrap();
+}
+
+#[test]
 fn a_chore_that_failed_is_done_at_the_next_start() {
     let directory = tempfile::tempdir().unwrap();
     old(directory.path());
