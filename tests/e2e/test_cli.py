@@ -234,6 +234,21 @@ def test_logs(program, server: Server) -> None:
     told = server.environment.run("app", "logs", "job", "--since", "1h").stdout
     assert told.count("asked") == 5
     assert server.environment.run("app", "logs", "job", "--since", "0s").stdout == ""
+    told = server.environment.run("app", "logs", "job", "--search", "ASKED 3").stdout
+    assert [line.partition(" | ")[2] for line in told.splitlines()] == ["asked 3"]
+    told = server.environment.run("app", "logs", "job", "--search", "asked", "-n", "1", "--show-container-id")
+    found = re.fullmatch(r"(co-\w+) f \| asked 4\n", told.stdout)
+    assert found, told.stdout
+    for options, count in (
+        (["--container", found[1], "--search", "asked"], 5),
+        (["--function", "f", "--source", "stdout", "--search", "asked"], 5),
+        (["--source", "stderr", "--search", "asked"], 0),
+        (["--function", "other"], 0),
+        (["--until", "0s", "--search", "asked"], 5),
+        (["--until", "1h"], 0),
+    ):
+        told = server.environment.run("app", "logs", "job", *options)
+        assert (told.returncode, told.stdout.count("asked")) == (0, count), (options, told)
     command = server.environment.command("deploy", str(program(JOB)), "--stream-logs")
     try:
         command.wait_for("is deployed")
@@ -242,6 +257,23 @@ def test_logs(program, server: Server) -> None:
         assert command.interrupt() == 0
     finally:
         command.end()
+
+
+def test_apps_that_a_command_serves_are_found_without_a_server(program, home: Environment) -> None:
+    command = home.command("serve", str(program(JOB)))
+    try:
+        command.wait_serving()
+        assert request(command.url("f") + "?x=4").json() == 5
+        (titles, row) = (line.split() for line in home.run("app", "list").stdout.splitlines())
+        assert titles[:3] == ["NAME", "ID", "STATE"] and titles[-2:] == ["LABEL", "URL"]
+        assert (row[0], row[2], row[-2:]) == ("job", "serving", ["local--job-f-dev", command.url("f")])
+        assert "asked 4" in home.run("app", "logs", row[1]).stdout
+        done = home.run("app", "stop", "job")
+        assert done.returncode == 0, done.stderr
+        command.wait_for("The app was stopped")
+    finally:
+        command.end()
+    assert "no server is running" in home.run("app", "list").stderr
 
 
 def test_a_module_and_a_variable(program, home: Environment, tmp_path: Path) -> None:

@@ -166,7 +166,9 @@ def test_a_custom_domain_is_answered_on_every_port(program, server: Server) -> N
     environment = server.environment
     file = program(DOMAINS.format(name="shop", domains=["shop.example.com", "*.shop.example.com"]), "shop.py")
     done = environment.run("deploy", str(file))
-    assert "  Custom domain: http://shop.example.com\n" in done.stdout, done.stderr
+    assert f"  Custom domain: http://shop.example.com:{environment.port}\n" in done.stdout, done.stderr
+    by_label = f"  By label: http://local--shop-f.localhost:{environment.port}\n"
+    assert by_label in done.stdout
     urls = dict(re.findall(r"Deployed (\S+) => (http://\S+)", done.stdout))
     for host in ("shop.example.com", "Shop.Example.com:443", "a.shop.example.com"):
         for url in (urls["f"], urls["g"], f"http://localhost:{environment.port}"):

@@ -16,7 +16,7 @@ use tokio::net::UnixStream;
 use crate::error::{ApiError, Code};
 use crate::manifest::Manifest;
 use crate::progress::{AppSummary, LogLine, Progress, Status};
-use crate::wire::{BLOB_MAX, BlobAnswer, BlobQuery, CreateApp, LogQuery, UpdateApp};
+use crate::wire::{BLOB_MAX, BlobAnswer, BlobQuery, CreateApp, LogQuery, UpdateApp, encode};
 
 mod reply;
 
@@ -121,8 +121,7 @@ impl Client {
 
     /// Log lines of the app with this id or name.
     pub async fn logs(&self, app: &str, query: LogQuery) -> Result<Lines<LogLine>, ClientError> {
-        let LogQuery { tail, follow } = query;
-        let path = format!("/v1/apps/{}/logs?tail={tail}&follow={follow}", encode(app));
+        let path = format!("/v1/apps/{}/logs?{}", encode(app), query.text());
         Ok(self.send(Method::GET, &path, Body::Empty).await?.lines())
     }
 
@@ -197,18 +196,4 @@ impl Body {
             Self::Json(bytes) | Self::File(bytes) => bytes,
         }
     }
-}
-
-/// A path segment: every byte but the unreserved ones (RFC 3986 §2.3) as `%XX`.
-fn encode(segment: &str) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(segment.len());
-    for byte in segment.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            write!(text, "%{byte:02X}").expect("a String takes every write");
-        }
-    }
-    text
 }

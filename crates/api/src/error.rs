@@ -139,8 +139,8 @@ impl From<Vec<Problem>> for ApiError {
     /// The first problem as the message, all of them as the detail when there are several.
     fn from(problems: Vec<Problem>) -> Self {
         let error = match problems.first() {
-            Some(first) => Self::new(Code::Invalid, format!("the manifest is not valid: {first}")),
-            None => Self::new(Code::Invalid, "the manifest is not valid"),
+            Some(first) => Self::new(Code::Invalid, format!("the app is not valid: {first}")),
+            None => Self::new(Code::Invalid, "the app is not valid"),
         };
         if problems.len() < 2 {
             return error;

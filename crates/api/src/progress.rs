@@ -1,5 +1,7 @@
 //! What a server tells while it works: progress of a creation or update, and log lines. One JSON object per line.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -53,6 +55,9 @@ pub enum Progress {
         /// The label of its host: `local--hello-f`, without a domain.
         #[serde(default)]
         label: Option<String>,
+        /// Its URL by that label, at the port that all endpoints share; a server without such a port has none.
+        #[serde(default)]
+        host_url: Option<String>,
         /// The custom domains under which it answers as well.
         #[serde(default)]
         custom_domains: Vec<String>,
@@ -168,6 +173,12 @@ pub struct FunctionSummary {
     pub name: String,
     /// Its URL, if it has one now.
     pub url: Option<String>,
+    /// The label of its host: `local--hello-f`, without a domain.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// The custom domains under which it answers as well.
+    #[serde(default)]
+    pub custom_domains: Vec<String>,
     /// Containers that run now, starting ones included.
     pub containers: u32,
     /// Requests that wait or are being answered.
@@ -181,6 +192,10 @@ pub struct Status {
     pub version: String,
     /// Its process.
     pub pid: u32,
+    /// Where it keeps images, apps and logs.
+    #[serde(default)]
+    #[schema(value_type = String)]
+    pub state_dir: PathBuf,
     /// When it started, seconds since the epoch.
     pub started_at: f64,
     /// Apps that serve now.

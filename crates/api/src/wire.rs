@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::manifest::{Manifest, Problem};
+use crate::progress::{LogLine, Stream};
 
 /// The largest file that can be uploaded, bytes.
 pub const BLOB_MAX: u64 = 256 * 1024 * 1024;
@@ -89,21 +90,108 @@ pub struct BlobAnswer {
 }
 
 /// Which log lines to send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct LogQuery {
-    /// How many of the last lines.
+    /// How many of the last lines, of those that are asked for.
     #[serde(default = "default_tail")]
     pub tail: u32,
     /// Whether to go on with new lines until the reader leaves.
     #[serde(default)]
     pub follow: bool,
+    /// Lines from this time on, seconds since the epoch.
+    #[serde(default)]
+    pub since: Option<f64>,
+    /// Lines before this time, seconds since the epoch.
+    #[serde(default)]
+    pub until: Option<f64>,
+    /// Lines with this text in them, however it is written.
+    #[serde(default)]
+    pub search: Option<String>,
+    /// Lines of this function.
+    #[serde(default)]
+    pub function: Option<String>,
+    /// Lines of this container.
+    #[serde(default)]
+    pub container: Option<String>,
+    /// Lines of this source.
+    #[serde(default)]
+    #[param(inline)]
+    pub source: Option<Stream>,
+}
+
+impl LogQuery {
+    /// Whether a line is asked for.
+    pub fn takes(&self, line: &LogLine) -> bool {
+        let holds = |search: &String| line.line.to_lowercase().contains(&search.to_lowercase());
+        self.since.is_none_or(|since| line.at >= since)
+            && self.until.is_none_or(|until| line.at < until)
+            && self.function.as_ref().is_none_or(|function| *function == line.function)
+            && self.container.as_ref().is_none_or(|container| line.container.as_ref() == Some(container))
+            && self.source.is_none_or(|source| source == line.stream)
+            && self.search.as_ref().is_none_or(holds)
+    }
+
+    /// Whether every line is asked for.
+    pub fn takes_all(&self) -> bool {
+        let Self { tail, follow, .. } = *self;
+        *self == Self { tail, follow, ..Self::default() }
+    }
+
+    /// The query as the URL has it.
+    pub(crate) fn text(&self) -> String {
+        let Self { tail, follow, since, until, search, function, container, source } = self;
+        let mut text = format!("tail={tail}&follow={follow}");
+        let time = |time: &f64| time.to_string();
+        let source = source.map(|source| match source {
+            Stream::Stdout => "stdout".to_owned(),
+            Stream::Stderr => "stderr".to_owned(),
+            Stream::System => "system".to_owned(),
+        });
+        let more = [
+            ("since", since.as_ref().map(time)),
+            ("until", until.as_ref().map(time)),
+            ("search", search.clone()),
+            ("function", function.clone()),
+            ("container", container.clone()),
+            ("source", source),
+        ];
+        for (name, value) in more {
+            if let Some(value) = value {
+                text = format!("{text}&{name}={}", encode(&value));
+            }
+        }
+        text
+    }
 }
 
 impl Default for LogQuery {
     fn default() -> Self {
-        Self { tail: default_tail(), follow: false }
+        Self {
+            tail: default_tail(),
+            follow: false,
+            since: None,
+            until: None,
+            search: None,
+            function: None,
+            container: None,
+            source: None,
+        }
     }
+}
+
+/// A part of a URL: every byte but the unreserved ones (RFC 3986 §2.3) as `%XX`.
+pub(crate) fn encode(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            write!(encoded, "%{byte:02X}").expect("a String takes every write");
+        }
+    }
+    encoded
 }
 
 fn default_tail() -> u32 {

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use pilotlight_sandbox::Isolation;
 
 use crate::config::env;
@@ -21,8 +22,9 @@ pub(crate) use old::{Old, is_program, nearest, of_modal};
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
 #[command(after_help = examples::TOP)]
 pub(crate) struct Cli {
-    /// Where images, deployed apps and logs are kept [default: /var/lib/pilotlight; of other users than root ~/.local/state/pilotlight]
-    #[arg(long, global = true, env = env::STATE_DIR, value_name = "DIR", hide_env_values = true)]
+    /// Where images, deployed apps and logs are kept [default: /var/lib/pilotlight; of other users than root ~/.local/state/pilotlight] [env: PILOTLIGHT_STATE_DIR]
+    // Read by `Config`: what the environment gives is no argument, of which usage and help would make much.
+    #[arg(long, global = true, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
 
     /// Print results and errors only
@@ -119,12 +121,20 @@ pub(crate) struct Reading {
     #[arg(short, long)]
     pub(crate) module: bool,
 
-    /// The Python that imports the program [default: the active virtual environment's, else python3]
-    #[arg(long, env = env::PYTHON, value_name = "PYTHON", hide_env_values = true)]
-    pub(crate) python: Option<PathBuf>,
+    /// The Python that imports the program [default: the active virtual environment's, else python3] [env: PILOTLIGHT_PYTHON]
+    #[arg(long, value_name = "PYTHON")]
+    python: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) old: Old,
+}
+
+impl Reading {
+    /// The interpreter that was asked for, here or in the environment.
+    pub(crate) fn python(&self) -> Option<PathBuf> {
+        let of_environment = || std::env::var_os(env::PYTHON).filter(|python| !python.is_empty());
+        self.python.clone().or_else(|| of_environment().map(PathBuf::from))
+    }
 }
 
 impl Source {
@@ -302,11 +312,57 @@ pub(crate) struct LogsArgs {
     /// All lines of the last while: 30s, 10m, 2h, 1d
     #[arg(long, value_name = "AGE", value_parser = age)]
     pub(crate) since: Option<Duration>,
+    /// Only lines that are older than this: 30s, 10m, 2h, 1d
+    #[arg(long, value_name = "AGE", value_parser = age, conflicts_with = "follow")]
+    pub(crate) until: Option<Duration>,
+    /// Only lines with this text in them, in capitals or not
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) search: Option<String>,
+    /// Only lines of this function
+    #[arg(long, value_name = "NAME")]
+    pub(crate) function: Option<String>,
+    /// Only lines of this container
+    #[arg(long, value_name = "ID")]
+    pub(crate) container: Option<String>,
+    /// Only what containers print, on one of the two streams, or what pilotlight says about them
+    #[arg(long, short, value_name = "SOURCE")]
+    pub(crate) source: Option<Printed>,
+    /// Show the container's id before each line
+    #[arg(long)]
+    pub(crate) show_container_id: bool,
     /// Show the time before each line
     #[arg(long)]
     pub(crate) timestamps: bool,
     #[command(flatten)]
     pub(crate) old: Old,
+}
+
+impl LogsArgs {
+    /// Every new line of `app`.
+    pub(crate) fn of(app: String, timestamps: bool) -> Self {
+        Self {
+            app,
+            follow: true,
+            tail: None,
+            since: None,
+            until: None,
+            search: None,
+            function: None,
+            container: None,
+            source: None,
+            show_container_id: false,
+            timestamps,
+            old: Old::default(),
+        }
+    }
+}
+
+/// Where a line of a log comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Printed {
+    Stdout,
+    Stderr,
+    System,
 }
 
 #[derive(Debug, Args)]
@@ -341,6 +397,23 @@ pub(crate) enum ToolCommand {
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds.ok_or_else(|| "give a number of seconds that is not negative, for example 60".to_owned())
+}
+
+/// Ends the process with what is wrong in the command line. Hidden commands are not among those it says there are.
+pub(crate) fn refuse(mut error: clap::Error) -> ! {
+    if let Some(ContextValue::String(path)) = error.get(ContextKind::InvalidSubcommand)
+        && error.kind() == ErrorKind::MissingSubcommand
+    {
+        let all = Cli::command();
+        let command = path
+            .split(' ')
+            .skip(1)
+            .fold(&all, |command, name| command.find_subcommand(name).unwrap_or(command));
+        let shown = command.get_subcommands().filter(|one| !one.is_hide_set());
+        let names = shown.map(|one| one.get_name().to_owned()).collect();
+        error.insert(ContextKind::ValidSubcommand, ContextValue::Strings(names));
+    }
+    error.exit()
 }
 
 /// A time with its unit.

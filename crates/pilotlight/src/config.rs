@@ -36,6 +36,9 @@ pub(crate) mod env {
 /// The root of all run directories of root: short, because a Unix socket's path has at most 108 bytes (unix(7)).
 const RUN_ROOT: &str = "/run/pilotlight";
 
+/// What the run directory of a server inside a command begins with; its process id follows.
+const EMBEDDED: &str = "e";
+
 /// The warning of a server that has no sandbox, before all others.
 const UNCONFINED: &str = "the sandbox";
 
@@ -59,7 +62,9 @@ impl Config {
         let directory =
             |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let own = |fallback: &str| std::env::home_dir().unwrap_or_else(|| "/".into()).join(fallback);
-        let state_dir = state_dir.unwrap_or_else(|| {
+        let of_environment =
+            || std::env::var_os(env::STATE_DIR).filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        let state_dir = state_dir.or_else(of_environment).unwrap_or_else(|| {
             if user.is_root() {
                 return PathBuf::from("/var/lib/pilotlight");
             }
@@ -126,7 +131,18 @@ impl Config {
 
     /// The run directory of a server inside this process.
     pub(crate) fn embedded_run_dir(&self) -> PathBuf {
-        self.run_root.join(format!("e{}", std::process::id()))
+        self.run_root.join(format!("{EMBEDDED}{}", std::process::id()))
+    }
+
+    /// The run directories of servers inside commands, of all state directories.
+    pub(crate) fn embedded_run_dirs(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs_err::read_dir(&self.run_root) else { return Vec::new() };
+        let is_embedded = |entry: &fs_err::DirEntry| {
+            let name = entry.file_name();
+            let pid = name.to_str().and_then(|name| name.strip_prefix(EMBEDDED)?.parse::<u32>().ok());
+            pid.is_some()
+        };
+        entries.flatten().filter(is_embedded).map(|entry| entry.path()).collect()
     }
 }
 

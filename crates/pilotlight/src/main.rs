@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     if let Some(code) = serve::process::hidden(&arguments) {
         return code;
     }
-    let cli = cli::Cli::parse();
+    let cli = cli::Cli::try_parse().unwrap_or_else(|error| cli::refuse(error));
     init_tracing();
     let printer = printer::Printer::new(cli.quiet, cli.command.timestamps());
     // It becomes the root of the server's processes, which has one thread.

@@ -77,9 +77,9 @@ impl Printer {
         self.out(&format!("{} {verb} {} => {}{note}", "✓".green(), name.bold(), url.cyan().underline()));
     }
 
-    /// A host of the user's own at which the endpoint above answers as well.
-    pub(crate) fn custom_domain(&self, domain: &str) {
-        self.out(&format!("  Custom domain: {}", format!("http://{domain}").cyan().underline()));
+    /// Another URL at which the endpoint above answers as well, and what it is.
+    pub(crate) fn also(&self, what: &str, url: &str) {
+        self.out(&format!("  {what}: {}", url.cyan().underline()));
     }
 
     /// A line of a container: stdout to stdout, stderr to stderr, with the function's name before it.

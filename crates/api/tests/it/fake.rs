@@ -56,6 +56,7 @@ pub(crate) fn status() -> Status {
     Status {
         version: "0.1.0".to_owned(),
         pid: 42,
+        state_dir: "/var/lib/pilotlight".into(),
         started_at: 1.5,
         apps: 1,
         isolation: vec![MissingPart { part: "cgroups".to_owned(), how_to_get: "mount them".to_owned() }],
@@ -72,6 +73,8 @@ pub(crate) fn summary() -> AppSummary {
         functions: vec![FunctionSummary {
             name: "f".to_owned(),
             url: Some("http://localhost:8002".to_owned()),
+            label: Some("local--x-f".to_owned()),
+            custom_domains: vec!["api.example.com".to_owned()],
             containers: 1,
             requests: 0,
         }],

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use pilotlight_api::client::{Client, ClientError};
 use pilotlight_api::error::{ApiError, Code};
+use pilotlight_api::progress::Stream;
 use pilotlight_api::wire::{CreateApp, LogQuery, Mode};
 
 use crate::fake::{DIGEST, Server, line, manifest, soon, status, summary};
@@ -72,7 +73,7 @@ async fn a_creation_that_breaks_a_rule_is_refused_with_every_problem() {
     sent.manifest.files[0].remote = "/root/../x".to_owned();
     let error = api_error(server.client.create_app(&sent).await);
     assert_eq!(error.code, Code::Invalid);
-    assert!(error.message.starts_with("the manifest is not valid: files./root/../x: "), "{}", error.message);
+    assert!(error.message.starts_with("the app is not valid: files./root/../x: "), "{}", error.message);
     assert_eq!(error.detail, None);
     sent.manifest.functions[0].timeout = -1.0;
     sent.manifest.files[0].digest = None;
@@ -118,13 +119,20 @@ async fn an_update_arrives_and_an_unknown_app_does_not() {
 #[tokio::test]
 async fn logs_end_without_follow() {
     let server = Server::start();
-    let query = LogQuery { tail: 7, follow: true };
-    let mut lines = server.client.logs("hello", query).await.unwrap();
+    let query = LogQuery {
+        tail: 7,
+        follow: true,
+        since: Some(1.5),
+        search: Some("a&b=ü %".to_owned()),
+        source: Some(Stream::Stderr),
+        ..LogQuery::default()
+    };
+    let mut lines = server.client.logs("hello", query.clone()).await.unwrap();
     assert_eq!(lines.next().await.unwrap(), Some(line("one")));
     assert_eq!(lines.next().await.unwrap(), Some(line("two")));
     assert_eq!(lines.next().await.unwrap(), None);
     assert_eq!(lines.next().await.unwrap(), None, "the end stays the end");
-    assert_eq!(server.fake.asked_logs.lock().unwrap().take().unwrap(), ("hello".to_owned(), query));
+    assert_eq!(server.fake.asked_logs.lock().unwrap().take().unwrap(), ("hello".to_owned(), query.clone()));
     assert_eq!(api_error(server.client.logs("other", query).await).code, Code::NotFound);
 }
 

@@ -46,6 +46,7 @@ fn every_message() -> Vec<(Progress, serde_json::Value)> {
         ),
         (
             Progress::Created {
+                host_url: Some(text("http://local--hello-f-dev.localhost:8000")),
                 function: text("f"),
                 url: text("http://localhost:8001"),
                 note: None,
@@ -53,7 +54,8 @@ fn every_message() -> Vec<(Progress, serde_json::Value)> {
                 custom_domains: vec![text("api.example.com")],
             },
             serde_json::json!({"type": "created", "function": "f", "url": "http://localhost:8001", "note": null,
-                "label": "local--hello-f-dev", "custom_domains": ["api.example.com"]}),
+                "label": "local--hello-f-dev", "host_url": "http://local--hello-f-dev.localhost:8000",
+                "custom_domains": ["api.example.com"]}),
         ),
         (
             line("out").into(),

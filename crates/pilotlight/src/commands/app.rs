@@ -1,14 +1,14 @@
 //! `pilotlight app list | logs | stop`, and the verbs that stood below `app` in 2022.
 
 use std::io::IsTerminal as _;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use pilotlight_api::client::Client;
-use pilotlight_api::progress::{AppState, AppSummary};
+use pilotlight_api::progress::{AppState, AppSummary, Stream};
 use pilotlight_api::wire::LogQuery;
 
 use super::{deploy, link, other};
-use crate::cli::{AppCommand, LogsArgs};
+use crate::cli::{AppCommand, LogsArgs, Printed};
 use crate::config::Config;
 use crate::exit::Status;
 use crate::printer::Printer;
@@ -16,21 +16,20 @@ use crate::printer::Printer;
 /// How many lines of a log are shown when nothing is said about it.
 const TAIL: u32 = 100;
 
-/// Runs an `app` command against the running server.
+/// Runs an `app` command against the running servers: the daemon, and those inside commands that serve.
 pub(crate) async fn run(config: &Config, command: AppCommand, printer: &Printer) -> anyhow::Result<Status> {
-    let client = link::daemon(config);
     match command {
         AppCommand::List { json, old } => {
             super::old(printer, &old);
-            list(&client, json, printer).await
+            list(config, json, printer).await
         }
         AppCommand::Logs(args) => {
             super::old(printer, &args.old);
-            logs(&client, args, printer).await
+            logs(&link::server_of(config, &args.app).await, args, printer).await
         }
         AppCommand::Stop { app, yes, old } => {
             super::old(printer, &old);
-            stop(&client, &app, yes, printer).await
+            stop(&link::server_of(config, &app).await, &app, yes, printer).await
         }
         AppCommand::Deploy(args) => deploy::run(config, args, printer).await,
         AppCommand::Run(args) => super::run::of_2022(config, args, printer).await,
@@ -38,8 +37,15 @@ pub(crate) async fn run(config: &Config, command: AppCommand, printer: &Printer)
     }
 }
 
-async fn list(client: &Client, json: bool, printer: &Printer) -> anyhow::Result<Status> {
-    let apps = client.list().await?;
+async fn list(config: &Config, json: bool, printer: &Printer) -> anyhow::Result<Status> {
+    let mut servers = link::servers(config).await;
+    if servers.is_empty() {
+        servers.push(link::daemon(config)); // Its error says that there is none.
+    }
+    let mut apps = Vec::new();
+    for client in servers {
+        apps.extend(client.list().await?);
+    }
     if json {
         printer.out(&serde_json::to_string_pretty(&apps)?);
         return Ok(Status::Success);
@@ -61,20 +67,24 @@ async fn list(client: &Client, json: bool, printer: &Printer) -> anyhow::Result<
 }
 
 /// The table: a row of titles, then a row per function.
-fn rows(apps: &[AppSummary]) -> Vec<[String; 6]> {
-    let mut rows = vec![["NAME", "STATE", "VERSION", "FUNCTION", "CONTAINERS", "URL"].map(str::to_owned)];
+fn rows(apps: &[AppSummary]) -> Vec<[String; 8]> {
+    let titles = ["NAME", "ID", "STATE", "VERSION", "FUNCTION", "CONTAINERS", "LABEL", "URL"];
+    let mut rows = vec![titles.map(str::to_owned)];
     for app in apps {
-        let mut head = [app.name.clone(), state(app.state).to_owned(), format!("v{}", app.version)];
+        let (state, version) = (state(app.state).to_owned(), format!("v{}", app.version));
+        let mut head = [app.name.clone(), app.id.clone(), state, version];
         if app.functions.is_empty() {
-            let [name, state, version] = head;
-            rows.push([name, state, version, String::new(), String::new(), String::new()]);
+            let [name, id, state, version] = head;
+            rows.push([name, id, state, version, String::new(), String::new(), String::new(), String::new()]);
             continue;
         }
         for function in &app.functions {
             // The app's own columns stand in its first row only.
-            let [name, state, version] = std::mem::take(&mut head);
-            let url = function.url.clone().unwrap_or_default();
-            rows.push([name, state, version, function.name.clone(), function.containers.to_string(), url]);
+            let [name, id, state, version] = std::mem::take(&mut head);
+            let (label, url) = (function.label.clone(), function.url.clone());
+            let [label, url] = [label, url].map(Option::unwrap_or_default);
+            let containers = function.containers.to_string();
+            rows.push([name, id, state, version, function.name.clone(), containers, label, url]);
         }
     }
     rows
@@ -82,23 +92,42 @@ fn rows(apps: &[AppSummary]) -> Vec<[String; 6]> {
 
 /// Prints log lines until the last, or with `follow` until Ctrl-C.
 pub(super) async fn logs(client: &Client, args: LogsArgs, printer: &Printer) -> anyhow::Result<Status> {
-    let since = args.since.and_then(|age| SystemTime::now().checked_sub(age)).map_or(0.0, |since| {
-        since.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
-    });
-    let tail = args.tail.unwrap_or(if args.since.is_some() { u32::MAX } else { TAIL });
-    let mut lines = client.logs(&args.app, LogQuery { tail, follow: args.follow }).await?;
+    let mut lines = client.logs(&args.app, query(&args)).await?;
     loop {
         tokio::select! {
             line = lines.next() => match line? {
-                Some(line) if line.at >= since => {
+                Some(line) => {
                     let at = if args.timestamps { format!("{} ", crate::printer::timestamp(line.at)) } else { String::new() };
-                    printer.out(&format!("{at}{} | {}", line.function, line.line));
+                    let container = line.container.filter(|_| args.show_container_id);
+                    let container = container.map_or_else(String::new, |id| format!("{id} "));
+                    printer.out(&format!("{at}{container}{} | {}", line.function, line.line));
                 }
-                Some(_) => {}
                 None => return Ok(Status::Success),
             },
             _ = tokio::signal::ctrl_c() => return Ok(Status::Success),
         }
+    }
+}
+
+/// The lines that are asked for.
+fn query(args: &LogsArgs) -> LogQuery {
+    let ago = |age: Duration| {
+        let then = SystemTime::now().checked_sub(age)?;
+        Some(then.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()))
+    };
+    LogQuery {
+        tail: args.tail.unwrap_or(if args.since.is_some() { u32::MAX } else { TAIL }),
+        follow: args.follow,
+        since: args.since.and_then(ago),
+        until: args.until.map(|age| ago(age).unwrap_or(0.0)),
+        search: args.search.clone(),
+        function: args.function.clone(),
+        container: args.container.clone(),
+        source: args.source.map(|source| match source {
+            Printed::Stdout => Stream::Stdout,
+            Printed::Stderr => Stream::Stderr,
+            Printed::System => Stream::System,
+        }),
     }
 }
 

@@ -25,8 +25,14 @@ pub(crate) async fn run(config: &Config, args: DeployArgs, printer: &Printer) ->
     let discovery = steps::blocking(printer, {
         let (config, source) = (config.clone(), args.source.clone());
         move |progress| {
-            let python = source.reading.python.as_deref();
-            Discovery::prepare(&config, source.reference(), python, progress, &AtomicBool::new(false))
+            let python = source.reading.python();
+            Discovery::prepare(
+                &config,
+                source.reference(),
+                python.as_deref(),
+                progress,
+                &AtomicBool::new(false),
+            )
         }
     })
     .await?;
@@ -59,9 +65,7 @@ pub(crate) async fn run(config: &Config, args: DeployArgs, printer: &Printer) ->
     printer.note(&format!("✓ App {} v{} is deployed", app.name, app.version));
     reports.tell(&version);
     if args.stream_logs {
-        let (timestamps, app) = (args.output.timestamps, app.id.clone());
-        let logs =
-            LogsArgs { app, follow: true, tail: None, since: None, timestamps, old: args.source.reading.old };
+        let logs = LogsArgs::of(app.id.clone(), args.output.timestamps);
         return app::logs(&client, logs, printer).await;
     }
     Ok(Status::Success)

@@ -1,7 +1,7 @@
 //! Finds the server that a command talks to, and gives it what it lacks.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -129,6 +129,36 @@ pub(crate) async fn weaknesses(client: &Client, printer: &Printer) {
 /// The way to the local daemon, whether it runs or not.
 pub(crate) fn daemon(config: &Config) -> Client {
     Client::new(config::control_socket(&config.daemon_run_dir()))
+}
+
+/// The servers of this state directory: the daemon, then those inside commands that serve.
+pub(crate) async fn servers(config: &Config) -> Vec<Client> {
+    let mut found = Vec::new();
+    let daemon = daemon(config);
+    if daemon.status().await.is_ok() {
+        found.push(daemon);
+    }
+    let is_other = |run_dir: &PathBuf| *run_dir != config.daemon_run_dir();
+    for run_dir in config.embedded_run_dirs().into_iter().filter(is_other) {
+        let client = Client::new(config::control_socket(&run_dir));
+        // What a killed command left answers nobody.
+        if client.status().await.is_ok_and(|status| status.state_dir == config.state_dir) {
+            found.push(client);
+        }
+    }
+    found
+}
+
+/// The server that has an app of this id or name; without one the first there is.
+pub(crate) async fn server_of(config: &Config, app: &str) -> Client {
+    let servers = servers(config).await;
+    for client in &servers {
+        let apps = client.list().await.unwrap_or_default();
+        if apps.iter().any(|one| one.id == app || one.name == app) {
+            return client.clone();
+        }
+    }
+    servers.into_iter().next().unwrap_or_else(|| daemon(config))
 }
 
 /// Uploads the files of `loaded` that the server does not have yet.

@@ -25,7 +25,7 @@ pub(crate) async fn run(config: &Config, args: RunArgs, printer: &Printer) -> an
     let (first, arguments) = args.words.split_first().expect("clap asks for one word at least");
     let mut reference = Reference::parse(&first.to_string_lossy(), args.reading.module);
     let discovery = steps::blocking(printer, {
-        let (config, reference, python) = (config.clone(), reference.clone(), args.reading.python);
+        let (config, reference, python) = (config.clone(), reference.clone(), args.reading.python());
         let cancel = AtomicBool::new(false);
         move |progress| Discovery::prepare(&config, reference, python.as_deref(), progress, &cancel)
     })

@@ -78,8 +78,8 @@ async fn prepare(
     let discovery = steps::blocking(printer, {
         let (config, source, cancel) = (config.clone(), args.source.clone(), Arc::clone(cancel));
         move |progress| {
-            let python = source.reading.python.as_deref();
-            Discovery::prepare(&config, source.reference(), python, progress, &cancel)
+            let python = source.reading.python();
+            Discovery::prepare(&config, source.reference(), python.as_deref(), progress, &cancel)
         }
     })
     .await?;

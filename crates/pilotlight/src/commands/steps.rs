@@ -16,10 +16,15 @@ pub(crate) fn show(printer: &Printer, verb: &str, progress: &Progress) {
         Progress::StepOutput { id, line } => printer.step_output(id, line),
         Progress::StepDone { id, text, seconds, cached } => printer.step_done(id, text, *seconds, *cached),
         Progress::StepFailed { id, text, tail } => printer.step_failed(id, text, tail),
-        Progress::Created { function, url, note, custom_domains, .. } => {
+        Progress::Created { function, url, note, host_url, custom_domains, .. } => {
             printer.url(verb, function, url, note.as_deref());
+            if let Some(host_url) = host_url {
+                printer.also("By label", host_url);
+            }
+            // At any port of the server: the one that all endpoints share, else its own.
+            let port = host_url.as_ref().unwrap_or(url).rsplit_once(':').map_or("80", |(_, port)| port);
             for domain in custom_domains {
-                printer.custom_domain(domain);
+                printer.also("Custom domain", &format!("http://{domain}:{port}"));
             }
         }
         Progress::Log { function, stream, line, at, .. } => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use pilotlight_api::error::{ApiError, Code};
@@ -65,12 +65,16 @@ pub(crate) struct Shared {
     pub(crate) logs: Option<Arc<pilotlight_store::logs::Logs>>,
     /// Where the time of starts went.
     pub(crate) starts: Starts,
+    /// Where all that is kept lies.
+    pub(crate) state_dir: PathBuf,
     /// Uploaded files, by digest.
     pub(crate) blobs: PathBuf,
     /// Where upper directories are made.
     pub(crate) scratch: PathBuf,
     /// Where containers' sockets are.
     pub(crate) sockets: PathBuf,
+    /// The port that all endpoints share, once it is open.
+    pub(crate) common_port: OnceLock<u16>,
     /// Which ports endpoints get.
     pub(crate) ports: PortRanges,
     /// The labels and custom domains of all apps.
@@ -199,11 +203,13 @@ impl Apps {
                 .collect();
             // Together with the swap: a route table made meanwhile has the old hosts or the new ones.
             let robbed: Vec<_> = fresh.iter().flat_map(|live| live.address.names.take()).collect();
+            let shared_port = self.0.common_port.get().copied();
             let news = |live: &&Live| {
                 app.mode == Mode::Deploy
                     || known.get(&live.endpoint.function) != Some(&live.address.domains())
             };
-            let created: Vec<Progress> = fresh.iter().filter(news).map(Live::created).collect();
+            let created: Vec<Progress> =
+                fresh.iter().filter(news).map(|live| live.created(shared_port)).collect();
             (std::mem::replace(&mut current.functions, fresh), created, robbed)
         };
         self.publish();
@@ -371,6 +377,8 @@ impl App {
             FunctionSummary {
                 name: live.endpoint.function.clone(),
                 url: Some(live.address.url()),
+                label: Some(live.address.label().to_owned()),
+                custom_domains: live.address.domains(),
                 containers: u32::try_from(stats.ready + stats.starting).unwrap_or(u32::MAX),
                 requests: u32::try_from(stats.busy + stats.waiting).unwrap_or(u32::MAX),
             }
@@ -419,12 +427,13 @@ impl Live {
         }
     }
 
-    fn created(&self) -> Progress {
+    fn created(&self, shared_port: Option<u16>) -> Progress {
         Progress::Created {
             function: self.endpoint.function.clone(),
             url: self.address.url(),
             note: self.address.note().map(str::to_owned),
             label: Some(self.address.label().to_owned()),
+            host_url: shared_port.and_then(|port| self.address.host_url(port)),
             custom_domains: self.address.domains(),
         }
     }

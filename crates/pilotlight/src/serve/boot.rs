@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use fs_err as fs;
@@ -143,7 +143,10 @@ impl Server {
 /// The port on which every endpoint answers by its host; a nicety next to each one's own port.
 async fn open_shared_port(apps: &Apps, port: u16, warnings: &mut Vec<String>) -> Option<Listener> {
     match apps.shared().gateway.listen(port, pilotlight_gateway::Reach::Loopback).await {
-        Ok(listener) => Some(listener),
+        Ok(listener) => {
+            _ = apps.shared().common_port.set(listener.port());
+            Some(listener)
+        }
         Err(error) => {
             let also = "endpoints answer at their own ports only";
             warnings.push(format!("port {port} cannot be opened, so {also}: {error}"));
@@ -256,6 +259,8 @@ fn shared(
         zygotes: Zygotes::new(containers.clone(), scratch.clone(), config.isolation == Isolation::Sandbox),
         isolation: config.isolation,
         weaknesses: config.weaknesses(),
+        common_port: OnceLock::new(),
+        state_dir: config.state_dir.clone(),
         gateway: Gateway::new(pilotlight_gateway::Options::default()),
         store: daemon.then(|| Store::open(&state.join("pilotlight.db"))).transpose()?,
         starts: Starts::new(logs.clone()),

@@ -19,6 +19,9 @@ use super::stored::stored;
 use super::tasks::{self, Kind};
 use super::{entropy, logs};
 
+/// The most lines of a log that are looked through.
+const LINES_MAX: u32 = 100_000;
+
 /// Messages that may wait for the reader of a stream.
 const STREAM_MAX: usize = 256;
 
@@ -76,6 +79,7 @@ impl Control for Controller {
             Ok(Status {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 pid: supervisor(),
+                state_dir: self.apps.shared().state_dir.clone(),
                 started_at: self.started_at,
                 apps: u32::try_from(self.apps.count()).unwrap_or(u32::MAX),
                 isolation: self.apps.shared().weaknesses.clone(),
@@ -177,7 +181,11 @@ impl Control for Controller {
                 None => self.log_of_stopped(&app).await?,
             };
             let (sender, receiver) = mpsc::channel(STREAM_MAX);
-            let (past, lines) = on_disk(move || log.follow(query.tail as usize)).await?;
+            // Of lines that are chosen the last are found among all.
+            let read = if query.takes_all() { query.tail } else { LINES_MAX };
+            let (mut past, lines) = on_disk(move || log.follow(read as usize)).await?;
+            past.retain(|line| query.takes(line));
+            past.drain(..past.len().saturating_sub(query.tail as usize));
             tasks::spawn(Kind::Logs, async move {
                 for line in past {
                     if sender.send(line).await.is_err() {
@@ -185,7 +193,7 @@ impl Control for Controller {
                     }
                 }
                 if query.follow {
-                    forward(lines, &sender).await;
+                    forward(lines, &sender, |line| query.takes(line)).await;
                 }
             });
             Ok(receiver)
@@ -252,7 +260,7 @@ async fn serve_ephemeral(apps: Apps, request: CreateApp, sender: Sender<Progress
     let serving = matches!(message, Progress::Ready { .. });
     if sender.send(message).await.is_ok() && serving {
         tokio::select! {
-            () = forward(lines, &sender) => {}
+            () = forward(lines, &sender, |_| true) => {}
             () = app.stopped() => {
                 _ = sender.send(Progress::Stopped { reason: "`pilotlight app stop`".to_owned() }).await;
             }
@@ -311,7 +319,11 @@ fn next_version(app: &App) -> std::future::Ready<Result<u32, ApiError>> {
 }
 
 /// Sends lines on until the reader leaves or the log ends.
-async fn forward<T: From<LogLine>>(mut lines: broadcast::Receiver<LogLine>, sender: &Sender<T>) {
+async fn forward<T: From<LogLine>>(
+    mut lines: broadcast::Receiver<LogLine>,
+    sender: &Sender<T>,
+    takes: impl Fn(&LogLine) -> bool,
+) {
     loop {
         let line = tokio::select! {
             line = lines.recv() => line,
@@ -319,7 +331,7 @@ async fn forward<T: From<LogLine>>(mut lines: broadcast::Receiver<LogLine>, send
         };
         match line {
             Ok(line) => {
-                if sender.send(line.into()).await.is_err() {
+                if takes(&line) && sender.send(line.into()).await.is_err() {
                     return;
                 }
             }

@@ -43,10 +43,21 @@ fn version() {
 
 #[test]
 fn no_command_is_answered_with_the_help() {
-    // A setting in the environment would count as an argument.
-    let output = Command::new(env!("CARGO_BIN_EXE_pilotlight")).env_clear().output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("Commands:\n  serve "));
+    for variables in [&[][..], &[("PILOTLIGHT_STATE_DIR", "/x"), ("PILOTLIGHT_PYTHON", "/y")]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pilotlight"));
+        let output = command.env_clear().envs(variables.iter().copied()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8(output.stderr).unwrap().contains("Commands:\n  serve "));
+    }
+}
+
+#[test]
+fn what_is_said_of_usage_names_neither_settings_nor_hidden_commands() {
+    let settings = [("PILOTLIGHT_STATE_DIR", "/x"), ("PILOTLIGHT_PYTHON", "/y")];
+    assert!(run(&["serve"], &settings).contains("Usage: pilotlight serve <REF>\n"));
+    let said = run(&["--quiet"], &settings);
+    assert!(said.contains("[subcommands: serve, deploy, run, app, server, doctor]"), "{said}");
+    assert!(run(&["app", "--quiet"], &[]).contains("[subcommands: list, logs, stop]"));
 }
 
 #[test]

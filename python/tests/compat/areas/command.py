@@ -61,7 +61,10 @@ COMMAND = Area(
         _works("app list --json", "e2e/test_cli.py::test_app_deploy_of_2022"),
         _works("app logs", "e2e/test_server.py::test_list_logs_and_stop"),
         _works(
-            "app logs --tail, pilotlight app logs --since, pilotlight app logs --timestamps",
+            "app logs --tail, pilotlight app logs --since, pilotlight app logs --timestamps, "
+            "pilotlight app logs --until, pilotlight app logs --search, pilotlight app logs --function, "
+            "pilotlight app logs --container, pilotlight app logs --source, "
+            "pilotlight app logs --show-container-id",
             "e2e/test_cli.py::test_logs",
         ),
         _works("app logs --follow", "e2e/test_server.py::test_list_logs_and_stop"),
@@ -122,8 +125,7 @@ COMMAND = Area(
         _options(
             "app logs",
             "app logs x",
-            *"--until --search --function --function-call --container --source".split(),
-            *"--show-function-id --show-function-call-id --show-container-id".split(),
+            *"--function-call --show-function-id --show-function-call-id".split(),
         ),
         _verbs(
             "shell, app shell",
@@ -214,6 +216,16 @@ OWN = Area(
         _works(
             "serve --python, pilotlight deploy --python, pilotlight run --python",
             "e2e/test_seed.py::test_served_by_running_the_file",
+        ),
+        _works("doctor", "e2e/test_doctor.py::test_on_a_machine_that_serves_nothing_is_missing"),
+        _works("doctor --json", "e2e/test_doctor.py::test_json_has_the_facts_and_the_findings"),
+        _works(
+            "serve --isolation, pilotlight run --isolation",
+            "e2e/test_process.py::test_it_is_said_loudly_and_is_so",
+        ),
+        _works(
+            "server --isolation, pilotlight server start --isolation, pilotlight deploy --isolation",
+            "e2e/test_process.py::test_a_deployment_survives_its_server",
         ),
     ),
     "command",

@@ -17,7 +17,7 @@ const EXAMPLE: &str = r#"{
     "min_containers": 0, "max_containers": null, "scaledown_window": 60.0, "timeout": 300.0, "startup_timeout": null, "max_inputs": 1,
     "target_inputs": null, "cpu": null, "memory": null, "block_network": false, "snapshot": null,
     "env": {"TOKEN": "hush"}}],
-  "watch": ["/abs/hello.py"], "notices": ["one"]
+  "watch": ["/abs/hello.py"], "notices": ["one"], "imports": []
 }"#;
 
 fn example() -> Manifest {

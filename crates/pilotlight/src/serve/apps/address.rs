@@ -133,6 +133,11 @@ impl Address {
         format!("http://localhost:{}", self.listener.port())
     }
 
+    /// The same by its label, at the port that all endpoints share.
+    pub(super) fn host_url(&self, port: u16) -> Option<String> {
+        self.names.label.is_owned().then(|| format!("http://{}.{DOMAIN}:{port}", self.label()))
+    }
+
     /// Where the gateway answers for it now: what was lost to another app is not among it.
     pub(super) fn addresses(&self) -> Addresses {
         let label = Some(&self.names.label).filter(|claim| claim.is_owned());
