@@ -46,8 +46,8 @@ class Settings(NamedTuple):
 
 _BUILT = frozenset(
     "image secret secrets env mounts cpu memory ephemeral_disk min_containers max_containers "
-    "scaledown_window timeout startup_timeout name is_generator serialized include_source block_network keep_warm "
-    "concurrency_limit container_idle_timeout allow_concurrent_inputs allow_cross_region_volumes "
+    "scaledown_window timeout startup_timeout name is_generator serialized include_source block_network "
+    "keep_warm concurrency_limit container_idle_timeout allow_concurrent_inputs allow_cross_region_volumes "
     "nonpreemptible enable_memory_snapshot checkpointing_enabled".split()
 )
 

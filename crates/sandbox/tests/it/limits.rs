@@ -81,7 +81,7 @@ fn a_disk_of_its_own_is_full_for_its_owner_alone_and_gone_with_it() {
         os.unlink('/tmp/a')\n\
         made = 0\n\
         try:\n    \
-            while made < 8000:\n        \
+            while made < 20000:\n        \
                 open(f'/tmp/{made}', 'w').close(); made += 1\n\
         except OSError as e: print(*first, errno.errorcode[e.errno], made > 1000)\n";
     let mut spec = world.spec(&["python3", "-c", script]);
