@@ -137,7 +137,7 @@ def test_a_request_over_its_timeout_is_told_in_the_log(program, serve) -> None:
     """
     command = serve(program(text))
     assert request(command.url()).status == 504
-    said = "a request went over its timeout of 2 s, and its container is ended; `timeout` gives requests more time"
+    said = "a request went over its timeout of 2 s, and its container is ended; `timeout` gives requests"
     command.wait_for(said)
     assert command.interrupt() == 0
     assert command.output.count(said) == 1 and "signal 9" not in command.output
