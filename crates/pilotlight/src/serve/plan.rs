@@ -16,7 +16,7 @@ use super::launcher::{Configure, Template, TemplateImage};
 const QUEUE_MAX: usize = 1000;
 
 /// A start that takes longer than this does not hold up the next one.
-const SLOW_START: Duration = Duration::from_millis(250);
+const SLOW_START: Duration = Duration::from_secs(2);
 
 /// Where the user's files are.
 const HOME: &str = "/root";
