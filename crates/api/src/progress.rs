@@ -205,6 +205,12 @@ pub struct Status {
     /// How long the last starts of containers took, by the way they went.
     #[serde(default)]
     pub starts: Vec<StartTimes>,
+    /// Zygotes that are lit: processes that containers are forked from.
+    #[serde(default)]
+    pub zygotes: u32,
+    /// Containers made ahead but for their process.
+    #[serde(default)]
+    pub shells: u32,
 }
 
 /// How long starts took, of one way of starting: the last ones, up to a thousand.

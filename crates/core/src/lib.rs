@@ -4,6 +4,7 @@
 //! come out. The effects live in the crates around it.
 
 pub mod claim;
+pub mod hearth;
 pub mod id;
 pub mod image;
 pub mod name;

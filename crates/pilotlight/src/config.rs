@@ -1,8 +1,10 @@
 //! Where things are: the state directory, the run directory, the ports. Read once, before a command runs.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use pilotlight_api::progress::MissingPart;
+use pilotlight_core::hearth::Budget;
 use pilotlight_sandbox::Isolation;
 
 /// The environment variables that pilotlight reads, each with what it means.
@@ -25,6 +27,11 @@ pub(crate) mod env {
     /// The first of 1000 ports that endpoints are given: the shared port, then 499 ephemeral and 500 deployed ones.
     /// Default 8000. Since 0.1.
     pub(crate) const PORT: &str = "PILOTLIGHT_PORT";
+    /// How much memory all zygotes of a server may take together, MiB; those that were used longest ago go first. Default
+    /// a quarter of the machine's. Since 0.1.
+    pub(crate) const ZYGOTE_MEMORY: &str = "PILOTLIGHT_ZYGOTE_MEMORY";
+    /// How long a zygote is kept from which nothing is forked, seconds. Default 3600. Since 0.1.
+    pub(crate) const ZYGOTE_LIFETIME: &str = "PILOTLIGHT_ZYGOTE_LIFETIME";
 
     /// The value of `PILOTLIGHT_<NAME>`, else of `MODAL_<NAME>`; an empty one counts as none.
     pub(crate) fn setting(name: &str) -> Option<String> {
@@ -53,6 +60,31 @@ pub(crate) struct Config {
     pub(crate) port: u16,
     /// What containers of a server that this invocation starts get.
     pub(crate) isolation: Isolation,
+    /// What zygotes may take.
+    pub(crate) hearth: Budget,
+}
+
+/// How long a zygote is kept that nothing is forked from.
+const ZYGOTE_LIFETIME: Duration = Duration::from_hours(1);
+
+/// A quarter of the machine's memory, in KiB.
+fn zygote_memory_default() -> u64 {
+    let info = rustix::system::sysinfo();
+    info.totalram.saturating_mul(info.mem_unit.into()) / 1024 / 4
+}
+
+/// A setting that is a whole number.
+fn number(name: &str, unit: &str) -> anyhow::Result<Option<u64>> {
+    let Ok(text) = std::env::var(name) else { return Ok(None) };
+    // A year of seconds, or a terabyte: no sum of such overflows.
+    match text.parse::<u64>() {
+        Ok(number) if number <= 1 << 25 => Ok(Some(number)),
+        _ => Err(crate::exit::UserError::new(
+            format!("`{name}` is not a number of {unit}: `{text}`"),
+            format!("give a whole number of {unit}"),
+        )
+        .into()),
+    }
 }
 
 impl Config {
@@ -89,7 +121,11 @@ impl Config {
             }
             Err(_) => 8000,
         };
-        Ok(Self { state_dir, run_root, port, isolation: Isolation::Sandbox })
+        let hearth = Budget {
+            kib: number(env::ZYGOTE_MEMORY, "MiB")?.map_or_else(zygote_memory_default, |mib| mib * 1024),
+            unused: number(env::ZYGOTE_LIFETIME, "seconds")?.map_or(ZYGOTE_LIFETIME, Duration::from_secs),
+        };
+        Ok(Self { state_dir, run_root, port, isolation: Isolation::Sandbox, hearth })
     }
 
     /// The same with what `--isolation` says, where it says something.

@@ -13,6 +13,7 @@ pub(crate) mod plan;
 pub(crate) mod process;
 pub(crate) mod progress;
 pub(crate) mod runner;
+pub(crate) mod shells;
 pub(crate) mod starts;
 pub(crate) mod stored;
 pub(crate) mod tasks;

@@ -211,9 +211,10 @@ impl Actor {
                 }
             }
             Action::Start(number) => {
-                let container = self.members.add(number, now);
+                // What it tells of the container waits in a queue until this is done.
+                let container = self.launcher.launch(self.events.clone());
                 tracing::debug!(%container, "container starts");
-                self.launcher.launch(container, self.events.clone());
+                self.members.add(number, container, now);
             }
             Action::Stop(number, stop) => {
                 if let Some(member) = self.members.get(number) {

@@ -4,6 +4,7 @@
 //! test says what becomes of it. A container that is told to stop exits at once, unless the test holds that too.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -169,7 +170,8 @@ impl FakeLauncher {
 }
 
 impl Launcher for FakeLauncher {
-    fn launch(&self, container: ContainerId, events: Sender) {
+    fn launch(&self, events: Sender) -> ContainerId {
+        let container = ContainerId::from_entropy(entropy());
         let mut state = self.lock();
         state.launched.push(container.clone());
         state.alive.insert(container.clone(), events);
@@ -178,11 +180,12 @@ impl Launcher for FakeLauncher {
             Outcome::Hold => {}
             Outcome::Ready(address) => state.ready(&container, address),
             Outcome::ReadyAfter(delay, address) => {
-                state.later.push((Instant::now() + delay, container, address));
+                state.later.push((Instant::now() + delay, container.clone(), address));
             }
         }
         drop(state);
         self.calls.send_modify(|calls| *calls += 1);
+        container
     }
 
     fn overdue(&self, container: &ContainerId, timeout: Duration) {
@@ -198,6 +201,11 @@ impl Launcher for FakeLauncher {
         drop(state);
         self.calls.send_modify(|calls| *calls += 1);
     }
+}
+
+/// Bits that no other call gives: the standard library keys each of its hashers anew.
+fn entropy() -> u128 {
+    u128::from(RandomState::new().hash_one(std::process::id()))
 }
 
 impl State {

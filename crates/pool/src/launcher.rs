@@ -17,8 +17,9 @@ use crate::lease::Receipt;
 /// asked to stop the container or not: the pool counts a container until then. `Failed` is for one that was never
 /// ready; whatever of it is left is the launcher's to clean up.
 pub trait Launcher: Send + Sync + 'static {
-    /// Starts a container under this id and tells `events` what becomes of it.
-    fn launch(&self, container: ContainerId, events: Sender);
+    /// Starts a container and tells `events` what becomes of it. The launcher names it, since it may have made much of
+    /// it before it was asked to. No id is given twice.
+    fn launch(&self, events: Sender) -> ContainerId;
 
     /// Stops a container. May be called for one that is still starting or already gone, and twice for the same one.
     fn stop(&self, container: ContainerId, stop: Stop);

@@ -1,7 +1,6 @@
 //! Which container is which: the machine's numbers, the ids that everybody else knows, and what is known of each.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 
 use pilotlight_core::id::ContainerId;
 use pilotlight_core::pool::ContainerNumber;
@@ -35,12 +34,10 @@ pub(crate) struct Ready {
 }
 
 impl Members {
-    /// Names a new container.
-    pub(crate) fn add(&mut self, number: ContainerNumber, launched: Instant) -> ContainerId {
-        let id = ContainerId::from_entropy(entropy());
+    /// Enters a new container.
+    pub(crate) fn add(&mut self, number: ContainerNumber, id: ContainerId, launched: Instant) {
         self.numbers.insert(id.clone(), number);
-        self.by_number.insert(number, Member { id: id.clone(), number, launched, ready: None });
-        id
+        self.by_number.insert(number, Member { id, number, launched, ready: None });
     }
 
     /// Forgets a container; `None` if it was gone already.
@@ -72,11 +69,4 @@ impl Member {
             _ => Receipt { queue: waited, ..Receipt::default() },
         }
     }
-}
-
-/// 128 bits that no other call gives, here or in another process: the standard library keys each of its hashers with
-/// randomness of the operating system. An id needs to be unique, not secret.
-fn entropy() -> u128 {
-    let half = || u128::from(RandomState::new().hash_one(std::process::id()));
-    (half() << 64) | half()
 }

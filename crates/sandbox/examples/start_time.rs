@@ -65,7 +65,7 @@ const ZYGOTE: &str = "
 import os, socket, sys
 sys.path.insert(0, '/opt')
 from zygote import Zygote
-Zygote(socket.socket(fileno=5)).serve()
+Zygote(socket.socket(fileno=5)).serve().confirm()
 os._exit(0)
 ";
 

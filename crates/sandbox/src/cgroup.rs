@@ -39,6 +39,9 @@ pub(crate) trait Backend {
     fn doors(&self, group: &str) -> io::Result<Vec<OwnedFd>>;
     /// Which of memory, cpu and pids it can limit.
     fn controllers(&self) -> Vec<String>;
+    /// What the processes of the group take of memory and what the kernel holds for them, in KiB, without files that
+    /// can be read again.
+    fn memory_kib(&self, group: &str) -> Option<u64>;
     /// Whether the kernel killed a process of the group for its memory limit.
     fn oom_killed(&self, group: &str) -> bool;
 }

@@ -112,14 +112,18 @@ struct Shared {
     gone: Condvar,
     /// Of a helper that this process started itself.
     pid: Option<u32>,
+    run_dir: PathBuf,
 }
 
 /// The requests without an answer yet.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Waiting {
-    answers: BTreeMap<u64, SyncSender<Result<Answer, Failure>>>,
+    answers: BTreeMap<u64, Told>,
     gone: bool,
 }
+
+/// Who is told the answer to a request; dropped untold when the helper is gone.
+type Told = Box<dyn FnOnce(Result<Answer, Failure>) + Send>;
 
 impl Helper {
     /// Starts a helper process, or takes the next one of the supervisor's, and waits until it is ready. Events arrive at
@@ -143,6 +147,7 @@ impl Helper {
             late: Late::default(),
             gone: Condvar::new(),
             pid: child.as_ref().map(Child::id),
+            run_dir: options.run_dir.clone(),
         });
         let (ready, is_ready) = sync_channel(1);
         let (events, receiver) = sync_channel(EVENTS_MAX);
@@ -163,14 +168,11 @@ impl Helper {
     /// Blocks for milliseconds; call it from any thread.
     pub fn start(&self, spec: &Spec, fds: Fds) -> Result<Started, Error> {
         spec.check()?;
-        let given = Given { control: fds.control.is_some(), listener: fds.listener.is_some(), orders: false };
-        let files = [Some(fds.stdout), Some(fds.stderr), fds.control, fds.listener];
-        let files: Vec<OwnedFd> = files.into_iter().flatten().collect();
+        let (given, files) = files(fds);
         let borrowed: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
         let request = |number| Request::Start { number, spec: Box::new(spec.clone()), given };
         match self.ask(&spec.id, request, &borrowed, START_WITHIN) {
-            Ok(Answer::Started { pid, setup, phases, notes }) => Ok(Started { pid, setup, phases, notes }),
-            Ok(_) => Err(Error::HelperDied),
+            Ok(answer) => answer.into_started(),
             Err(error @ Error::Deadline { .. }) => {
                 // It may still come up, and nobody would know of it. Requests are served in order.
                 let _ = self.signal(&spec.id, Signal::Kill);
@@ -178,6 +180,25 @@ impl Helper {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// As `start`, for callers that have something else to do: `told` gets the answer on a thread of this crate's, and
+    /// is dropped untold when the helper is gone. Who waits for it sets a deadline, and kills what comes after that.
+    /// Blocks only while the helper has dozens of requests to read.
+    pub fn begin(
+        &self,
+        spec: &Spec,
+        fds: Fds,
+        told: impl FnOnce(Result<Started, Error>) + Send + 'static,
+    ) -> Result<(), Error> {
+        spec.check()?;
+        let (given, files) = files(fds);
+        let borrowed: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
+        let request = |number| Request::Start { number, spec: Box::new(spec.clone()), given };
+        let told = move |answer: Result<Answer, Failure>| {
+            told(answer.map_err(Error::Failed).and_then(Answer::into_started));
+        };
+        self.send(&spec.id, request, &borrowed, Box::new(told)).map(drop)
     }
 
     /// Makes everything of a container but its command, so that `start` with the same specification is quicker. Kill it
@@ -237,6 +258,11 @@ impl Helper {
         asked.and(seen)
     }
 
+    /// What a container takes of memory, in KiB, as its cgroup counts; `None` where nobody counts. Reads files.
+    pub fn memory_kib(&self, id: &str) -> Option<u64> {
+        crate::cgroup::detect()?.memory_kib(&crate::shell::group(&self.handle.shared.run_dir, id))
+    }
+
     /// Stops a container in one of two ways; `Event::Exited` tells when it has ended. One that has already is no error.
     /// Never blocks, and fails only when the helper is gone.
     pub fn signal(&self, id: &str, signal: Signal) -> Result<(), Error> {
@@ -285,32 +311,71 @@ impl Helper {
         fds: &[BorrowedFd<'_>],
         within: Duration,
     ) -> Result<Answer, Error> {
+        let (sender, answer) = sync_channel(1);
+        let told = move |result| {
+            if sender.send(result).is_err() {
+                tracing::warn!("an answer came after its request had been given up");
+            }
+        };
+        let number = self.send(id, request, fds, Box::new(told))?;
+        match answer.recv_timeout(within) {
+            Ok(result) => result.map_err(Error::Failed),
+            Err(RecvTimeoutError::Disconnected) => Err(Error::HelperDied),
+            Err(RecvTimeoutError::Timeout) => {
+                self.handle.shared.lock().answers.remove(&number);
+                Err(Error::Deadline { waited: within })
+            }
+        }
+    }
+
+    /// Sends a request; its number.
+    fn send(
+        &self,
+        id: &str,
+        request: impl FnOnce(u64) -> Request,
+        fds: &[BorrowedFd<'_>],
+        told: Told,
+    ) -> Result<u64, Error> {
         let shared = &self.handle.shared;
         let number = shared.next.fetch_add(1, Ordering::Relaxed);
         let bytes = encode(&request(number));
         if bytes.len() > MESSAGE_BYTES_MAX {
             return Err(Error::TooLarge { id: id.into(), bytes: bytes.len(), limit: MESSAGE_BYTES_MAX });
         }
-        let (sender, answer) = sync_channel(1);
         {
             let mut waiting = shared.lock();
             if waiting.gone {
                 return Err(Error::HelperDied);
             }
-            waiting.answers.insert(number, sender);
+            waiting.answers.insert(number, told);
         }
         if shared.channel.send_bytes(&bytes, fds).is_err() {
             shared.lock().answers.remove(&number);
             return Err(Error::HelperDied);
         }
-        match answer.recv_timeout(within) {
-            Ok(result) => result.map_err(Error::Failed),
-            Err(RecvTimeoutError::Disconnected) => Err(Error::HelperDied),
-            Err(RecvTimeoutError::Timeout) => {
-                shared.lock().answers.remove(&number);
-                Err(Error::Deadline { waited: within })
-            }
+        Ok(number)
+    }
+}
+
+/// A command's files, and which of the optional ones are there.
+fn files(fds: Fds) -> (Given, Vec<OwnedFd>) {
+    let given = Given { control: fds.control.is_some(), listener: fds.listener.is_some(), orders: false };
+    let files = [Some(fds.stdout), Some(fds.stderr), fds.control, fds.listener];
+    (given, files.into_iter().flatten().collect())
+}
+
+impl Answer {
+    fn into_started(self) -> Result<Started, Error> {
+        match self {
+            Answer::Started { pid, setup, phases, notes } => Ok(Started { pid, setup, phases, notes }),
+            _ => Err(Error::HelperDied),
         }
+    }
+}
+
+impl std::fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Waiting").field("answers", &self.answers.len()).field("gone", &self.gone).finish()
     }
 }
 
@@ -353,9 +418,10 @@ impl Reader {
         }
         let mut waiting = self.shared.lock();
         waiting.gone = true;
-        // Dropping the senders tells those who wait.
-        waiting.answers.clear();
+        let untold = std::mem::take(&mut waiting.answers);
         drop(waiting);
+        // That nobody will answer them tells those who wait.
+        drop(untold);
         self.shared.gone.notify_all();
         if !self.shared.closing.load(Ordering::SeqCst) {
             let _ = self.events.send(Event::HelperDied);
@@ -373,11 +439,13 @@ impl Reader {
                 Ok(_) => {}
             };
         }
-        let waiter = self.shared.lock().answers.remove(&number);
-        let started = matches!(result, Ok(Answer::Started { .. }));
-        let heard = waiter.is_some_and(|waiter| waiter.send(result).is_ok());
-        if !heard && started {
-            tracing::warn!("a container came up after its start had been given up");
+        let told = self.shared.lock().answers.remove(&number);
+        match told {
+            Some(told) => told(result),
+            None if matches!(result, Ok(Answer::Started { .. })) => {
+                tracing::warn!("a container came up after its start had been given up");
+            }
+            None => {}
         }
     }
 }

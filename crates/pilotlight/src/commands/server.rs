@@ -143,13 +143,14 @@ async fn stop(config: &Config, printer: &Printer) -> anyhow::Result<Status> {
 }
 
 async fn status(config: &Config, printer: &Printer) -> anyhow::Result<Status> {
-    let Ok(ServerStatus { version, pid, apps, isolation, starts, .. }) = link::daemon(config).status().await
-    else {
+    let status = link::daemon(config).status().await;
+    let Ok(ServerStatus { version, pid, apps, isolation, starts, zygotes, shells, .. }) = status else {
         printer.out("stopped");
         printer.note("Start it with `pilotlight server start`");
         return Ok(Status::UserError);
     };
     printer.out(&format!("running (pid {pid}, version {version}, {apps} apps)"));
+    printer.note(&format!("Kept ready: {zygotes} zygotes, {shells} shells"));
     printer.note(&format!("Control socket: {}", config::control_socket(&config.daemon_run_dir()).display()));
     for StartTimes { path, count, p50_ms, p99_ms } in starts {
         printer.note(&format!("Starts by {path}: {count}, p50 {p50_ms:.1} ms, p99 {p99_ms:.1} ms"));

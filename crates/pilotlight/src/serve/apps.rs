@@ -22,6 +22,7 @@ use super::builders::{Builders, Builds};
 use super::containers::Containers;
 use super::entropy;
 use super::logs::{self, AppLog};
+use super::shells::Shells;
 use super::starts::Starts;
 use super::tasks::{self, Kind};
 use super::zygotes::{Lineage, Zygotes};
@@ -69,10 +70,8 @@ pub(crate) struct Shared {
     pub(crate) state_dir: PathBuf,
     /// Uploaded files, by digest.
     pub(crate) blobs: PathBuf,
-    /// Where upper directories are made.
-    pub(crate) scratch: PathBuf,
-    /// Where containers' sockets are.
-    pub(crate) sockets: PathBuf,
+    /// Containers made ahead.
+    pub(crate) shells: Shells,
     /// The port that all endpoints share, once it is open.
     pub(crate) common_port: OnceLock<u16>,
     /// Which ports endpoints get.

@@ -24,6 +24,7 @@ use super::containers::Containers;
 use super::control::Controller;
 use super::inside;
 use super::process::Prelude;
+use super::shells::Shells;
 use super::starts::Starts;
 use super::stored::stored;
 use super::tasks::{self, Kind as Task};
@@ -77,6 +78,7 @@ impl Server {
             Isolation::Process => (None, None),
         };
         shared.inside = address;
+        tasks::spawn(Task::Hearth, shared.zygotes.clone().tend());
         let apps = Apps::new(shared);
         let told_to_stop = Arc::new(Notify::new());
         let controller = Controller::new(apps.clone(), Arc::clone(&told_to_stop));
@@ -253,10 +255,19 @@ fn shared(
     let first = config.port;
     let logs =
         daemon.then(|| pilotlight_store::logs::Logs::new(state.join("logs")).map(Arc::new)).transpose()?;
+    let sockets = run_dir.join("c");
+    let shells = Shells::new(containers.clone(), sockets, scratch.clone());
     Ok(Shared {
         builder,
         containers: containers.clone(),
-        zygotes: Zygotes::new(containers.clone(), scratch.clone(), config.isolation == Isolation::Sandbox),
+        zygotes: Zygotes::new(
+            containers.clone(),
+            shells.clone(),
+            scratch.clone(),
+            config.isolation == Isolation::Sandbox,
+            config.hearth,
+        ),
+        shells,
         isolation: config.isolation,
         weaknesses: config.weaknesses(),
         common_port: OnceLock::new(),
@@ -266,8 +277,6 @@ fn shared(
         starts: Starts::new(logs.clone()),
         logs,
         blobs,
-        scratch,
-        sockets: run_dir.join("c"),
         hosts: SharedHosts::default(),
         inside: None,
         hosts_files: run_dir.join("hosts"),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,12 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 
 /// The longest pause. A helper that lives longer than this counts as sound: the next one starts without a pause.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// How long to wait for the answer to a start; the helper itself gives up before.
+const START_WITHIN: Duration = Duration::from_mins(1);
+
+/// As many requests fit into the channel to the helper, whatever they say, so that sending one does not block.
+const AT_ONCE_MAX: usize = 16;
 
 /// How a container ended.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +80,54 @@ pub(crate) struct Containers {
     waiting: Waiting,
     /// The server ends: no helper is started any more.
     closing: Arc<AtomicBool>,
+    /// How many starts the helper was asked for and has not answered.
+    under_way: Arc<AtomicUsize>,
+}
+
+/// A container that was asked for.
+pub(crate) struct Begun {
+    id: String,
+    containers: Containers,
+    started: oneshot::Receiver<Result<Started, pilotlight_sandbox::Error>>,
+    ended: oneshot::Receiver<Ended>,
+}
+
+impl Begun {
+    /// Waits until its command runs. The receiver yields its end; closed without one, the helper died.
+    pub(crate) async fn started(self) -> anyhow::Result<(Started, oneshot::Receiver<Ended>)> {
+        let error = match tokio::time::timeout(START_WITHIN, self.started).await {
+            Ok(Ok(Ok(started))) => return Ok((started, self.ended)),
+            Ok(Ok(Err(error))) => error,
+            Ok(Err(_)) => pilotlight_sandbox::Error::HelperDied,
+            Err(_) => {
+                // It may still come up, and nobody would know of it.
+                self.containers.signal(&self.id, Signal::Kill);
+                pilotlight_sandbox::Error::Deadline { waited: START_WITHIN }
+            }
+        };
+        self.containers.waiting().remove(&self.id);
+        Err(error.into())
+    }
+}
+
+/// One of those under way, until it is dropped.
+struct Count(Arc<AtomicUsize>);
+
+impl Count {
+    fn new(count: Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+
+    fn number(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The helper of now, and the build steps that run through it.
@@ -99,6 +153,7 @@ impl Containers {
             current: Arc::new(RwLock::new(Current::new(helper))),
             waiting: Waiting::default(),
             closing: Arc::default(),
+            under_way: Arc::default(),
         };
         let follower = containers.clone();
         // A thread, not a task: the sandbox speaks blocking channels and knows no runtime.
@@ -176,23 +231,39 @@ impl Containers {
         false
     }
 
-    /// Starts a container on a blocking thread. The receiver yields its end; closed without one, the helper died.
-    pub(crate) async fn run(
-        &self,
-        spec: Spec,
-        fds: Fds,
-    ) -> anyhow::Result<(Started, oneshot::Receiver<Ended>)> {
-        let (sender, receiver) = oneshot::channel();
+    /// Begins to start a container; [`Begun::started`] waits for it. Many at once, which the helper reads slowly, are
+    /// begun on blocking threads.
+    pub(crate) async fn begin(&self, spec: Spec, fds: Fds) -> anyhow::Result<Begun> {
+        let (sender, ended) = oneshot::channel();
+        let (told, started) = oneshot::channel();
         let id = spec.id.clone();
         self.waiting().insert(id.clone(), sender);
+        let begun = Begun { id, containers: self.clone(), started, ended };
         let helper = self.helper();
-        match tokio::task::spawn_blocking(move || helper.start(&spec, fds)).await? {
-            Ok(started) => Ok((started, receiver)),
+        let under_way = Arc::clone(&self.under_way);
+        let count = Count::new(under_way);
+        let many = count.number() > AT_ONCE_MAX;
+        let begin = move || {
+            helper.begin(&spec, fds, move |started| {
+                drop(count);
+                // Nobody waits any more: it was given up.
+                _ = told.send(started);
+            })
+        };
+        let sent = if many { tokio::task::spawn_blocking(begin).await? } else { begin() };
+        match sent {
+            Ok(()) => Ok(begun),
             Err(error) => {
-                self.waiting().remove(&id);
+                self.waiting().remove(&begun.id);
                 Err(error.into())
             }
         }
+    }
+
+    /// Makes everything of a container but its process.
+    pub(crate) async fn prepare(&self, spec: Spec) -> anyhow::Result<()> {
+        let helper = self.helper();
+        Ok(tokio::task::spawn_blocking(move || helper.prepare(&spec)).await??)
     }
 
     /// Signals a container; one that is gone already is no error.
@@ -206,6 +277,11 @@ impl Containers {
     pub(crate) async fn look(&self, id: &str) -> anyhow::Result<Vec<Seen>> {
         let (helper, id) = (self.helper(), id.to_owned());
         Ok(tokio::task::spawn_blocking(move || helper.look(&id)).await??)
+    }
+
+    /// What the processes of a container take of memory, in KiB. Reads files.
+    pub(crate) fn memory_kib(&self, id: &str) -> Option<u64> {
+        self.helper().memory_kib(id)
     }
 
     fn helper(&self) -> Helper {

@@ -84,6 +84,8 @@ impl Control for Controller {
                 apps: u32::try_from(self.apps.count()).unwrap_or(u32::MAX),
                 isolation: self.apps.shared().weaknesses.clone(),
                 starts: self.apps.shared().starts.times(),
+                zygotes: u32::try_from(self.apps.shared().zygotes.count()).unwrap_or(u32::MAX),
+                shells: u32::try_from(self.apps.shared().shells.count()).unwrap_or(u32::MAX),
             })
         })
     }

@@ -20,12 +20,12 @@ use tokio::task::JoinHandle;
 
 use super::containers::{Containers, Ended};
 use super::inside::Inside;
-use super::logs::AppLog;
-use super::on_host;
-use super::runner::{self, Messages, Voice, milliseconds, send, stage_of};
+use super::runner::{self, Messages, Process, Voice, milliseconds, send, stage_of};
+use super::shells::{FunctionShells, Shell, Shells, Starting};
 use super::starts::{Starts, Who};
 use super::tasks::{self, Kind};
 use super::zygotes::{FunctionLight, Path};
+use super::{entropy, on_host};
 
 /// How long a container may take to end after its runner said that it cannot start, before it is killed.
 const EXIT_LIMIT: Duration = Duration::from_secs(10);
@@ -38,18 +38,12 @@ const LAUNCH_DELAY_MAX: Duration = Duration::from_millis(100);
 
 /// Starts containers of one function of one version.
 pub(crate) struct FunctionLauncher {
-    /// What every container of the function has in common; the id is filled in per container.
-    pub(crate) template: Template,
     /// Where containers are made.
     pub(crate) containers: Containers,
-    /// What they are forked from.
+    /// Those made ahead.
+    pub(crate) shells: Shells,
+    /// What they have in common, and are forked from.
     pub(crate) light: Arc<FunctionLight>,
-    /// Where their output goes.
-    pub(crate) log: AppLog,
-    /// The run directory's folder of container sockets.
-    pub(crate) sockets: PathBuf,
-    /// Where upper directories are made.
-    pub(crate) scratch: PathBuf,
     /// How to stop each running container.
     pub(crate) running: Arc<Mutex<HashMap<ContainerId, Held>>>,
     /// What containers get.
@@ -77,21 +71,14 @@ pub(crate) struct Template {
     pub(crate) image: TemplateImage,
     /// The names that the user's files import, where all of these files lie in the user's own place.
     pub(crate) imports: Option<Vec<String>>,
+    /// Whether the function sets variables that only the start of a program reads: a fork would not have them.
+    pub(crate) read_at_exec: bool,
 }
 
 impl Template {
     /// A container of the function, for the records.
     fn who<'who>(&'who self, container: &'who ContainerId) -> Who<'who> {
         Who { app: &self.configure.app, function: &self.function, container }
-    }
-
-    /// Whether the function sets variables that only the start of a program reads: a fork would not have them.
-    pub(crate) fn is_read_at_exec(&self) -> bool {
-        const PREFIXES: [&str; 5] = ["PYTHON", "LD_", "LC_", "MALLOC_", "GLIBC_"];
-        let read = |name: &str| {
-            name == "LANG" || (name != "PYTHONPATH" && PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
-        };
-        self.spec.command.env.iter().any(|variable| read(&variable.0) && !self.image.env.contains(variable))
     }
 }
 
@@ -116,30 +103,33 @@ pub(crate) struct Configure {
 }
 
 impl Launcher for FunctionLauncher {
-    fn launch(&self, container: ContainerId, events: Sender) {
+    fn launch(&self, events: Sender) -> ContainerId {
+        let starting = self.shells.starting();
+        let shell = self.light.burning().and_then(|from| self.light.shells.take(&from));
+        let container =
+            shell.as_ref().map_or_else(|| ContainerId::from_entropy(entropy()), |shell| shell.id.clone());
         let (stop_sender, stop) = mpsc::channel(2);
         let held = Held { stop: stop_sender, overdue: Arc::default() };
         let overdue = Arc::clone(&held.overdue);
         self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(container.clone(), held);
         let life = Life {
             container: container.clone(),
-            template: self.template.clone(),
             containers: self.containers.clone(),
+            shells: self.shells.clone(),
             light: Arc::clone(&self.light),
-            log: self.log.clone(),
             isolation: self.isolation,
             starts: self.starts.clone(),
-            socket: self.sockets.join(container.as_str().trim_start_matches(ContainerId::PREFIX)),
-            scratch: self.scratch.join(container.as_str()),
+            socket: self.shells.socket(&container),
             launched: Instant::now(),
             overdue,
             events,
         };
-        let running = Arc::clone(&self.running);
+        let (running, id) = (Arc::clone(&self.running), container.clone());
         tasks::spawn(Kind::Container, async move {
-            life.run(stop).await;
-            running.lock().unwrap_or_else(PoisonError::into_inner).remove(&container);
+            life.run(shell, starting, stop).await;
+            running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         });
+        container
     }
 
     fn stop(&self, container: ContainerId, stop: Stop) {
@@ -151,7 +141,7 @@ impl Launcher for FunctionLauncher {
     }
 
     fn waited(&self, container: &ContainerId, receipt: &Receipt) {
-        self.starts.waited(self.template.who(container), receipt);
+        self.starts.waited(self.light.template.who(container), receipt);
     }
 
     fn overdue(&self, container: &ContainerId, timeout: Duration) {
@@ -163,7 +153,7 @@ impl Launcher for FunctionLauncher {
                  time",
                 timeout.as_secs_f64()
             );
-            self.log.push(&self.template.function, Some(container), Stream::System, line);
+            self.light.log.push(&self.light.template.function, Some(container), Stream::System, line);
         }
     }
 }
@@ -178,14 +168,12 @@ pub(crate) struct Held {
 /// One container's life, as one task.
 struct Life {
     container: ContainerId,
-    template: Template,
     containers: Containers,
+    shells: Shells,
     light: Arc<FunctionLight>,
-    log: AppLog,
     isolation: Isolation,
     starts: Starts,
     socket: PathBuf,
-    scratch: PathBuf,
     launched: Instant,
     overdue: Arc<AtomicBool>,
     events: Sender,
@@ -199,12 +187,17 @@ struct Running {
     /// Those who copy the container's output into the log.
     copies: [JoinHandle<()>; 2],
     receipt: StartReceipt,
+    /// Until it is ready.
+    starting: Option<Starting>,
 }
 
 impl Life {
-    async fn run(self, stop: mpsc::Receiver<Stop>) {
-        match self.start().await {
-            Ok(running) => self.follow(running, stop).await,
+    async fn run(self, shell: Option<Shell>, starting: Starting, stop: mpsc::Receiver<Stop>) {
+        let started = self.start(shell).await;
+        // The next start finds one again.
+        FunctionShells::fill(&self.light);
+        match started {
+            Ok(running) => self.follow(Running { starting: Some(starting), ..running }, stop).await,
             Err(error) => {
                 let summary = format!("the container could not be made: {error:#}");
                 self.system(&summary);
@@ -214,24 +207,34 @@ impl Life {
         _ = fs_err::remove_file(&self.socket);
     }
 
-    /// Starts the container, as a fork of the nearest zygote if there is one, and sends the runner its work.
-    async fn start(&self) -> anyhow::Result<Running> {
+    /// Starts the container, as a fork of the nearest zygote if there is one: into the shell that was made ahead for it,
+    /// or else a fresh one.
+    async fn start(&self, shell: Option<Shell>) -> anyhow::Result<Running> {
         let began = Instant::now();
-        let listener = OwnedFd::from(std::os::unix::net::UnixListener::bind(&self.socket)?);
-        let mut spec = self.template.spec.clone();
-        spec.id = self.container.to_string();
-        spec.hostname = self.container.to_string();
-        spec.scratch.clone_from(&self.scratch);
-        spec.command.env.push(("MODAL_TASK_ID".into(), self.container.to_string()));
-        if self.isolation == Isolation::Process {
-            on_host::place(&mut spec);
-        }
+        let Configure { app, era, function } = self.light.template.configure.clone();
+        let container = self.container.to_string();
+        let configure = ToRunner::Configure { app, era, function, container, role: Role::Serve };
         let mut receipt = StartReceipt::default();
         let mut forked = None;
-        if let Some(from) = self.light.nearest().await {
+        let (spec, from, listener) = if let Some(Shell { spec, from, listener, .. }) = shell {
+            (Spec { from: None, ..spec }, Some(from), listener)
+        } else {
+            let listener = OwnedFd::from(std::os::unix::net::UnixListener::bind(&self.socket)?);
+            let mut spec = self.shells.spec(&self.light.template, &self.container);
+            if self.isolation == Isolation::Process {
+                on_host::place(&mut spec);
+            }
+            (spec, self.light.nearest().await, listener)
+        };
+        if let Some(from) = from {
             receipt.path = from.path.as_str();
+            let _hold = from.hold();
+            if from.path == Path::Image {
+                self.light.kindle();
+            }
             let spec = Spec { from: Some(from.id), ..spec.clone() };
-            match runner::start(&self.containers, spec, Some(listener.try_clone()?), self.voice()).await {
+            let listener = Some(listener.try_clone()?);
+            match runner::start(&self.containers, spec, listener, Some(&configure), self.voice()).await {
                 Ok(process) => forked = Some(process),
                 // A zygote that is gone or hangs is no reason not to start.
                 Err(error) => tracing::warn!(container = %self.container, "{error:#}; starting without"),
@@ -242,30 +245,26 @@ impl Life {
             process
         } else {
             receipt.path = Path::Plain.as_str();
-            runner::start(&self.containers, spec, Some(listener), self.voice()).await?
+            runner::start(&self.containers, spec, Some(listener), Some(&configure), self.voice()).await?
         };
         receipt.sandbox = process.started.setup.saturating_sub(receipt.fork);
         for note in process.started.notes {
             self.system(&note);
         }
-        let mut control = process.control;
-        let Configure { app, era, function } = self.template.configure.clone();
-        let container = self.container.to_string();
-        let configure = ToRunner::Configure { app, era, function, container, role: Role::Serve };
-        send(&mut control, &configure).await?;
-        Ok(Running { control, ended: process.ended, began, receipt, copies: process.copies })
+        let Process { control, ended, copies, .. } = process;
+        Ok(Running { control, ended, began, receipt, copies, starting: None })
     }
 
     fn voice(&self) -> Voice<'_> {
-        Voice { log: &self.log, function: &self.template.function, container: &self.container }
+        Voice { log: &self.light.log, function: &self.light.template.function, container: &self.container }
     }
 
     /// Follows the runner's messages and the orders to stop until the container has ended.
     async fn follow(&self, running: Running, mut stop: mpsc::Receiver<Stop>) {
-        let Running { control, mut ended, began, receipt, copies } = running;
+        let Running { control, mut ended, began, receipt, copies, starting } = running;
         let (reader, mut writer) = control.into_split();
         let mut messages = Messages::new(reader);
-        let mut course = Course::new(began, receipt);
+        let mut course = Course::new(began, receipt, starting);
         let mut open = true;
         loop {
             let overdue = course.failed_at.map(|at| at + EXIT_LIMIT);
@@ -328,6 +327,7 @@ impl Life {
             }
             FromRunner::Imported { import_ms } => course.receipt.import = milliseconds(import_ms),
             FromRunner::Ready { app_ms } => {
+                course.starting = None;
                 course.receipt.app = milliseconds(app_ms);
                 let total = course.began.elapsed();
                 self.events.send(LaunchEvent::Ready {
@@ -336,7 +336,7 @@ impl Life {
                     receipt: course.receipt,
                 });
                 // A request may wait for the event; nobody waits for the records.
-                self.starts.ready(self.template.who(&self.container), &course.receipt, total);
+                self.starts.ready(self.light.template.who(&self.container), &course.receipt, total);
             }
             // Only a zygote is lit; of a container the pool hears that it is not ready in time.
             FromRunner::Draining | FromRunner::Lit { .. } => {}
@@ -375,7 +375,7 @@ impl Life {
 
     /// How a container ended, and what could be done about it.
     fn how(&self, ended: Ended) -> String {
-        match self.template.spec.limits.memory_mib {
+        match self.light.template.spec.limits.memory_mib {
             Some(mib) if ended.oom => format!(
                 "ran out of memory and was killed: its limit is {mib} MiB; `memory={}` gives it more",
                 mib * 2
@@ -386,7 +386,7 @@ impl Life {
 
     /// A start that is ended for taking too long: the pool tells those who wait, and the log is for everybody else.
     fn tell_overdue(&self, course: &Course, order: Option<Stop>) {
-        let limit = self.template.start_timeout;
+        let limit = self.light.template.start_timeout;
         let starting = matches!(course.sequence.phase(), Phase::Launched | Phase::Greeted | Phase::Imported);
         if starting && order == Some(Stop::Kill) && self.launched.elapsed() + LAUNCH_DELAY_MAX >= limit {
             let place = match course.sequence.phase() {
@@ -411,7 +411,12 @@ impl Life {
     }
 
     fn system(&self, line: &str) {
-        self.log.push(&self.template.function, Some(&self.container), Stream::System, line.to_owned());
+        self.light.log.push(
+            &self.light.template.function,
+            Some(&self.container),
+            Stream::System,
+            line.to_owned(),
+        );
     }
 }
 
@@ -423,11 +428,13 @@ struct Course {
     failed_at: Option<tokio::time::Instant>,
     /// What the pool asked for first.
     ordered: Option<Stop>,
+    /// Until it is ready.
+    starting: Option<Starting>,
 }
 
 impl Course {
-    fn new(began: Instant, receipt: StartReceipt) -> Self {
-        Self { began, sequence: Sequence::new(), receipt, failed_at: None, ordered: None }
+    fn new(began: Instant, receipt: StartReceipt, starting: Option<Starting>) -> Self {
+        Self { began, sequence: Sequence::new(), receipt, failed_at: None, ordered: None, starting }
     }
 }
 

@@ -112,6 +112,7 @@ pub(crate) fn template(
         env
     };
     let pickle = function.pickled.as_ref().and_then(|name| manifest.pickles.get(name));
+    let read_at_exec = is_read_at_exec(&env, &image_env);
     let cwd = image.workdir.clone().unwrap_or_else(|| "/root".into());
     Template {
         function: Arc::from(function.name.as_str()),
@@ -150,6 +151,7 @@ pub(crate) fn template(
                 "snapshot": function.snapshot,
             }),
         },
+        read_at_exec,
         image: TemplateImage { key: image.key.clone(), env: image_env },
         imports: manifest
             .files
@@ -158,6 +160,15 @@ pub(crate) fn template(
             .all(|file| std::path::Path::new(&file.remote).starts_with(HOME))
             .then(|| manifest.imports.clone()),
     }
+}
+
+/// Whether variables that only the start of a program reads are among those that the image itself does not set.
+fn is_read_at_exec(env: &[(String, String)], image: &[(String, String)]) -> bool {
+    const PREFIXES: [&str; 5] = ["PYTHON", "LD_", "LC_", "MALLOC_", "GLIBC_"];
+    let read = |name: &str| {
+        name == "LANG" || (name != "PYTHONPATH" && PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+    };
+    env.iter().any(|variable| read(&variable.0) && !image.contains(variable))
 }
 
 /// What every container's environment begins with; the image's and the function's variables come after and win.

@@ -17,6 +17,7 @@ use std::time::Duration;
 use fs_err as fs;
 use pilotlight_api::progress::MissingPart;
 use pilotlight_api::server::Reserved;
+use pilotlight_core::hearth::Budget;
 use pilotlight_image::HostPython;
 use pilotlight_image::settings::Settings;
 use pilotlight_sandbox::{Isolation, Owner, Supervisor};
@@ -52,6 +53,8 @@ pub(crate) struct Order {
     pub(crate) run_dir: PathBuf,
     pub(crate) port: u16,
     pub(crate) isolation: Isolation,
+    /// What zygotes may take: KiB, and how long one is kept unused.
+    pub(crate) hearth: (u64, Duration),
     /// Of a daemon: whether it tells its starter that it is ready.
     pub(crate) announce: bool,
     pub(crate) quiet: bool,
@@ -67,6 +70,7 @@ impl Order {
             run_dir,
             port: config.port,
             isolation: config.isolation,
+            hearth: (config.hearth.kib, config.hearth.unused),
             announce: false,
             quiet: false,
         }
@@ -78,8 +82,8 @@ impl Order {
     }
 
     fn config(&self) -> Config {
-        let Self { state_dir, run_root, port, isolation, .. } = self.clone();
-        Config { state_dir, run_root, port, isolation }
+        let Self { state_dir, run_root, port, isolation, hearth: (kib, unused), .. } = self.clone();
+        Config { state_dir, run_root, port, isolation, hearth: Budget { kib, unused } }
     }
 }
 

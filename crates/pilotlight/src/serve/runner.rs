@@ -1,5 +1,6 @@
 //! A runner's process: starting one with its sockets and pipes, and speaking with it.
 
+use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,9 @@ use super::tasks::{self, Kind};
 /// The longest message a runner may send, bytes: a traceback fits, a flood does not.
 const MESSAGE_MAX: u64 = 1024 * 1024;
 
+/// The longest message that certainly fits into an empty socket.
+const TOLD_AHEAD_MAX: usize = 32 * 1024;
+
 /// A runner that was started, and what is left open of it.
 pub(crate) struct Process {
     pub(crate) control: UnixStream,
@@ -37,15 +41,23 @@ pub(crate) struct Voice<'voice> {
     pub(crate) container: &'voice ContainerId,
 }
 
-/// Starts a runner in a container, its output copied to the log.
+/// Starts a runner in a container, its output copied to the log. With `configure` it finds there what it is when it
+/// begins.
 pub(crate) async fn start(
     containers: &Containers,
     spec: Spec,
     listener: Option<OwnedFd>,
+    configure: Option<&ToRunner>,
     voice: Voice<'_>,
 ) -> anyhow::Result<Process> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
+    let configure = configure.map_or_else(String::new, ToRunner::to_line);
+    // What does not fit into the socket is told when somebody reads.
+    let told = configure.len() <= TOLD_AHEAD_MAX;
+    if told {
+        (&ours).write_all(configure.as_bytes())?;
+    }
     let (stdout_reader, stdout) = std::io::pipe()?;
     let (stderr_reader, stderr) = std::io::pipe()?;
     let fds = Fds { control: Some(theirs.into()), listener, stdout: stdout.into(), stderr: stderr.into() };
@@ -55,9 +67,16 @@ pub(crate) async fn start(
         let copy = voice.log.clone().copy(output, function, voice.container.clone(), stream);
         Ok(tasks::spawn(Kind::Logs, copy))
     };
+    // The helper is at work while the rest is seen to.
+    let begun = containers.begin(spec, fds).await?;
     let copies = [copy(stdout_reader, Stream::Stdout)?, copy(stderr_reader, Stream::Stderr)?];
-    let (started, ended) = containers.run(spec, fds).await?;
-    Ok(Process { control: UnixStream::from_std(ours)?, started, ended, copies })
+    let mut control = UnixStream::from_std(ours)?;
+    let (started, ended) = begun.started().await?;
+    if !told {
+        // A runner that cannot be told anything ends by itself, which is heard later.
+        _ = control.write_all(configure.as_bytes()).await;
+    }
+    Ok(Process { control, started, ended, copies })
 }
 
 /// The runner's messages: JSON lines of bounded length.

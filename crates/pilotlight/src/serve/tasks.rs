@@ -14,6 +14,10 @@ pub(crate) enum Kind {
     Container,
     /// Follows one zygote from its lighting to its end.
     Zygote,
+    /// Makes shells ahead for one function.
+    Shells,
+    /// Puts out zygotes that are too many or too old.
+    Hearth,
     /// A function's pool.
     Pool,
     /// Applies a manifest: builds, verifies, swaps.

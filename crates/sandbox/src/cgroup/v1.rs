@@ -97,6 +97,13 @@ impl Backend for Legacy {
         self.roots().into_iter().map(open).collect()
     }
 
+    fn memory_kib(&self, group: &str) -> Option<u64> {
+        let group = Self::group(&self.memory, group);
+        let own = counter(&fs::read_to_string(group.join("memory.stat")).ok()?, "rss");
+        let kernel = fs::read_to_string(group.join("memory.kmem.usage_in_bytes")).unwrap_or_default();
+        Some((own + kernel.trim().parse::<u64>().unwrap_or(0)) / 1024)
+    }
+
     fn oom_killed(&self, group: &str) -> bool {
         let path = Self::group(&self.memory, group).join("memory.oom_control");
         fs::read_to_string(path).is_ok_and(|text| counter(&text, "oom_kill") > 0)

@@ -139,6 +139,13 @@ impl Backend for Unified {
         Ok(vec![fs::OpenOptions::new().write(true).open(path)?.into_file().into()])
     }
 
+    fn memory_kib(&self, group: &str) -> Option<u64> {
+        let stat = fs::read_to_string(self.group(group).join("memory.stat")).ok()?;
+        // Kernels before 5.18 do not sum up what is theirs.
+        let kernel = counter(&stat, "kernel").max(counter(&stat, "slab") + counter(&stat, "kernel_stack"));
+        Some((counter(&stat, "anon") + kernel) / 1024)
+    }
+
     fn oom_killed(&self, group: &str) -> bool {
         let path = self.group(group).join("memory.events");
         fs::read_to_string(path).is_ok_and(|text| counter(&text, "oom_kill") > 0)

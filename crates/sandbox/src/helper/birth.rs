@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::LazyLock;
 
 use fs_err as fs;
 use rustix::process::{Pid, PidfdFlags};
@@ -13,6 +14,7 @@ use super::container::{Container, Phase};
 use crate::channel::Channel;
 use crate::error::Doing;
 use crate::message::{Given, ToInit};
+use crate::shell::Workshop;
 use crate::shell::nested::namespace;
 use crate::{Command, Failure, seccomp, shell};
 
@@ -22,6 +24,14 @@ pub(super) struct Birth {
     pub(super) command: Command,
     pub(super) given: Given,
     pub(super) fds: Vec<OwnedFd>,
+}
+
+/// What a fork needs to come into a container: opened when the container is furnished, since that may be long before
+/// the fork is wanted.
+pub(super) struct Entrance {
+    /// In the order of `NAMESPACES`.
+    namespaces: Vec<OwnedFd>,
+    doors: Vec<OwnedFd>,
 }
 
 /// The process that a zygote put into a container.
@@ -41,8 +51,11 @@ struct Order<'order> {
     cwd: &'order Path,
     /// The filter to add to the zygote's own, as the bytes of the kernel's instructions in hexadecimal. None for what
     /// is a zygote again.
-    filter: Option<String>,
+    filter: Option<&'order str>,
 }
+
+/// The filter of every fork that is no zygote again.
+static FILTER: LazyLock<String> = LazyLock::new(|| hexadecimal(&seccomp::filter(false)));
 
 /// What the fork says when it is inside, or why it is not.
 #[derive(Deserialize)]
@@ -58,36 +71,33 @@ impl Helper {
     pub(super) fn conceive(&mut self, id: &str) -> Result<(), Failure> {
         let Some(container) = self.containers.get_mut(id) else { return Ok(()) };
         let Some(birth) = container.birth.take() else { return Ok(()) };
-        let (pid, again) = (container.shell.pid, container.orders.is_some());
-        container.shell.channel.send(&ToInit::Host, &[]).doing("give pid 1 its orders")?;
+        let again = container.orders.is_some();
         let (here, there) = Channel::pair().doing("make a channel for the fork")?;
         here.ask_for_senders().doing("ask who joins")?;
         container.joining = Some(here);
+        let entrance = self.containers.get(id).and_then(|container| container.entrance.as_ref());
+        let entrance = entrance.ok_or(Failure::Died)?;
 
         let mut names = Vec::from(NAMESPACES);
-        let mut fds = NAMESPACES.iter().map(|kind| namespace(pid, kind)).collect::<Result<Vec<_>, _>>()?;
+        let mut fds: Vec<BorrowedFd<'_>> = entrance.namespaces.iter().map(AsFd::as_fd).collect();
         names.push("joined");
-        fds.push(there.into_fd());
-        let doors = self.workshop.cgroups.doors(&shell::group(&self.workshop.run_dir, id));
-        for door in doors.doing("open the container's cgroup")? {
-            names.push("cgroup.procs");
-            fds.push(door);
-        }
+        fds.push(there.as_fd());
+        names.extend(entrance.doors.iter().map(|_| "cgroup.procs"));
+        fds.extend(entrance.doors.iter().map(AsFd::as_fd));
         names.extend(["stdout", "stderr"]);
         let optional =
             [("control", birth.given.control), ("listener", birth.given.listener), ("orders", again)];
         names.extend(optional.into_iter().filter_map(|(name, given)| given.then_some(name)));
-        fds.extend(birth.fds);
+        fds.extend(birth.fds.iter().map(AsFd::as_fd));
         let order = Order {
             id,
             fds: names,
             env: &birth.command.env,
             cwd: &birth.command.cwd,
-            filter: (!again).then(|| hexadecimal(&seccomp::filter(false))),
+            filter: (!again).then_some(&*FILTER),
         };
         let zygote = self.containers.get(&birth.zygote).and_then(|zygote| zygote.orders.as_ref());
         let zygote = zygote.ok_or_else(|| Failure::Unknown { id: birth.zygote.clone() })?;
-        let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
         // Never waits: a zygote that does not read its orders must not hold up everybody else.
         zygote.try_send_with(&order, &fds).doing("order the zygote to fork")
     }
@@ -107,6 +117,7 @@ impl Helper {
         match met.doing("fork from the zygote") {
             Ok(joined) => {
                 container.joined = Some(joined);
+                container.entrance = None;
                 match container.runs() {
                     Some((number, answer)) => self.answer(number, Ok(answer)),
                     None => Ok(()),
@@ -136,18 +147,35 @@ impl Helper {
         }
     }
 
-    /// Ends a shell whose process has ended, unless something is below it.
+    /// Ends a shell whose process has ended, unless something is below it. Shells made ahead of forks that will never be
+    /// are nothing.
     pub(super) fn release(&mut self, zygote: &str) {
-        let below = |container: &Container| container.from.as_deref() == Some(zygote);
-        if self.containers.values().any(below) {
+        let Some(Phase::Ended(_)) = self.containers.get(zygote).map(|container| &container.phase) else {
             return;
+        };
+        let (parked, below): (Vec<_>, Vec<_>) = self
+            .containers
+            .values()
+            .filter(|container| container.from.as_deref() == Some(zygote))
+            .partition(|container| matches!(container.phase, Phase::Parked { .. }));
+        let ended = if below.is_empty() && parked.is_empty() { self.containers.get(zygote) } else { None };
+        for container in parked.into_iter().chain(ended) {
+            if let Err(error) = container.kill() {
+                tracing::warn!("cannot end a shell: {error}");
+            }
         }
-        if let Some(container) = self.containers.get(zygote)
-            && matches!(container.phase, Phase::Ended(_))
-            && let Err(error) = container.kill()
-        {
-            tracing::warn!("cannot end a zygote's shell: {error}");
-        }
+    }
+}
+
+impl Entrance {
+    /// Opens the entrance of a container that is furnished, and lets its pid 1 know that nothing more comes.
+    pub(super) fn open(workshop: &Workshop, container: &Container, id: &str) -> Result<Entrance, Failure> {
+        let pid = container.shell.pid;
+        let namespaces = NAMESPACES.iter().map(|kind| namespace(pid, kind)).collect::<Result<_, _>>()?;
+        let doors = workshop.cgroups.doors(&shell::group(&workshop.run_dir, id));
+        let doors = doors.doing("open the container's cgroup")?;
+        container.shell.channel.send(&ToInit::Host, &[]).doing("give pid 1 its orders")?;
+        Ok(Entrance { namespaces, doors })
     }
 }
 
@@ -155,11 +183,12 @@ impl Helper {
 /// None of it can be undone by the fork later, and until it is told to go on it only waits.
 fn inspect(container: &Container, pid: Pid, depth: usize) -> io::Result<Joined> {
     let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
-    let (theirs, init) =
-        (format!("/proc/{}", pid.as_raw_nonzero()), format!("/proc/{}", container.shell.pid));
-    for kind in NAMESPACES {
-        let [joined, own] = [&theirs, &init].map(|process| fs::read_link(format!("{process}/ns/{kind}")));
-        if joined? != own? {
+    let theirs = format!("/proc/{}", pid.as_raw_nonzero());
+    let entrance = container.entrance.as_ref().ok_or(io::ErrorKind::NotFound)?;
+    for (kind, own) in NAMESPACES.iter().zip(&entrance.namespaces) {
+        // A namespace's device and number are its name. namespaces(7)
+        let (joined, own) = (rustix::fs::stat(format!("{theirs}/ns/{kind}"))?, rustix::fs::fstat(own)?);
+        if (joined.st_dev, joined.st_ino) != (own.st_dev, own.st_ino) {
             return Err(io::Error::other(format!("it did not join the {kind} namespace")));
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::birth::{Birth, Joined};
+use super::birth::{Birth, Entrance, Joined};
 use super::{FORK_WITHIN, START_WITHIN};
 use crate::channel::Channel;
 use crate::message::{Answer, FromInit, ToInit};
@@ -28,6 +28,8 @@ pub(super) struct Container {
     pub(super) from: Option<String>,
     /// What to order from that zygote once the shell is furnished.
     pub(super) birth: Option<Birth>,
+    /// What that needs, from when the container is furnished until it is there.
+    pub(super) entrance: Option<Entrance>,
     /// Where the fork says that it is inside.
     pub(super) joining: Option<Channel>,
     /// The fork, once it is inside.
@@ -64,6 +66,7 @@ impl Container {
             orders: None,
             from: spec.from.clone(),
             birth: None,
+            entrance: None,
             joining: None,
             joined: None,
             furnished: false,

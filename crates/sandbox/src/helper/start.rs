@@ -4,14 +4,14 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use super::Helper;
-use super::birth::Birth;
+use super::birth::{Birth, Entrance};
 use super::container::{Container, Phase};
 use super::janitor::Tell;
+use super::{Helper, Leaving};
 use crate::channel::Channel;
 use crate::error::Doing;
 use crate::message::{Answer, Given};
-use crate::{Failure, Spec, shell};
+use crate::{Failure, Phases, Spec, shell};
 
 /// What a start brings along.
 pub(super) struct Start {
@@ -39,6 +39,12 @@ impl Helper {
             && let Phase::Parked { notes } = &mut container.phase
         {
             container.phase = phase(Instant::now(), std::mem::take(notes));
+            // What it took to make the shell was somebody else's time.
+            container.shell.phases = Phases::default();
+        } else if let Some(Leaving { tell: tell @ Tell::Nobody, .. }) = self.leaving.get_mut(&spec.id) {
+            // A shell made ahead that ended with its zygote. Once it is cleared up the id can be used again.
+            *tell = Tell::Failed { number, failure: Failure::Died };
+            return Ok(());
         } else {
             if let Some(failure) = self.refused(spec) {
                 return self.answer(number, Err(failure));
@@ -119,10 +125,25 @@ impl Helper {
     pub(super) fn furnished(&mut self, id: &str) -> io::Result<()> {
         let Some(container) = self.containers.get_mut(id) else { return Ok(()) };
         container.furnished = true;
+        if container.from.is_some() {
+            match Entrance::open(&self.workshop, container, id) {
+                Ok(entrance) => container.entrance = Some(entrance),
+                Err(failure) => {
+                    container.give_up(failure);
+                    return Ok(());
+                }
+            }
+        }
         if let Phase::Making { number, notes, .. } = &mut container.phase {
             let number = *number;
             container.phase = Phase::Parked { notes: std::mem::take(notes) };
-            return self.answer(number, Ok(Answer::Prepared));
+            let from = container.from.clone();
+            self.answer(number, Ok(Answer::Prepared))?;
+            // Which may have ended meanwhile.
+            if let Some(zygote) = from {
+                self.release(&zygote);
+            }
+            return Ok(());
         }
         if let Err(failure) = self.conceive(id)
             && let Some(container) = self.containers.get_mut(id)

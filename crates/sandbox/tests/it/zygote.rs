@@ -227,6 +227,42 @@ fn a_shell_made_ahead_is_taken_by_its_start_or_leaves_nothing() {
 }
 
 #[test]
+fn shells_made_ahead_end_with_their_zygote_and_their_ids_can_be_used_again() {
+    let mut world = World::new();
+    let (zygote, _pipes) = light(&world);
+    let shells = ["one", "two"].map(|word| fork(&world, &zygote, &format!("print('{word}')")));
+    for spec in &shells {
+        world.helper().prepare(spec).unwrap();
+    }
+    world.helper().signal(&zygote.id, Signal::Terminate).unwrap();
+    // Nobody else is below it: it ends with them, although nobody let go of them.
+    assert_eq!(world.ended(&zygote.id).0, ExitStatus::Signal(15));
+    for spec in &shells {
+        let (fds, _none) = self::pipes();
+        world.helper().start(spec, fds).unwrap_err();
+        let mut alone = world.spec(&["echo", "alone"]);
+        alone.id.clone_from(&spec.id);
+        alone.scratch.clone_from(&spec.scratch);
+        assert_eq!(world.run(&alone).stdout, "alone\n");
+    }
+}
+
+#[test]
+fn a_start_can_be_begun_and_its_answer_be_told() {
+    let mut world = World::new();
+    let (sender, answer) = std::sync::mpsc::channel();
+    let (good, bad) = (world.spec(&["true"]), world.spec(&["no-such-program"]));
+    for spec in [&good, &bad] {
+        let (fds, sender) = (self::pipes().0, sender.clone());
+        world.helper().begin(spec, fds, move |started| sender.send(started.is_ok()).unwrap()).unwrap();
+    }
+    let mut told = [(); 2].map(|()| answer.recv_timeout(crate::world::SOON).unwrap());
+    told.sort_unstable();
+    assert_eq!(told, [false, true]);
+    assert_eq!(world.ended(&good.id).0, ExitStatus::Code(0));
+}
+
+#[test]
 fn a_zygote_that_does_not_do_as_told_is_not_believed() {
     let mut world = World::new();
     let tampered = [

@@ -14,6 +14,7 @@ use super::address::Address;
 use super::{App, Live};
 use crate::serve::entropy;
 use crate::serve::launcher::FunctionLauncher;
+use crate::serve::shells::FunctionShells;
 use crate::serve::tasks::{self, Kind};
 use crate::serve::zygotes::Light;
 
@@ -48,7 +49,10 @@ impl Candidate {
             // Who serves a file is about to ask; the many apps of a server that starts again are not.
             if app.mode == Mode::Ephemeral {
                 let light = Arc::clone(&self.launcher.light);
-                tasks::spawn(Kind::Zygote, async move { _ = light.light().await });
+                tasks::spawn(Kind::Zygote, async move {
+                    _ = light.light().await;
+                    FunctionShells::fill(&light);
+                });
             }
             self.pool(self.settings.clone())
         } else {
@@ -64,6 +68,7 @@ impl Candidate {
                 return Err(start_error(&self.function, &failure));
             }
             let lit = began.elapsed();
+            FunctionShells::fill(&self.launcher.light);
             let (tried, actor) = self.pool(if warm { self.settings.clone() } else { one });
             if let Err(failure) = tried.warm().await {
                 tried.kill();

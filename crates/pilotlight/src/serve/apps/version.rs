@@ -140,14 +140,11 @@ impl Apps {
         let mut template = template;
         let lineage = app.lineage(&function.name);
         template.configure.function["tells"] = lineage.is_some().into();
-        let light = self.0.zygotes.function(template.clone(), app.log.clone(), lineage);
+        let light = self.0.zygotes.function(template, app.log.clone(), lineage);
         let launcher = Arc::new(FunctionLauncher {
-            template,
             light: Arc::new(light),
             containers: self.0.containers.clone(),
-            log: app.log.clone(),
-            sockets: self.0.sockets.clone(),
-            scratch: self.0.scratch.clone(),
+            shells: self.0.shells.clone(),
             isolation: self.0.isolation,
             starts: self.0.starts.clone(),
             running: Arc::default(),
