@@ -42,6 +42,9 @@ const START_WITHIN: Duration = Duration::from_secs(20);
 /// How long a fork may take. A zygote that takes longer hangs, and another way is to be tried soon.
 const FORK_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long a zygote's pid 1 may take to tell of an end that can be seen already.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
+
 /// How soon to try again to remove a cgroup whose processes the kernel is still taking down.
 const RETRY: Duration = Duration::from_millis(10);
 
@@ -177,12 +180,13 @@ impl Helper {
                     },
                     Ready::Report(id) => self.hear(&id)?,
                     Ready::Joining(id) => self.meet(&id)?,
-                    Ready::Exit(id) => self.bury(&id)?,
+                    Ready::Exit(id) => self.exited(&id)?,
                     Ready::Left(id) => self.left(&id)?,
                     Ready::Returned(id) => self.returned(&id)?,
                 }
             }
             self.give_up_slow_starts();
+            self.bury_untold()?;
             self.remove_leftover_groups();
         }
     }
@@ -200,8 +204,10 @@ impl Helper {
                 fds.push(PollFd::new(joining, PollFlags::IN));
                 meanings.push(Ready::Joining(id.clone()));
             }
-            fds.push(PollFd::new(&container.shell.pidfd, PollFlags::IN));
-            meanings.push(Ready::Exit(id.clone()));
+            if container.gone.is_none() {
+                fds.push(PollFd::new(&container.shell.pidfd, PollFlags::IN));
+                meanings.push(Ready::Exit(id.clone()));
+            }
         }
         for (id, leaving) in &self.leaving {
             fds.push(PollFd::new(&leaving.janitor.pidfd, PollFlags::IN));
@@ -228,7 +234,8 @@ impl Helper {
     fn timeout(&self) -> Option<Timespec> {
         let starts = self.containers.values().filter_map(Container::deadline);
         let retry = (!self.leftover_groups.is_empty()).then(|| Instant::now() + RETRY);
-        let next = starts.chain(retry).min()?.saturating_duration_since(Instant::now());
+        let untold = self.containers.values().filter_map(|container| Some(container.gone? + TOLD_WITHIN));
+        let next = starts.chain(untold).chain(retry).min()?.saturating_duration_since(Instant::now());
         Some(Timespec { tv_sec: next.as_secs().cast_signed(), tv_nsec: next.subsec_nanos().into() })
     }
 
@@ -282,10 +289,7 @@ impl Helper {
                 container.hear(report);
                 self.furnished(id)
             }
-            FromInit::Reaped { pid, status } => {
-                self.reaped(id, pid, status);
-                Ok(())
-            }
+            FromInit::Reaped { pid, status } => self.reaped(id, pid, status),
             FromInit::Ended(_) => {
                 container.hear(report);
                 self.release(id);

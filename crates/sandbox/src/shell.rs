@@ -5,7 +5,7 @@
 pub(crate) mod nested;
 pub(crate) mod stage;
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -45,6 +45,15 @@ pub(crate) struct Shell {
     /// The slots of the zygotes around it.
     pub(crate) outer: Vec<u32>,
     pub(crate) phases: Phases,
+}
+
+impl Shell {
+    /// The number of pid 1 in the pid namespace around its own. pidfd_open(2), `NSpid`
+    pub(crate) fn inner_number(&self) -> Option<i32> {
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", self.pidfd.as_raw_fd())).ok()?;
+        let numbers = info.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+        numbers.split_whitespace().rev().nth(1)?.parse().ok()
+    }
 }
 
 /// The group of a container, below the home of all groups.

@@ -131,10 +131,16 @@ impl Helper {
     }
 
     /// A zygote's pid 1 has buried a child that was not the zygote's command.
-    pub(super) fn reaped(&mut self, zygote: &str, inner: i32, status: crate::ExitStatus) {
+    pub(super) fn reaped(&mut self, zygote: &str, inner: i32, status: crate::ExitStatus) -> io::Result<()> {
+        let below = |container: &Container| container.from.as_deref() == Some(zygote);
+        let shell = self.containers.iter_mut().find(|(_, it)| below(it) && it.is_inner(inner));
+        if let Some((id, container)) = shell {
+            container.end = Some(status);
+            let id = id.clone();
+            return self.bury(&id);
+        }
         let theirs = |container: &Container| {
-            container.from.as_deref() == Some(zygote)
-                && container.joined.as_ref().is_some_and(|joined| joined.inner == inner)
+            below(container) && container.joined.as_ref().is_some_and(|joined| joined.inner == inner)
         };
         let ended = self.containers.iter_mut().find(|(_, container)| theirs(container));
         if let Some((id, container)) = ended
@@ -145,6 +151,7 @@ impl Helper {
             // A shell without its process has nothing to do any more, but those below it would end with it.
             self.release(&id);
         }
+        Ok(())
     }
 
     /// Ends a shell whose process has ended, unless something is below it. Shells made ahead of forks that will never be

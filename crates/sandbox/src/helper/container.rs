@@ -34,6 +34,13 @@ pub(super) struct Container {
     pub(super) joining: Option<Channel>,
     /// The fork, once it is inside.
     pub(super) joined: Option<Joined>,
+    /// Of a container below a zygote: the number of its pid 1 there, by which that one's pid 1, its parent, tells of its
+    /// end.
+    inner: Option<i32>,
+    /// Since when pid 1 has ended and its parent has not told so.
+    pub(super) gone: Option<Instant>,
+    /// How pid 1 ended, where its parent has told.
+    pub(super) end: Option<ExitStatus>,
     /// Whether pid 1 has furnished it.
     pub(super) furnished: bool,
     /// Whether its channel may still bring something.
@@ -58,7 +65,11 @@ pub(super) enum Phase {
 
 impl Container {
     pub(super) fn new(shell: Shell, spec: &Spec, keep_upper: Option<Entry>, phase: Phase) -> Container {
+        let inner = spec.from.as_ref().and_then(|_| shell.inner_number());
         Container {
+            inner,
+            gone: None,
+            end: None,
             shell,
             keep_upper,
             stderr: None,
@@ -80,6 +91,16 @@ impl Container {
             Phase::Making { since, .. } | Phase::Starting { since, .. } => Some(since + self.patience()),
             _ => None,
         }
+    }
+
+    /// Whether a zygote's pid 1 means this one's pid 1 by that number.
+    pub(super) fn is_inner(&self, number: i32) -> bool {
+        self.inner == Some(number)
+    }
+
+    /// Whether its parent will tell of the end of its pid 1.
+    pub(super) fn is_told_of(&self) -> bool {
+        self.inner.is_some()
     }
 
     /// How long its start may take.
@@ -151,8 +172,12 @@ impl Container {
         }
     }
 
-    /// Takes pid 1 off the process table and says how it ended. Blocks until it has.
+    /// Takes pid 1 off the process table and says how it ended. Blocks until it has. One below a zygote is that one's to
+    /// take; what was told of it counts, or else that whoever ends with a zygote is killed.
     pub(super) fn reap(&self) -> ExitStatus {
+        if let Some(end) = self.end {
+            return end;
+        }
         let id = rustix::process::WaitId::PidFd(self.shell.pidfd.as_fd());
         let ended = rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED).ok().flatten();
         let code = ended.as_ref().and_then(rustix::process::WaitIdStatus::exit_status).map(ExitStatus::Code);

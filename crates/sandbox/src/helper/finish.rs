@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::container::{Container, Phase};
 use super::janitor::{Keep, Outcome, Tell, Work};
-use super::{Helper, Leaving, RETRY, errand};
+use super::{Helper, Leaving, RETRY, TOLD_WITHIN, errand};
 use crate::error::Doing;
 use crate::keep::Shift;
 use crate::message::{Answer, FromInit, Reply};
@@ -20,6 +20,41 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const NOT_KEPT: i32 = 125;
 
 impl Helper {
+    /// The pid 1 of a container has ended. Below a zygote it is buried once its parent has taken it off the process table
+    /// and told how it ended: until then its group is not empty.
+    pub(super) fn exited(&mut self, id: &str) -> io::Result<()> {
+        let Some(container) = self.containers.get(id) else { return Ok(()) };
+        let parent = container.from.as_ref().and_then(|zygote| self.containers.get(zygote));
+        let waits = container.is_told_of() && parent.is_some_and(|parent| parent.gone.is_none());
+        if !waits {
+            return self.bury(id);
+        }
+        if let Some(container) = self.containers.get_mut(id) {
+            container.gone = Some(Instant::now());
+        }
+        self.bury_below(id)
+    }
+
+    /// Buries those of whose end nobody tells.
+    pub(super) fn bury_untold(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        let overdue = |container: &Container| container.gone.is_some_and(|gone| now >= gone + TOLD_WITHIN);
+        self.bury_all(|container| overdue(container))
+    }
+
+    /// Buries those that have ended below a zygote whose own pid 1, which would tell of them, has.
+    fn bury_below(&mut self, zygote: &str) -> io::Result<()> {
+        self.bury_all(|container| container.gone.is_some() && container.from.as_deref() == Some(zygote))
+    }
+
+    fn bury_all(&mut self, which: impl Fn(&Container) -> bool) -> io::Result<()> {
+        let found = self.containers.iter().filter(|(_, container)| which(container));
+        for id in found.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            self.bury(&id)?;
+        }
+        Ok(())
+    }
+
     /// Buries a container whose pid 1 has ended. The server is told when the janitor is done.
     pub(super) fn bury(&mut self, id: &str) -> io::Result<()> {
         let Some(mut container) = self.containers.remove(id) else { return Ok(()) };
@@ -51,7 +86,7 @@ impl Helper {
         if let Some(zygote) = from {
             self.release(&zygote);
         }
-        Ok(())
+        self.bury_below(id)
     }
 
     /// Removes what a container leaves on the host, then tells the server. The link goes with its namespace.

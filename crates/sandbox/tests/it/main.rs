@@ -5,6 +5,7 @@
 mod build;
 mod command;
 mod isolation;
+mod leak;
 mod life;
 mod limits;
 mod network;

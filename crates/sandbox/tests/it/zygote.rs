@@ -32,7 +32,7 @@ fn runner() -> Bind {
 }
 
 /// A lit zygote.
-fn light(world: &World) -> (Spec, Pipes) {
+pub(crate) fn light(world: &World) -> (Spec, Pipes) {
     light_with(world, "")
 }
 
@@ -57,7 +57,7 @@ fn wait_for(pipes: Pipes, line: &str) -> Pipes {
     Pipes { stdout: stdout.into_inner(), stderr: pipes.stderr }
 }
 
-fn fork(world: &World, from: &Spec, program: &str) -> Spec {
+pub(crate) fn fork(world: &World, from: &Spec, program: &str) -> Spec {
     let mut spec = world.spec(&["forked"]);
     spec.from = Some(from.id.clone());
     spec.command.env.push(("PROGRAM".into(), program.into()));
