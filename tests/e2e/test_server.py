@@ -7,6 +7,7 @@ import signal
 import threading
 from pathlib import Path
 
+import pytest
 from tools import Environment, Server, Traces, listening, mounts, ports, request, wait_until
 
 TEXT = """
@@ -135,6 +136,14 @@ def test_status_start_and_stop_say_what_is(server: Server) -> None:
     stopped = server.environment.run("server", "status")
     assert stopped.returncode == 1 and "stopped" in stopped.stdout
     assert "No server" in server.environment.run("server", "stop").stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_in_the_foreground_ends_by_a_signal(home, number: signal.Signals) -> None:
+    command = home.command("server")
+    command.wait_for("Ctrl-C to stop")
+    command.process.send_signal(number)
+    assert command.process.wait(30) == 0
 
 
 def test_ctrl_c_leaves_nothing(program, serve, home) -> None:

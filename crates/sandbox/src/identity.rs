@@ -124,8 +124,10 @@ fn wall(path: &Path, owner: Owner) -> Option<PathBuf> {
 }
 
 /// Becomes the server's user for good: no group but its own, no capability and no way to one, no core dump, no eye of
-/// another process of the same user on its memory. With the process that started it, `parent`, it ends.
+/// another process of the same user on its memory. With the process that started it, `parent`, it ends; signals reach it,
+/// which that one has blocked.
 pub fn become_server(owner: Owner, parent: Option<i32>) -> Result<(), Failure> {
+    sys::signal::unblock();
     if !owner.is_helpers() {
         rustix::thread::set_thread_groups(&[]).doing("drop the groups")?;
         for capability in CapabilitySet::all().iter() {

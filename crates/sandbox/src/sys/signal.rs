@@ -20,6 +20,11 @@ pub(crate) fn reset() {
         // refused with EINVAL, which is what is wanted.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
+    unblock();
+}
+
+/// Unblocks every signal: who watches some by a descriptor has them blocked, and what it starts inherits that.
+pub(crate) fn unblock() {
     // JUSTIFICATION: no safe wrapper exists for the mask.
     // SAFETY: the set lives on the stack and is initialised by sigemptyset before it is read.
     unsafe {
