@@ -11,8 +11,11 @@ struct Need {
     why: &'static str,
 }
 
-const NEEDS: &[Need] =
-    &[Need { program: "mmdebstrap", package: "mmdebstrap", why: "images on a true Debian base" }];
+const NEEDS: &[Need] = &[
+    Need { program: "mmdebstrap", package: "mmdebstrap", why: "images on a true Debian base" },
+    Need { program: "newuidmap", package: "uidmap", why: "containers of ordinary users" },
+    Need { program: "pasta", package: "passt", why: "the network of ordinary users' containers" },
+];
 
 const VM_NEEDS: &[Need] = &[
     Need { program: "qemu-system-x86_64", package: "qemu-system-x86", why: "the virtual machine" },

@@ -122,6 +122,8 @@ pub struct Options {
     pub code: Vec<CodeFile>,
     /// What containers of the images get: without the sandbox, images are made on the host itself.
     pub isolation: Isolation,
+    /// Whether containers have other ids than this process, without mounts that shift them: an ordinary user's.
+    pub shifted: bool,
 }
 
 impl Options {
@@ -130,7 +132,7 @@ impl Options {
         let base = std::env::var("PILOTLIGHT_BASE").unwrap_or_default().parse()?;
         let settings = Settings::of_this_machine();
         let (sets, isolation) = (Sets::default(), Isolation::Sandbox);
-        Ok(Self { state_dir, python, base, sets, settings, code, isolation })
+        Ok(Self { state_dir, python, base, sets, settings, code, isolation, shifted: false })
     }
 }
 
@@ -287,8 +289,9 @@ impl Builder {
         progress: &dyn Progress,
         cancel: &AtomicBool,
     ) -> Result<Vec<PathBuf>, Error> {
-        let Options { state_dir, python, settings, .. } = &*self.options;
+        let Options { state_dir, python, settings, shifted, .. } = &*self.options;
         let uv = tools::ensure(state_dir, python, settings, progress, cancel)?;
+        let ours = if *shifted { Cache::Inside } else { Cache::Ours };
         let workshop = Workshop {
             store: &self.store,
             steps: &*self.steps,
@@ -296,7 +299,7 @@ impl Builder {
             base,
             hostconf,
             uv: &uv,
-            cache: tools::cache(state_dir, Cache::Ours)?,
+            cache: tools::cache(state_dir, ours)?,
             users_cache: tools::cache(state_dir, Cache::Users)?,
             progress,
             cancel,

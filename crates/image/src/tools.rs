@@ -104,6 +104,8 @@ pub fn find(state_dir: &Path) -> Option<Uv> {
 pub(crate) enum Cache {
     /// The eras' sets and the runner's packages: also installed on the host, for discovery.
     Ours,
+    /// The same for images alone, where containers have other ids than this process and files cannot be both's.
+    Inside,
     /// What users name in `pip_install`.
     Users,
 }
@@ -112,6 +114,7 @@ pub(crate) enum Cache {
 pub(crate) fn cache(state_dir: &Path, whose: Cache) -> io::Result<PathBuf> {
     let cache = state_dir.join(match whose {
         Cache::Ours => "cache/uv",
+        Cache::Inside => "cache/uv-inside",
         Cache::Users => "cache/uv-users",
     });
     fs_err::create_dir_all(&cache)?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use pilotlight_api::progress::MissingPart;
 use pilotlight_core::hearth::Budget;
 use pilotlight_sandbox::Isolation;
+use pilotlight_sandbox::doctor::{self, State};
 
 /// The environment variables that pilotlight reads, each with what it means.
 pub(crate) mod env {
@@ -56,6 +57,8 @@ pub(crate) struct Config {
     pub(crate) state_dir: PathBuf,
     /// The root of all run directories.
     pub(crate) run_root: PathBuf,
+    /// Whether an ordinary user's account gives containers what they have.
+    pub(crate) rootless: bool,
     /// First port of the range of 1000.
     pub(crate) port: u16,
     /// What containers of a server that this invocation starts get.
@@ -125,7 +128,8 @@ impl Config {
             kib: number(env::ZYGOTE_MEMORY, "MiB")?.map_or_else(zygote_memory_default, |mib| mib * 1024),
             unused: number(env::ZYGOTE_LIFETIME, "seconds")?.map_or(ZYGOTE_LIFETIME, Duration::from_secs),
         };
-        Ok(Self { state_dir, run_root, port, isolation: Isolation::Sandbox, hearth })
+        let (rootless, isolation) = (!user.is_root(), Isolation::Sandbox);
+        Ok(Self { state_dir, run_root, rootless, port, isolation, hearth })
     }
 
     /// The same with what `--isolation` says, where it says something.
@@ -136,9 +140,10 @@ impl Config {
     /// What a server with this isolation does not give, as its status tells.
     pub(crate) fn weaknesses(&self) -> Vec<MissingPart> {
         if self.isolation == Isolation::Sandbox {
-            return Vec::new();
+            return if self.rootless { of_users() } else { Vec::new() };
         }
-        let who = if rustix::process::geteuid().is_root() { "root" } else { "you" };
+        let root = !self.rootless;
+        let who = if root { "root" } else { "you" };
         vec![MissingPart {
             part: UNCONFINED.to_owned(),
             how_to_get: format!(
@@ -180,6 +185,17 @@ impl Config {
         };
         entries.flatten().filter(is_embedded).map(|entry| entry.path()).collect()
     }
+}
+
+/// What containers of an ordinary user lack on this machine.
+fn of_users() -> Vec<MissingPart> {
+    let findings = doctor::examine(&doctor::facts()).into_iter();
+    let weaker = findings.filter(|finding| finding.state == State::Weaker && finding.concerns_isolation());
+    let part = |finding: doctor::Finding| {
+        let remedy = finding.remedy.map(|remedy| format!(" ({remedy})")).unwrap_or_default();
+        MissingPart { part: finding.feature.to_owned(), how_to_get: format!("{}{remedy}", finding.text) }
+    };
+    weaker.map(part).collect()
 }
 
 /// The control socket in a run directory.

@@ -3,6 +3,7 @@
 //! Every container has a group `pilotlight/<run directory's name>/<container id>` below each root in use, so that a
 //! sweep finds the groups of a dead server by the name of its run directory alone.
 
+mod off;
 mod v1;
 mod v2;
 
@@ -42,6 +43,10 @@ pub(crate) trait Backend {
     /// What the processes of the group take of memory and what the kernel holds for them, in KiB, without files that
     /// can be read again.
     fn memory_kib(&self, group: &str) -> Option<u64>;
+    /// Whether it sets no limit whatever.
+    fn is_off(&self) -> bool {
+        false
+    }
     /// Whether the kernel killed a process of the group for its memory limit.
     fn oom_killed(&self, group: &str) -> bool;
 }
@@ -75,13 +80,31 @@ impl Entry {
     }
 }
 
-/// Finds the version in use: 2 where its tree offers memory, else 1. `None` without a memory controller.
+/// Finds the version in use: 2 where its tree offers memory, else 1. `None` without a memory controller. An ordinary
+/// user's may be none at all. To be called before the helper is anywhere else.
 pub(crate) fn detect() -> Option<Box<dyn Backend>> {
+    if !rustix::process::geteuid().is_root() {
+        return Some(of_user(delegated_with_memory()));
+    }
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     if let Some(backend) = v2::Unified::detect(&mounts) {
         return Some(Box::new(backend));
     }
     Some(Box::new(v1::Legacy::detect(&mounts)?))
+}
+
+/// What an ordinary user has: the group that was handed to it, else nothing.
+pub(crate) fn of_user(group: Option<PathBuf>) -> Box<dyn Backend> {
+    match group {
+        Some(root) => Box::new(v2::Unified::at(root)),
+        None => Box::new(off::Off),
+    }
+}
+
+/// The group that was handed to this user, if memory is among its controllers.
+pub(crate) fn delegated_with_memory() -> Option<PathBuf> {
+    let (group, controllers) = delegated()?;
+    controllers.iter().any(|name| name == "memory").then_some(group)
 }
 
 /// The group of version 2 that this process is in, if it was handed to its user, and the controllers that came with it.

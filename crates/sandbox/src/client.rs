@@ -17,6 +17,7 @@ use fs_err as fs;
 use rustix::fs::FlockOperation;
 
 use crate::channel::{Channel, MESSAGE_BYTES_MAX, encode};
+use crate::helper::PLAIN;
 use crate::message::{Answer, Given, Hello, Reply, Request};
 use crate::{
     Error, Event, Failure, Fds, Isolation, Owner, Seen, Signal, Spec, Started, Supervisor, look, sweep,
@@ -458,12 +459,14 @@ fn program(options: &Options) -> PathBuf {
 /// Starts a helper process and tells it for whom it works: the other end of its channel, and the process.
 pub(crate) fn launch(options: &Options, lock: BorrowedFd<'_>) -> Result<(Channel, Child), Error> {
     let cleared = sweep::clear(&options.run_dir, &mut sweep::SweepReport::default());
+    let cleared = cleared.or_else(|error| if sweep::is_helpers(&error) { Ok(()) } else { Err(error) });
     cleared.map_err(|source| Error::RunDir { path: options.run_dir.clone(), source })?;
     let failed = |source| Error::Spawn { program: program(options), source };
     let (ours, theirs) = Channel::pair().map_err(failed)?;
     let child = Command::new(program(options))
         .arg0("pilotlight")
         .arg("sandbox-helper")
+        .args((options.isolation == Isolation::Process).then_some(PLAIN))
         // The channel is its standard input: passing it needs no unsafe step between fork and exec.
         .stdin(Stdio::from(theirs.into_fd()))
         .stdout(Stdio::null())
@@ -472,7 +475,6 @@ pub(crate) fn launch(options: &Options, lock: BorrowedFd<'_>) -> Result<(Channel
     let hello = Request::Hello(Hello {
         run_dir: options.run_dir.clone(),
         state_dir: options.state_dir.clone(),
-        isolation: options.isolation,
         shown: options.shown.clone(),
         owner: options.owner,
     });

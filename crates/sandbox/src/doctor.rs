@@ -8,6 +8,8 @@ mod tests;
 
 use serde::Serialize;
 
+pub(crate) use gather::{name_of, program, ranges, tools};
+
 pub use facts::{Cgroups, Container, Facts, Subordinate, UserNamespaces};
 
 /// What was found about one feature.
@@ -21,6 +23,13 @@ pub struct Finding {
     pub text: String,
     /// What to do about it, best a command. None where nothing is to be done.
     pub remedy: Option<String>,
+}
+
+impl Finding {
+    /// Whether it is about what a container of any image gets, and not about what images can be.
+    pub fn concerns_isolation(&self) -> bool {
+        !["mmdebstrap", "Landlock"].contains(&self.feature)
+    }
 }
 
 /// Whether a feature is there.
@@ -135,9 +144,8 @@ fn kernel(facts: &Facts) -> Finding {
 
 fn account(facts: &Facts) -> Finding {
     if !facts.is_root() {
-        let text = format!("user {} is not root", facts.user);
-        let remedy = "run the server as root (with sudo, or as a system service)";
-        return finding("rights", State::Missing, text, remedy.to_owned());
+        let text = format!("user {}: containers live in a user namespace of yours", facts.user);
+        return fine("rights", text);
     }
     let lacking: Vec<&str> =
         NEEDED.iter().copied().filter(|name| !facts.capabilities.iter().any(|had| had == name)).collect();
@@ -352,8 +360,8 @@ fn outside(facts: &Facts) -> Finding {
         Some(_) if !facts.tun => finding(
             FEATURE,
             State::Weaker,
-            "there is no /dev/net/tun: containers reach nothing outside",
-            "run `modprobe tun` as root".to_owned(),
+            "/dev/net/tun is not there or not for everybody: containers reach nothing outside",
+            "sudo sh -c 'modprobe tun; chmod 0666 /dev/net/tun'".to_owned(),
         ),
         Some(program) => fine(FEATURE, format!("{program} connects containers with the outside")),
         None => finding(

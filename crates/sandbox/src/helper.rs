@@ -14,7 +14,7 @@ mod start;
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use fs_err as fs;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit};
 
+use crate::authority::{self, Entered};
 use crate::channel::Channel;
 use crate::disk::Disks;
 use crate::error::Doing;
@@ -30,7 +31,7 @@ use crate::net::hold::Hold;
 use crate::net::{nat, netlink};
 use crate::places::Places;
 use crate::shell::{self, Workshop};
-use crate::{Errand, Failure, Isolation, Signal, cgroup, slots, sys, title};
+use crate::{Errand, Failure, Owner, Signal, slots, sweep, sys, title};
 
 use container::Container;
 use janitor::{Janitor, Tell};
@@ -44,6 +45,9 @@ const FORK_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long a zygote's pid 1 may take to tell of an end that can be seen already.
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
+
+/// The second argument of a helper without a sandbox.
+pub(crate) const PLAIN: &str = "process";
 
 /// How soon to try again to remove a cgroup whose processes the kernel is still taking down.
 const RETRY: Duration = Duration::from_millis(10);
@@ -77,6 +81,10 @@ fn serve(catalogue: &'static [Errand]) -> std::io::Result<()> {
     let _ = rustix::process::setsid();
     // The midwives that clone containers below a zygote end at once; their children are then this process's.
     sys::process::adopt_orphans()?;
+    // Whether there is a sandbox at all is an argument, since by the first message a helper is where it will work.
+    // Before its title, which takes the place of the arguments.
+    let is_plain = std::env::args_os().nth(2).is_some_and(|word| word == PLAIN);
+    let entered = (!is_plain).then(authority::enter).transpose();
     let area = title::Area::find();
     title::set(area, "pl-helper", "pilotlight: helper");
 
@@ -85,10 +93,12 @@ fn serve(catalogue: &'static [Errand]) -> std::io::Result<()> {
     rustix::stdio::dup2_stdin(&null)?;
     drop(null);
     let Some((Request::Hello(hello), lock)) = server.receive()? else { return Ok(()) };
-    if hello.isolation == Isolation::Process {
-        return plain::serve(server, hello.run_dir, lock, area);
-    }
-    let (workshop, hold) = match open_workshop(hello, area) {
+    let entered = match entered {
+        Ok(Some(entered)) => entered,
+        Ok(None) => return plain::serve(server, hello.run_dir, lock, area),
+        Err(failure) => return server.send(&Reply::Ready(Err(failure)), &[]),
+    };
+    let (workshop, hold) = match open_workshop(hello, entered, area) {
         Ok(opened) => opened,
         Err(failure) => {
             server.send(&Reply::Ready(Err(failure.clone())), &[])?;
@@ -115,23 +125,48 @@ fn serve(catalogue: &'static [Errand]) -> std::io::Result<()> {
     result
 }
 
-fn open_workshop(hello: Hello, title: Option<title::Area>) -> Result<(Workshop, Hold), Failure> {
+fn open_workshop(
+    hello: Hello,
+    entered: Entered,
+    title: Option<title::Area>,
+) -> Result<(Workshop, Hold), Failure> {
     let Hello { run_dir, state_dir, shown, owner, .. } = hello;
     let cgroups =
-        cgroup::detect().ok_or(rustix::io::Errno::NOSYS).doing("find the memory controller of cgroups")?;
+        entered.cgroups().ok_or(rustix::io::Errno::NOSYS).doing("find the memory controller of cgroups")?;
     cgroups.prepare(&shell::server_name(&run_dir)).doing("make the cgroup of this server")?;
-    for directory in [slots::DIRECTORY, &run_dir.join("scratch").to_string_lossy()] {
-        fs::create_dir_all(directory).doing_at("make", Path::new(directory))?;
+    let Entered { authority, machine, obstacle, .. } = entered;
+    // A user's server is that user, who is root in here.
+    let owner = if authority.is_root() { owner } else { Owner::this_process() };
+    let slots = if authority.is_root() { PathBuf::from(slots::DIRECTORY) } else { run_dir.join("slots") };
+    if !authority.is_root() {
+        // Files of the users inside are nobody's to remove but in here.
+        sweep::in_namespace(&run_dir);
     }
-    let hold = Hold::new().doing("set up the network of containers (nf_tables)")?;
+    for directory in [&slots, &run_dir.join("scratch")] {
+        fs::create_dir_all(directory).doing_at("make", directory)?;
+    }
+    let hold = if authority.is_root() { Hold::new() } else { Hold::alone(&machine) };
+    let hold = hold.doing("set up the network of containers (nf_tables)")?;
     let route = netlink::Socket::route().doing("open a netlink socket")?;
     let places = || Places::open(&run_dir, &state_dir, shown, owner);
-    let stage = shell::stage::Stage::enter(&run_dir.join("stage"), places)?;
+    let stage = shell::stage::Stage::enter(authority, &run_dir.join("stage"), places)?;
     // Spread over the slots, so that servers seldom try the same one at the same time.
     let next_slot = std::process::id().wrapping_mul(97) % slots::COUNT;
-    let obstacle = nat::forward::obstacle();
+    let obstacle = obstacle.or_else(nat::forward::obstacle);
     Ok((
-        Workshop { run_dir, stage, cgroups, route, next_slot, disks: Disks::default(), obstacle, title },
+        Workshop {
+            authority,
+            slots,
+            run_dir,
+            stage,
+            cgroups,
+            route,
+            next_slot,
+            disks: Disks::default(),
+            said_boundless: false,
+            obstacle,
+            title,
+        },
         hold,
     ))
 }

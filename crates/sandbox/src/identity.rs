@@ -16,6 +16,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, Gid, Uid};
 
 use crate::error::Doing;
 use crate::keep::{self, Shift};
+use crate::slots::IDS;
 use crate::sys::mount::{Attributes, set_attributes};
 use crate::{Failure, Owner, sys};
 
@@ -30,7 +31,7 @@ pub fn adopt(state_dir: &Path, links: &[&str], owner: Owner) -> Result<(), Failu
         rustix::fs::openat(CWD, path, flags, Mode::empty()).doing_at("open", path)
     };
     let top = open(state_dir)?;
-    let shift = Shift { first: 0, owner };
+    let shift = Shift { first: 0, count: IDS, by: 0, owner };
     for entry in fs::read_dir(state_dir).doing("read the state directory")? {
         let entry = entry.doing("read the state directory")?;
         let (name, path) = (entry.file_name(), entry.path());

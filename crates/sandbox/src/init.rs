@@ -7,7 +7,7 @@
 pub(crate) mod command;
 mod enclose;
 mod furnish;
-mod lockdown;
+pub(crate) mod lockdown;
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Instant;
@@ -70,7 +70,7 @@ fn make(
     furnish::furnish(order, &fds)?;
     drop(fds);
     sys::fd::close_all_but(&[channel.as_fd().as_raw_fd()]).doing("close the helper's files")?;
-    lockdown::give_up_rights(order.role)
+    lockdown::give_up_rights(order.role, order.limits)
 }
 
 /// Whose init this is.

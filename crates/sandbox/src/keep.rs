@@ -11,13 +11,16 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::owner::Owner;
 use crate::places::Entry;
-use crate::slots::IDS;
 
 /// From which ids to which.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shift {
     /// The first id of the range that holds an image's ids now: a container's, or 0.
     pub(crate) first: u32,
+    /// How many ids of it are an image's.
+    pub(crate) count: u32,
+    /// By how much they are shifted on disk.
+    pub(crate) by: u32,
     /// Who owns them on disk.
     pub(crate) owner: Owner,
 }
@@ -92,34 +95,47 @@ fn shift(directory: BorrowedFd<'_>, name: &OsStr, to: Shift) -> io::Result<()> {
 
 impl Shift {
     fn user(self, id: u32) -> u32 {
-        image_id(id, self.first).map_or(id, |id| self.owner.user_on_disk(id))
+        self.image_id(id).map_or(id, |id| self.by + self.owner.user_on_disk(id))
     }
 
     fn group(self, id: u32) -> u32 {
-        image_id(id, self.first).map_or(id, |id| self.owner.group_on_disk(id))
+        self.image_id(id).map_or(id, |id| self.by + self.owner.group_on_disk(id))
     }
-}
 
-/// The image's id. Whiteouts and the like belong to the host's root, which is the image's then; other ids outside of
-/// the range are left.
-fn image_id(id: u32, first: u32) -> Option<u32> {
-    match id.checked_sub(first) {
-        Some(inner) if inner < IDS => Some(inner),
-        _ => (id == 0).then_some(0),
+    /// The image's id. Whiteouts and the like belong to the host's root, which is the image's then; other ids outside
+    /// of the range are left.
+    fn image_id(self, id: u32) -> Option<u32> {
+        match id.checked_sub(self.first) {
+            Some(inner) if inner < self.count => Some(inner),
+            _ => (id == 0).then_some(0),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::slots::IDS;
 
     #[test]
     fn only_ids_of_the_range_are_shifted() {
         let first = 0x7000_0000;
-        let to = |uid| Shift { first, owner: Owner { uid, gid: uid } };
+        let to = |uid| Shift { first, count: IDS, by: 0, owner: Owner { uid, gid: uid } };
         let ids = [first, first + 1000, 0, first + IDS, 5];
         let own = rustix::process::geteuid().as_raw();
         assert_eq!(ids.map(|id| to(own).user(id)), [0, 1000, 0, first + IDS, 5]);
         assert_eq!(ids.map(|id| to(998).group(id)), [998, 0x6fff_03e8, 998, first + IDS, 5]);
+    }
+
+    #[test]
+    fn a_users_layers_lie_shifted_and_stay_so() {
+        let owner = Owner::this_process();
+        let errand = Shift { first: 0, count: IDS, by: 1, owner };
+        assert_eq!([0, 33, 65_535].map(|id| errand.user(id)), [1, 34, 65_536]);
+        let kept = Shift { first: 1, ..errand };
+        assert_eq!([1, 34, 65_536].map(|id| kept.user(id)), [1, 34, 65_536]);
+        // What the server wrote, and what was shifted before.
+        let adopted = Shift { count: 1, ..errand };
+        assert_eq!([0, 1, 34].map(|id| adopted.group(id)), [1, 1, 34]);
     }
 }

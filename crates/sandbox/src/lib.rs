@@ -20,6 +20,7 @@
 //!
 //! The crate is synchronous and knows nothing of apps, images or pools.
 
+mod authority;
 mod cgroup;
 mod channel;
 mod check;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Command, ExitStatus, Failure, Isolation, Owner, Phases, Signal, Spec};
+use crate::{Command, ExitStatus, Failure, Limits, Owner, Phases, Signal, Spec};
 
 /// Server to helper. Every request but `Hello` is answered by `Reply::Done` with its number.
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,7 +35,6 @@ pub(crate) struct Hello {
     /// Of the host, what may be shown beside the userland and interpreters.
     pub(crate) shown: Vec<PathBuf>,
     pub(crate) owner: Owner,
-    pub(crate) isolation: Isolation,
 }
 
 impl Request {
@@ -121,6 +120,8 @@ pub(crate) struct Make {
     pub(crate) binds: Vec<Target>,
     pub(crate) address: Option<Address>,
     pub(crate) role: Role,
+    /// Limits to be kept by those of processes, where there are no cgroups.
+    pub(crate) limits: Option<Limits>,
 }
 
 /// What a container may do beyond the usual.

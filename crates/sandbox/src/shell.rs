@@ -12,9 +12,11 @@ use std::time::Instant;
 use fs_err as fs;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 
+use crate::authority::Authority;
 use crate::channel::Channel;
 use crate::disk::{Disk, Disks};
 use crate::error::Doing;
+use crate::keep::Shift;
 use crate::message::{Given, Make, Role, Target, ToInit};
 use crate::net::{self, netlink};
 use crate::slots::{self, Slot};
@@ -23,6 +25,9 @@ use crate::{Command, Failure, Network, Phases, Spec, cgroup, init, sys};
 
 /// What the helper has at hand for making shells.
 pub(crate) struct Workshop {
+    pub(crate) authority: Authority,
+    /// Where slots are held.
+    pub(crate) slots: PathBuf,
     pub(crate) run_dir: PathBuf,
     pub(crate) stage: stage::Stage,
     pub(crate) cgroups: Box<dyn cgroup::Backend>,
@@ -30,10 +35,20 @@ pub(crate) struct Workshop {
     /// Where the next search for a slot begins.
     pub(crate) next_slot: u32,
     pub(crate) disks: Disks,
+    /// Whether it has been told that disks have no bounds here.
+    pub(crate) said_boundless: bool,
     /// What keeps containers from reaching the outside, until it has been told.
     pub(crate) obstacle: Option<String>,
     /// Where this process's argument bytes are, for naming its children in `ps`.
     pub(crate) title: Option<crate::title::Area>,
+}
+
+impl Workshop {
+    /// How ids that begin with `first` become those of a layer on disk.
+    pub(crate) fn shift(&self, first: u32) -> Shift {
+        let (by, owner) = (self.authority.shift(), self.stage.places.owner());
+        Shift { first, count: slots::IDS, by, owner }
+    }
 }
 
 /// A container's pid 1 and all that belongs to it. Dropping it frees the slot and nothing else.
@@ -86,7 +101,7 @@ pub(crate) fn make(
         clock = Instant::now();
     };
 
-    let slot = slots::take(Path::new(slots::DIRECTORY), workshop.next_slot)?;
+    let slot = slots::take(&workshop.slots, workshop.next_slot)?;
     workshop.next_slot = (slot.number + 1) % slots::COUNT;
     let group = group(&workshop.run_dir, &spec.id);
     workshop.cgroups.create(&group, &spec.limits).doing("make the container's cgroup with its limits")?;
@@ -96,7 +111,8 @@ pub(crate) fn make(
     let (channel, theirs) = Channel::pair().doing("make a channel for pid 1")?;
     let outer: Vec<u32> =
         zygote.iter().flat_map(|it| it.outer.iter().copied().chain([it.slot.number])).collect();
-    let map = slots::map(slot.number, spec.zygote, &outer);
+    let map = workshop.authority.map(slot.number, spec.zygote, &outer);
+    let first = workshop.authority.first_id(&slot);
     let life = || init::run(&theirs, &entry, workshop.title);
     let (pid, pidfd) = match zygote {
         Some(zygote) => nested::clone_below(zygote, &entry, &map, life)?,
@@ -112,10 +128,14 @@ pub(crate) fn make(
     let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), "300");
     lap(&mut phases.process);
 
-    let scratch = make_scratch(workshop, spec, slot.first_id())?;
+    if spec.limits.disk_mib.is_some() && !workshop.authority.is_root() && !workshop.said_boundless {
+        workshop.said_boundless = true;
+        notes.push("`ephemeral_disk` has no effect: only root can mount a file system of a size".to_owned());
+    }
+    let scratch = make_scratch(workshop, spec, first)?;
     let namespace = format!("/proc/{pid}/ns/user");
     let namespace = fs::File::open(namespace).doing("open the container's user namespace")?;
-    let namespace = (namespace.as_fd(), slot.first_id());
+    let namespace = (namespace.as_fd(), first);
     let mounts = workshop.stage.mount(spec, &scratch, namespace, notes)?;
     lap(&mut phases.mounts);
 
@@ -136,6 +156,7 @@ pub(crate) fn make(
         binds: targets(spec, &mounts),
         address,
         role: role(spec),
+        limits: workshop.cgroups.is_off().then_some(spec.limits),
     };
     let fds: Vec<BorrowedFd<'_>> = [&mounts.overlay, &mounts.dev]
         .into_iter()
@@ -208,7 +229,7 @@ fn make_scratch(workshop: &mut Workshop, spec: &Spec, owner: u32) -> Result<Scra
     }
     match spec.limits.disk_mib {
         // A layer is moved to its place, which no file system of its own would allow.
-        Some(mib) if spec.keep_upper.is_none() => {
+        Some(mib) if spec.keep_upper.is_none() && workshop.authority.is_root() => {
             Ok(Scratch::Disk { disk: workshop.disks.make(opened.as_fd(), mib)?, owner })
         }
         _ => {

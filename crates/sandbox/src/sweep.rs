@@ -54,8 +54,10 @@ pub fn sweep(run_root: &Path) -> Result<SweepReport, Error> {
             continue;
         }
         // The lock is held until the directory is gone, so that no new server moves in meanwhile.
-        clear(&run_dir, &mut report).map_err(failed(&run_dir))?;
-        fs::remove_dir_all(&run_dir).map_err(failed(&run_dir))?;
+        match clear(&run_dir, &mut report).and_then(|()| fs::remove_dir_all(&run_dir)) {
+            Err(error) if is_helpers(&error) => continue,
+            result => result.map_err(failed(&run_dir))?,
+        }
         report.servers += 1;
     }
     if Path::new(slots::DIRECTORY).starts_with(run_root) {
@@ -67,6 +69,24 @@ pub fn sweep(run_root: &Path) -> Result<SweepReport, Error> {
         }
     }
     Ok(report)
+}
+
+/// Whether what is in the way of an ordinary user's sweep are files of the users inside, which the next helper removes.
+pub(crate) fn is_helpers(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied && !rustix::process::geteuid().is_root()
+}
+
+/// The sweep of an ordinary user's helper, in whose namespace the files of the users inside can be removed: what a
+/// helper before left in `run_dir`, and the run directories of dead servers beside it.
+pub(crate) fn in_namespace(run_dir: &Path) {
+    let mut report = SweepReport::default();
+    if let Err(error) = clear(run_dir, &mut report) {
+        tracing::warn!(%error, "files of containers are left behind");
+    }
+    let beside = run_dir.parent().map(sweep);
+    if let Some(Err(error)) = beside {
+        tracing::warn!(%error, "files of dead servers are left behind");
+    }
 }
 
 /// Whether a server lives whose run directory is below `run_root` and not `own`.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use pilotlight_api::client::Client;
 use pilotlight_api::progress::MissingPart;
+use pilotlight_sandbox::Isolation;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
@@ -105,7 +106,7 @@ pub(crate) async fn check(config: &Config) -> anyhow::Result<()> {
 /// Refuses `--isolation=process` where a server runs that does otherwise: the option would have no effect.
 pub(crate) fn check_daemon(config: &Config, weaknesses: &[MissingPart]) -> anyhow::Result<()> {
     let wanted = config.weaknesses();
-    if wanted.iter().all(|part| weaknesses.contains(part)) {
+    if config.isolation == Isolation::Sandbox || wanted.iter().all(|part| weaknesses.contains(part)) {
         return Ok(());
     }
     let hint = "stop it with `pilotlight server stop`, or leave out `--isolation`";

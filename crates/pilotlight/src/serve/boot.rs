@@ -70,10 +70,11 @@ impl Server {
             ..pilotlight_sandbox::Options::new(run_dir, &config.state_dir)
         };
         let containers = tokio::task::spawn_blocking(move || Containers::start(options)).await??;
-        let state_dir = config.state_dir.clone();
-        let builders = Builders::new(state_dir, python, settings, &containers, isolation)?;
+        let builders = Builders::new(config, python, settings, &containers)?;
         let mut shared = shared(config, run_dir, kind, builders, &containers)?;
         let (address, inside_listener) = match isolation {
+            // A user's containers are in another network: an address of this one is not theirs to reach.
+            Isolation::Sandbox if config.rootless => (None, None),
             Isolation::Sandbox => inside::listen(&shared.gateway).await.unzip(),
             Isolation::Process => (None, None),
         };

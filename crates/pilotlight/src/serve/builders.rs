@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use pilotlight_api::manifest::Manifest;
 use pilotlight_image::settings::Settings;
 use pilotlight_image::{Builder, HostPython, Options};
-use pilotlight_sandbox::Isolation;
+
 use tokio::sync::watch;
 
 use super::containers::Containers;
+use crate::config::Config;
 use crate::embedded;
 
 /// Interpreters whose builders are kept. Clients name them, so there is no end to their number.
@@ -84,14 +85,14 @@ pub(crate) struct Builders {
 impl Builders {
     /// Builders whose steps run in `containers`. Half-built layers of dead servers are removed.
     pub(crate) fn new(
-        state_dir: PathBuf,
+        config: &Config,
         python: HostPython,
         settings: Settings,
         containers: &Containers,
-        isolation: Isolation,
     ) -> anyhow::Result<Self> {
-        let options = Options::new(state_dir, python, embedded::container_files())?;
-        let options = Options { isolation, settings, ..options };
+        let options = Options::new(config.state_dir.clone(), python, embedded::container_files())?;
+        let Config { isolation, rootless: shifted, .. } = *config;
+        let options = Options { isolation, shifted, settings, ..options };
         let first = Builder::with_steps(options, Arc::new(containers.clone()))?;
         Ok(Self { first, by_python: Mutex::default() })
     }

@@ -51,6 +51,7 @@ pub(crate) struct Order {
     pub(crate) state_dir: PathBuf,
     pub(crate) run_root: PathBuf,
     pub(crate) run_dir: PathBuf,
+    pub(crate) rootless: bool,
     pub(crate) port: u16,
     pub(crate) isolation: Isolation,
     /// What zygotes may take: KiB, and how long one is kept unused.
@@ -68,6 +69,7 @@ impl Order {
             state_dir: config.state_dir.clone(),
             run_root: config.run_root.clone(),
             run_dir,
+            rootless: config.rootless,
             port: config.port,
             isolation: config.isolation,
             hearth: (config.hearth.kib, config.hearth.unused),
@@ -82,8 +84,8 @@ impl Order {
     }
 
     fn config(&self) -> Config {
-        let Self { state_dir, run_root, port, isolation, hearth: (kib, unused), .. } = self.clone();
-        Config { state_dir, run_root, port, isolation, hearth: Budget { kib, unused } }
+        let Self { state_dir, run_root, rootless, port, isolation, hearth: (kib, unused), .. } = self.clone();
+        Config { state_dir, run_root, rootless, port, isolation, hearth: Budget { kib, unused } }
     }
 }
 

@@ -35,6 +35,11 @@ impl Unified {
         offered.split_whitespace().any(|name| name == "memory").then_some(Unified { root })
     }
 
+    /// The part of a tree below a group that was handed to this user.
+    pub(super) fn at(root: PathBuf) -> Unified {
+        Unified { root }
+    }
+
     fn group(&self, group: &str) -> PathBuf {
         self.root.join(HOME).join(group)
     }

@@ -39,7 +39,7 @@ pub struct Facts {
     pub obstacle: Option<String>,
     /// Whether the machine forwards packets.
     pub ip_forward: bool,
-    /// Whether there is /dev/net/tun.
+    /// Whether there is a /dev/net/tun that this account may open.
     pub tun: bool,
     /// Those of the programs we can use that are installed.
     pub programs: Vec<String>,

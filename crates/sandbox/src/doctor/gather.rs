@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use fs_err as fs;
+use rustix::fs::Access;
 use rustix::mount::{FsOpenFlags, fsopen};
 use rustix::process::Resource;
 use rustix::thread::CapabilitySet;
@@ -50,7 +51,7 @@ pub(super) fn facts() -> Facts {
         nf_tables: nf_tables(),
         obstacle: net::nat::forward::obstacle(),
         ip_forward: read("/proc/sys/net/ipv4/ip_forward").as_deref() == Some("1"),
-        tun: Path::new("/dev/net/tun").exists(),
+        tun: rustix::fs::access("/dev/net/tun", Access::READ_OK | Access::WRITE_OK).is_ok(),
         programs: PROGRAMS.into_iter().filter(|name| program(name).is_some()).map(str::to_owned).collect(),
         user_name,
     }
@@ -152,7 +153,7 @@ pub(crate) fn ranges(text: &str, user: u32, name: Option<&str>) -> Vec<(u64, u64
 }
 
 /// They write id maps with rights of their own: set-user-id root, or file capabilities.
-fn tools() -> Option<String> {
+pub(crate) fn tools() -> Option<String> {
     let mut reason = String::new();
     for name in ["newuidmap", "newgidmap"] {
         let path = program(name)?;

@@ -68,7 +68,7 @@ fn nothing_is_wrong_with_root_on_debian() {
 #[test]
 fn an_ordinary_user_shares_a_range_and_that_is_all() {
     let found = complaints(&user());
-    assert_eq!(found[1..], [("idmapped mounts", State::Weaker, "run the server as root".to_owned())]);
+    assert_eq!(found, [("idmapped mounts", State::Weaker, "run the server as root".to_owned())]);
 }
 
 #[test]

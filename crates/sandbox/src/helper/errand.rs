@@ -14,7 +14,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use super::Helper;
 use crate::error::Doing;
-use crate::keep::{self, Shift};
+use crate::keep;
 use crate::message::{Answer, Reply};
 use crate::places::Entry;
 use crate::shell::stage::{YARD, clone_of};
@@ -72,7 +72,7 @@ impl Helper {
                     .collect();
                 // Above all the channel to the server, which must see its end when the helper ends.
                 let _ = sys::fd::close_all_but(&keep);
-                let shift = Shift { first: 0, owner: self.workshop.stage.places.owner() };
+                let shift = self.workshop.shift(0);
                 let yard = self.workshop.run_dir.join("stage").join(YARD);
                 let done = run(errand, &argument, &yard, [&tree, &work], &fds).and_then(|code| {
                     if code == 0 {

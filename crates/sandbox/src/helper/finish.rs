@@ -9,9 +9,9 @@ use super::container::{Container, Phase};
 use super::janitor::{Keep, Outcome, Tell, Work};
 use super::{Helper, Leaving, RETRY, TOLD_WITHIN, errand};
 use crate::error::Doing;
-use crate::keep::Shift;
 use crate::message::{Answer, FromInit, Reply};
-use crate::{ExitStatus, Failure, Owner, cgroup, shell};
+use crate::shell::Workshop;
+use crate::{ExitStatus, Failure, cgroup, shell};
 
 /// How long the end of the helper waits for the kernel to take the last processes down.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -76,9 +76,7 @@ impl Helper {
             Phase::Parked { .. } => Tell::Nobody,
         };
         let keep = match tell {
-            Tell::Exited { status: ExitStatus::Code(0), .. } => {
-                to_keep(&mut container, self.workshop.stage.places.owner())
-            }
+            Tell::Exited { status: ExitStatus::Code(0), .. } => to_keep(&mut container, &self.workshop),
             _ => None,
         };
         let from = container.from.take();
@@ -195,8 +193,9 @@ impl Helper {
     }
 }
 
-fn to_keep(container: &mut Container, owner: Owner) -> Option<Keep> {
+fn to_keep(container: &mut Container, workshop: &Workshop) -> Option<Keep> {
     let target = container.keep_upper.take()?;
-    let shift = Shift { first: container.shell.slot.first_id(), owner };
+    let first = workshop.authority.first_id(&container.shell.slot);
+    let shift = workshop.shift(first);
     Some(Keep { target, shift, stderr: container.stderr.take() })
 }

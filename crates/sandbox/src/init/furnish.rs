@@ -95,7 +95,14 @@ impl Root<'_> {
         let no_devices = quiet | MountAttrFlags::MOUNT_ATTR_NODEV;
         let shm = new_mount("tmpfs", &[("mode", "1777"), ("size", "50%")], no_devices)?;
         attach(&shm, self.open("dev/shm")?, "")?;
-        let pts = new_mount("devpts", &[("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")], quiet)?;
+        let options = [("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
+        let pts = match new_mount("devpts", &options, quiet) {
+            // There is no group 5 where an ordinary user has no other ids.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                new_mount("devpts", &options[..2], quiet)?
+            }
+            result => result?,
+        };
         Ok(attach(&pts, self.open("dev/pts")?, "")?)
     }
 
@@ -112,7 +119,11 @@ impl Root<'_> {
             if let Ok(file) =
                 rustix::fs::openat(&proc, *name, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
             {
-                rustix::io::write(&file, value.as_bytes())?;
+                match rustix::io::write(&file, value.as_bytes()) {
+                    // Of groups that an ordinary user does not have.
+                    Ok(_) | Err(Errno::INVAL) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         for name in SEALED {

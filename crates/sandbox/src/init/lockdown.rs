@@ -5,7 +5,7 @@ use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets, Gid,
 
 use crate::error::Doing;
 use crate::message::Role;
-use crate::{Failure, seccomp, sys};
+use crate::{Failure, Limits, seccomp, sys};
 
 /// What build steps keep, all of it inside their user namespace only: apt, dpkg and pip change owners and modes, read
 /// what they may not, and drop to users of their own.
@@ -21,9 +21,12 @@ const BUILD: CapabilitySet = CapabilitySet::CHOWN
 /// Open files per process: what most distributions give a service.
 const FILES_MAX: u64 = 65_536;
 
+/// The stacks of 64 threads, as the C library makes them.
+const STACKS_MIB: u64 = 512;
+
 /// Becomes uid and gid 0 of the user namespace, which are ids of the slot on the host. The maps are written by now.
 pub(super) fn become_root() -> Result<(), Failure> {
-    rustix::thread::set_thread_groups(&[]).doing("drop the groups")?;
+    drop_groups()?;
     rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)
         .doing("become the container's group")?;
     rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)
@@ -32,11 +35,27 @@ pub(super) fn become_root() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Gives up the groups that this process was born with. Where there is but one id nobody may: the groups are the user's,
+/// and so is the process.
+pub(crate) fn drop_groups() -> Result<(), Failure> {
+    match rustix::thread::set_thread_groups(&[]) {
+        Err(rustix::io::Errno::PERM) if are_groups_denied() => Ok(()),
+        result => result.doing("drop the groups"),
+    }
+}
+
+fn are_groups_denied() -> bool {
+    fs_err::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim() == "deny")
+}
+
 /// Drops every capability (but those of build steps), forbids new ones, and installs the system call filter.
-pub(super) fn give_up_rights(role: Role) -> Result<(), Failure> {
+pub(super) fn give_up_rights(role: Role, limits: Option<Limits>) -> Result<(), Failure> {
     let build = role == Role::Build;
     let keep = if build { BUILD } else { CapabilitySet::empty() };
     limit_resources()?;
+    if let Some(limits) = limits {
+        stand_in(limits)?;
+    }
     for capability in all_capabilities().difference(keep).iter() {
         let dropped = rustix::thread::remove_capability_from_bounding_set(capability);
         dropped.doing("drop capabilities from the bounding set")?;
@@ -80,6 +99,21 @@ fn limit_resources() -> Result<(), Failure> {
         rustix::process::setrlimit(resource, limit).doing("limit open files and core dumps")?;
     }
     Ok(())
+}
+
+/// What limits of processes can do in the place of cgroups. The kernel counts processes by user and user namespace, so
+/// that theirs is the container's own (getrlimit(2), user_namespaces(7)). Memory is counted for each process alone, and
+/// with it the stacks of threads, most of which are never touched: these are let through.
+fn stand_in(limits: Limits) -> Result<(), Failure> {
+    let set = |resource, most| {
+        let limit = Rlimit { current: Some(most), maximum: Some(most) };
+        rustix::process::setrlimit(resource, limit).doing("limit processes and memory")
+    };
+    set(Resource::Nproc, limits.pids)?;
+    match limits.memory_mib {
+        Some(mib) => set(Resource::Data, mib.saturating_add(STACKS_MIB).saturating_mul(1024 * 1024)),
+        None => Ok(()),
+    }
 }
 
 /// Those this kernel knows: in a fresh user namespace the permitted set holds exactly them.

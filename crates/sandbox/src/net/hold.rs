@@ -1,6 +1,7 @@
 //! Who uses the machine's packet filter and routes: every helper, for as long as it lives. The last one takes them away.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -18,7 +19,8 @@ const LOCK: &str = "/run/pilotlight/network.lock";
 /// [`release`](Self::release) would have done.
 #[derive(Debug)]
 pub(crate) struct Hold {
-    lock: OwnedFd,
+    /// None in a network namespace of the helper's own, which ends with it.
+    lock: Option<OwnedFd>,
 }
 
 impl Hold {
@@ -34,18 +36,29 @@ impl Hold {
         if let Err(error) = networkd::set_up() {
             tracing::warn!(%error, "systemd-networkd was not told to leave the links of containers alone");
         }
-        nat::set_up()?;
-        // Without them containers cannot call endpoints by their names, and that is all.
-        if let Err(error) = Socket::route().and_then(|socket| inside::set_up(&socket)) {
-            tracing::warn!(%error, "containers cannot call this server's endpoints");
-        }
-        Ok(Hold { lock })
+        set_up(None)?;
+        Ok(Hold { lock: Some(lock) })
+    }
+
+    /// Sets up both in the network namespace that is this helper's alone. `machine`: see [`nat::set_up`].
+    pub(crate) fn alone(machine: &[Ipv4Addr]) -> io::Result<Hold> {
+        set_up(Some(machine))?;
+        Ok(Hold { lock: None })
     }
 
     /// Takes everything away, unless another server is there. `run_dir` is this one's.
     pub(crate) fn release(self, run_dir: &Path) -> io::Result<()> {
-        remove_unused(&self.lock, Some(run_dir))
+        self.lock.map_or(Ok(()), |lock| remove_unused(&lock, Some(run_dir)))
     }
+}
+
+fn set_up(machine: Option<&[Ipv4Addr]>) -> io::Result<()> {
+    nat::set_up(machine)?;
+    // Without them containers cannot call endpoints by their names, and that is all.
+    if let Err(error) = Socket::route().and_then(|socket| inside::set_up(&socket)) {
+        tracing::warn!(%error, "containers cannot call this server's endpoints");
+    }
+    Ok(())
 }
 
 /// Takes away what dead helpers left, unless a server is there.

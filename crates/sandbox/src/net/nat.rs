@@ -31,6 +31,7 @@ mod number;
 mod rule;
 
 use std::io;
+use std::net::Ipv4Addr;
 
 use fs_err as fs;
 
@@ -75,14 +76,17 @@ struct Chain {
 
 /// Creates the table, or replaces it by an equal one, in one transaction; and lets the machine forward packets.
 ///
+/// `machine`: in a network namespace that is a helper's alone, the addresses that are the machine's outside of it. They
+/// are kept out of reach, and nothing that comes in is for anybody in there.
+///
 /// Connections survive the replacement: their translation is in the connection table, not in the rules.
-pub(crate) fn set_up() -> io::Result<()> {
+pub(crate) fn set_up(machine: Option<&[Ipv4Addr]>) -> io::Result<()> {
     let mut batch = begin();
     // Deleting needs the table to exist, creating does not mind that it does.
     table(&mut batch, NEW_TABLE, TABLE);
     table(&mut batch, DELETE_TABLE, TABLE);
     table(&mut batch, NEW_TABLE, TABLE);
-    for chain in chains() {
+    for chain in chains(machine) {
         add_chain(&mut batch, &chain);
     }
     finish(&mut batch);
@@ -111,9 +115,7 @@ pub(crate) fn probe() -> io::Result<()> {
     Socket::netfilter()?.send(&batch)
 }
 
-fn chains() -> [Chain; 4] {
-    let from_container = || Match::InGroup(GROUP);
-    let to_inside = || Match::DestinationPrefix(&inside::INSIDE);
+fn chains(machine: Option<&[Ipv4Addr]>) -> [Chain; 4] {
     [
         Chain {
             name: "postrouting",
@@ -132,7 +134,7 @@ fn chains() -> [Chain; 4] {
             // As `raw` in nft(8). Not the interface's `rp_filter`: systemd-sysctl sets that again behind us.
             priority: -300,
             rules: vec![Rule {
-                matches: vec![from_container(), Match::SourceElsewhere],
+                matches: vec![Match::InGroup(GROUP), Match::SourceElsewhere],
                 verdict: Verdict::Drop,
             }],
         },
@@ -141,36 +143,48 @@ fn chains() -> [Chain; 4] {
             kind: "filter",
             hook: libc::NF_INET_FORWARD,
             priority: 0,
-            rules: forward_rules(),
+            rules: forward_rules(machine.unwrap_or_default()),
         },
         Chain {
             name: "input",
             kind: "filter",
             hook: libc::NF_INET_LOCAL_IN,
             priority: 0,
-            rules: vec![
-                Rule { matches: vec![from_container(), Match::Established], verdict: Verdict::Accept },
-                Rule {
-                    matches: vec![from_container(), Match::Ipv4, to_inside(), Match::TcpTo(inside::PORT)],
-                    verdict: Verdict::Accept,
-                },
-                Rule { matches: vec![from_container()], verdict: Verdict::Drop },
-                Rule {
-                    matches: vec![Match::InInterfaceNot(LOOPBACK_INDEX), Match::Ipv4, to_inside()],
-                    verdict: Verdict::Drop,
-                },
-            ],
+            rules: input_rules(machine.is_some()),
         },
     ]
 }
 
-fn forward_rules() -> Vec<Rule> {
+fn input_rules(alone: bool) -> Vec<Rule> {
+    let from_container = || Match::InGroup(GROUP);
+    let to_inside = || Match::DestinationPrefix(&inside::INSIDE);
+    let mut rules = vec![
+        Rule { matches: vec![from_container(), Match::Established], verdict: Verdict::Accept },
+        Rule {
+            matches: vec![from_container(), Match::Ipv4, to_inside(), Match::TcpTo(inside::PORT)],
+            verdict: Verdict::Accept,
+        },
+        Rule { matches: vec![from_container()], verdict: Verdict::Drop },
+        Rule {
+            matches: vec![Match::InInterfaceNot(LOOPBACK_INDEX), Match::Ipv4, to_inside()],
+            verdict: Verdict::Drop,
+        },
+    ];
+    if alone {
+        // Answers to containers pass through the other chain. What does not, pasta's odd segments without any flag among
+        // it, would be answered here by a reset that ends the connection of a container.
+        rules.push(Rule { matches: vec![Match::InInterfaceNot(LOOPBACK_INDEX)], verdict: Verdict::Drop });
+    }
+    rules
+}
+
+fn forward_rules(machine: &[Ipv4Addr]) -> Vec<Rule> {
     let from_container = || Match::InGroup(GROUP);
     let link_local = |more: Option<Match>, verdict| {
         let matches = [from_container(), Match::Ipv4, Match::DestinationPrefix(LINK_LOCAL)];
         Rule { matches: matches.into_iter().chain(more).collect(), verdict }
     };
-    vec![
+    let mut rules = vec![
         Rule { matches: vec![from_container(), Match::OutGroup(GROUP)], verdict: Verdict::Drop },
         Rule { matches: vec![from_container(), Match::Ipv6], verdict: Verdict::Drop },
         Rule {
@@ -180,7 +194,12 @@ fn forward_rules() -> Vec<Rule> {
         link_local(Some(Match::UdpTo(DNS)), Verdict::Accept),
         link_local(Some(Match::TcpTo(DNS)), Verdict::Accept),
         link_local(None, Verdict::Drop),
-    ]
+    ];
+    rules.extend(machine.iter().map(|address| Rule {
+        matches: vec![from_container(), Match::Ipv4, Match::DestinationAddress(address.octets())],
+        verdict: Verdict::Drop,
+    }));
+    rules
 }
 
 /// Neither end of a transaction asks for an acknowledgement: kernels before 6.10 give none.

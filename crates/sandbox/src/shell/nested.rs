@@ -18,7 +18,7 @@ use super::Shell;
 use crate::channel::Channel;
 use crate::error::Doing;
 use crate::sys::process::{self, Forked};
-use crate::{Failure, cgroup};
+use crate::{Failure, cgroup, init};
 
 /// Clones pid 1 of a new container below `zygote`, with this id map; its life is `child`.
 pub(super) fn clone_below(
@@ -79,7 +79,7 @@ fn deliver(user: BorrowedFd<'_>, pid: BorrowedFd<'_>, map: &str) -> Result<Birth
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).doing("tie the midwife")?;
     process::enter(user).doing("enter the zygote's user namespace")?;
     process::enter(pid).doing("enter the zygote's pid namespace")?;
-    rustix::thread::set_thread_groups(&[]).doing("drop the groups")?;
+    init::lockdown::drop_groups()?;
     rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT).doing("become the zygote's group")?;
     rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).doing("become the zygote's user")?;
     // The change of ids made the files of this process, and of its child, the machine's root's; the maps among them.

@@ -9,14 +9,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use rustix::fs::{CWD, Mode};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_bind,
     mount_change, move_mount, open_tree, unmount,
 };
 
 use super::Scratch;
+use crate::authority::Authority;
 use crate::error::Doing;
+use crate::keep::{self, Shift};
 use crate::places::{self, Places, Source};
 use crate::sys;
 use crate::sys::mount::{Attributes, set_attributes};
@@ -41,6 +43,7 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) places: Places,
+    authority: Authority,
     /// The most lowers that it has mount points for so far.
     mount_points: usize,
     said_plain: bool,
@@ -70,6 +73,7 @@ pub(crate) struct Bound {
 impl Stage {
     /// Moves this process into a mount namespace of its own and builds the stage on the given empty directory.
     pub(crate) fn enter(
+        authority: Authority,
         at: &Path,
         places: impl FnOnce() -> Result<Places, Failure>,
     ) -> Result<Stage, Failure> {
@@ -86,7 +90,7 @@ impl Stage {
             fs::create_dir(directory).doing_at("make the stage", Path::new(directory))?;
         }
         furnish_dev().doing("make the device files")?;
-        Ok(Stage { places, mount_points: 0, said_plain: false })
+        Ok(Stage { places, authority, mount_points: 0, said_plain: false })
     }
 
     /// Assembles a container's overlay and binds. `namespace` is its user namespace, with maps written; its ids begin
@@ -108,8 +112,11 @@ impl Stage {
         for bind in &spec.binds {
             let source = self.places.bind(bind).doing_at("find the bind", &bind.source)?;
             let directory = places::is_directory(source.fd()).doing_at("find the bind", &bind.source)?;
-            let (tree, shifted) = bound(bind, &source, &namespaces)?;
-            if !shifted && !self.said_plain {
+            if let (Source::Own(opened), true) = (&source, bind.writable) {
+                self.adopt(opened.as_fd()).doing_at("give the container", &bind.source)?;
+            }
+            let (tree, shifted) = bound(bind, &source, &namespaces, self.authority)?;
+            if !shifted && self.authority.is_root() && !self.said_plain {
                 self.said_plain = true;
                 notes.push(format!(
                     "the file system of {} cannot be mounted with shifted owners: its files belong to nobody inside",
@@ -155,8 +162,9 @@ impl Stage {
     ) -> Result<OwnedFd, Failure> {
         for (index, lower) in spec.lowers.iter().enumerate() {
             let opened = self.places.at(lower).doing_at("open the layer", lower)?;
+            self.adopt(opened.as_fd()).doing_at("give the layer to containers", lower)?;
             let tree = clone_of(opened.as_fd()).doing_at("open the layer", lower)?;
-            let id_map = Some(namespaces.own);
+            let id_map = self.authority.is_root().then_some(namespaces.own);
             let attributes = Attributes { read_only: true, id_map, ..Attributes::default() };
             set_attributes(tree.as_fd(), false, attributes).map_err(|error| not_shiftable(&error, lower))?;
             let point = format!("t/l{index}");
@@ -175,7 +183,7 @@ impl Stage {
                 at.to_owned()
             }
         };
-        let options = options(spec.lowers.len(), &path);
+        let options = options(spec.lowers.len(), &path, self.authority);
         let options =
             std::ffi::CString::new(options).map_err(io::Error::from).doing("write the overlay's options")?;
         mount("overlay", "t/m", "overlay", MountFlags::NODEV, options.as_c_str())
@@ -184,16 +192,36 @@ impl Stage {
     }
 }
 
+impl Stage {
+    /// Shifts what the server wrote, and is an image's root's, to where containers have their root. Once: from then on
+    /// its topmost directory shows that it is done. Nothing to do as root, where mounts shift.
+    fn adopt(&self, opened: BorrowedFd<'_>) -> io::Result<()> {
+        let by = self.authority.shift();
+        if by == 0 || rustix::fs::statat(opened, "", AtFlags::EMPTY_PATH)?.st_uid != 0 {
+            return Ok(());
+        }
+        let path = PathBuf::from(format!("/proc/self/fd/{}", opened.as_raw_fd()));
+        let (owner, count) = (self.places.owner(), 1);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::openat(CWD, &path, flags, Mode::empty())?;
+        keep::shift_inside(directory.as_fd(), Shift { first: 0, count, by, owner })
+    }
+}
+
 /// The overlay's options. `volatile`: the upper is thrown away, or moved while no crash happened; without it the last
 /// unmount writes everything to disk first. The features that are off store state in the upper which would make it
 /// unusable as a layer.
-fn options(lowers: usize, scratch: &Path) -> Vec<u8> {
+fn options(lowers: usize, scratch: &Path, authority: Authority) -> Vec<u8> {
     let lowers = (0..lowers).map(|index| format!("t/l{index}")).collect::<Vec<_>>().join(":");
     let mut options = format!("lowerdir={lowers},upperdir=").into_bytes();
     options.extend(escape(&scratch.join("upper")));
     options.extend(b",workdir=");
     options.extend(escape(&scratch.join("work")));
-    options.extend(b",index=off,metacopy=off,redirect_dir=off,xino=off,volatile");
+    options.extend(b",index=off,xino=off,volatile");
+    // A user's marks have names that users may write, and go with neither of the other two, which are off by that.
+    // <https://docs.kernel.org/filesystems/overlayfs.html>
+    let marks: &[u8] = if authority.is_root() { b",metacopy=off,redirect_dir=off" } else { b",userxattr" };
+    options.extend(marks);
     options
 }
 
@@ -214,19 +242,38 @@ pub(crate) fn clone_of(opened: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(open_tree(opened, "", flags | OpenTreeFlags::AT_EMPTY_PATH)?)
 }
 
+fn clone_whole(opened: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let flags = flags | OpenTreeFlags::AT_EMPTY_PATH | OpenTreeFlags::AT_RECURSIVE;
+    Ok(open_tree(opened, "", flags)?)
+}
+
 /// Clones the mount of a bind, with owners shifted; where the file system refuses that (an overlay as the host's root
 /// does), plainly, but then never writable: new files would belong to ids that exist nowhere.
 /// What is another's to the server stays so inside.
-fn bound(bind: &Bind, from: &Source, namespaces: &Namespaces<'_>) -> Result<(OwnedFd, bool), Failure> {
+fn bound(
+    bind: &Bind,
+    from: &Source,
+    namespaces: &Namespaces<'_>,
+    authority: Authority,
+) -> Result<(OwnedFd, bool), Failure> {
     let (source, writable) = (&bind.source, bind.writable);
-    let tree = clone_of(from.fd()).doing_at("open the bind", source)?;
+    let (tree, whole) = match clone_of(from.fd()) {
+        // What the machine has mounted below must not come to light by leaving it out: a user namespace can only show
+        // all of it. mount_namespaces(7)
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) && !authority.is_root() => {
+            (clone_whole(from.fd()).doing_at("open the bind", source)?, true)
+        }
+        cloned => (cloned.doing_at("open the bind", source)?, false),
+    };
     let plain = Attributes { read_only: !writable, no_suid: true, no_dev: true, id_map: None };
     let id_map = match from {
         Source::Own(_) => Some(namespaces.own),
         Source::Host(_) => Some(namespaces.host),
         Source::Foreign(_) => None,
     };
-    match set_attributes(tree.as_fd(), false, Attributes { id_map, ..plain }) {
+    let id_map = id_map.filter(|_| authority.is_root());
+    match set_attributes(tree.as_fd(), whole, Attributes { id_map, ..plain }) {
         Ok(()) => Ok((tree, true)),
         Err(error) if refuses_shift(&error) && !writable => {
             set_attributes(tree.as_fd(), false, plain).doing_at("protect the bind", source)?;
@@ -285,7 +332,7 @@ mod tests {
 
     #[test]
     fn lowers_are_listed_topmost_first_by_short_names() {
-        let options = String::from_utf8(options(3, Path::new("/s"))).unwrap();
+        let options = String::from_utf8(options(3, Path::new("/s"), Authority::Root)).unwrap();
         assert!(
             options.starts_with("lowerdir=t/l0:t/l1:t/l2,upperdir=/s/upper,workdir=/s/work,"),
             "{options}"

@@ -115,6 +115,16 @@ pub(crate) fn unshare_mounts() -> io::Result<()> {
     unshare(rustix::thread::UnshareFlags::NEWNS)
 }
 
+/// Gives the calling, single-threaded process a user namespace of its own, without maps as yet.
+pub(crate) fn unshare_user() -> io::Result<()> {
+    unshare(rustix::thread::UnshareFlags::NEWUSER)
+}
+
+/// Gives the calling process a network namespace of its own.
+pub(crate) fn unshare_network() -> io::Result<()> {
+    unshare(rustix::thread::UnshareFlags::NEWNET)
+}
+
 /// Makes the calling process's cgroups the roots of what it can see.
 pub(crate) fn unshare_cgroups() -> io::Result<()> {
     unshare(rustix::thread::UnshareFlags::NEWCGROUP)
@@ -122,7 +132,7 @@ pub(crate) fn unshare_cgroups() -> io::Result<()> {
 
 fn unshare(flags: rustix::thread::UnshareFlags) -> io::Result<()> {
     // JUSTIFICATION: the wrapper is unsafe because CLONE_FILES would detach descriptors from their owners' thread.
-    // SAFETY: the flags given here concern mounts and cgroups only, never the descriptor table.
+    // SAFETY: the flags given here concern namespaces only, never the descriptor table.
     unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(io::Error::from)
 }
 

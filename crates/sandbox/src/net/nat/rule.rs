@@ -27,6 +27,8 @@ pub(super) enum Match {
     SourceElsewhere,
     /// The first bytes of its IPv4 destination address; after `Ipv4` only.
     DestinationPrefix(&'static [u8]),
+    /// Its IPv4 destination address; after `Ipv4` only.
+    DestinationAddress([u8; 4]),
     /// It goes to this port of UDP, of TCP.
     UdpTo(u16),
     TcpTo(u16),
@@ -90,6 +92,7 @@ impl Match {
             Match::SourcePrefix(prefix) => prefix_at(list, IPV4_SOURCE_AT, EQUAL, &prefix),
             Match::SourcePrefixNot(prefix) => prefix_at(list, IPV4_SOURCE_AT, NOT_EQUAL, &prefix),
             Match::SourceElsewhere => way_back_is_missing(list),
+            Match::DestinationAddress(address) => prefix_at(list, IPV4_DESTINATION_AT, EQUAL, &address),
             Match::DestinationPrefix(prefix) => prefix_at(list, IPV4_DESTINATION_AT, EQUAL, prefix),
             Match::UdpTo(port) => port_of(list, libc::IPPROTO_UDP, port),
             Match::TcpTo(port) => port_of(list, libc::IPPROTO_TCP, port),
