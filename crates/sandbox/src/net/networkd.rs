@@ -35,7 +35,13 @@ pub(super) fn set_up() -> io::Result<()> {
 /// Takes it away, if there.
 pub(super) fn remove() -> io::Result<()> {
     match fs::remove_file(FILE) {
-        Ok(()) => reload(),
+        Ok(()) => {
+            // One that does not run any more has nothing to forget.
+            if let Err(error) = reload() {
+                tracing::debug!(%error, "systemd-networkd was not told that the links of containers are gone");
+            }
+            Ok(())
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
