@@ -150,6 +150,13 @@ def test_the_option_is_refused_where_it_would_have_no_effect(server: Server, pro
     assert done.returncode == 1 and "pilotlight server stop" in done.stderr
 
 
+def test_the_state_directory_of_a_sandboxed_server_is_refused(server: Server, program) -> None:
+    server.stop()
+    done = server.environment.run("serve", str(program(HELLO)), PROCESS)
+    assert done.returncode == 1, done
+    assert "is that of a server with the sandbox" in done.stderr and "--state-dir" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

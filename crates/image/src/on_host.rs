@@ -110,7 +110,7 @@ impl OnHost<'_> {
             self.progress.step_started(&id, &step);
             let commands = commands(&staging.join("fs"))?;
             for argv in &commands {
-                self.run(&id, &step, argv, Cache::Users)?;
+                self.run(&id, &step, argv)?;
             }
             let seconds = start.elapsed().as_secs_f64();
             self.progress.done(&id, &step, false, seconds);
@@ -139,7 +139,7 @@ impl OnHost<'_> {
                     let start = Instant::now();
                     self.progress.step_started(&id, text);
                     let command = fill(staging)?;
-                    self.run(&id, text, &command, Cache::Ours)?;
+                    self.run(&id, text, &command)?;
                     let seconds = start.elapsed().as_secs_f64();
                     self.progress.done(&id, text, false, seconds);
                     Ok::<_, Error>(Meta { text: text.to_owned(), parent: None, command, seconds })
@@ -169,7 +169,7 @@ impl OnHost<'_> {
         Ok((deps, code))
     }
 
-    fn run(&self, id: &str, text: &str, argv: &[String], cache: Cache) -> Result<(), Error> {
+    fn run(&self, id: &str, text: &str, argv: &[String]) -> Result<(), Error> {
         let (program, arguments) = argv.split_first().expect("every step has a program");
         let tail = Tail::default();
         let line = |line: &str| {
@@ -178,7 +178,7 @@ impl OnHost<'_> {
         };
         let mut command = Command::new(program);
         command.args(arguments).current_dir("/");
-        command.env("UV_CACHE_DIR", tools::cache(&self.options.state_dir, cache)?);
+        command.env("UV_CACHE_DIR", tools::cache(&self.options.state_dir, Cache::Process)?);
         // User code can write to what is installed, and must not reach the cache through it.
         command.env("UV_LINK_MODE", "copy").env("UV_PYTHON_DOWNLOADS", "never").env("UV_NO_PROGRESS", "1");
         command.envs(self.options.settings.env_on_host()).env_remove("VIRTUAL_ENV").env_remove("PYTHONPATH");

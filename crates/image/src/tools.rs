@@ -106,6 +106,8 @@ pub(crate) enum Cache {
     Ours,
     /// The same for images alone, where containers have other ids than this process and files cannot be both's.
     Inside,
+    /// What is installed without a sandbox: nothing of that is to be believed by anybody else.
+    Process,
     /// What users name in `pip_install`.
     Users,
 }
@@ -115,6 +117,7 @@ pub(crate) fn cache(state_dir: &Path, whose: Cache) -> io::Result<PathBuf> {
     let cache = state_dir.join(match whose {
         Cache::Ours => "cache/uv",
         Cache::Inside => "cache/uv-inside",
+        Cache::Process => "process/.cache",
         Cache::Users => "cache/uv-users",
     });
     fs_err::create_dir_all(&cache)?;

@@ -1,6 +1,6 @@
 //! Boot and end of a server: check, sweep, bind, restore, serve; then stop taking, let finish, leave nothing.
 
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -214,6 +214,19 @@ pub(crate) fn make_state_dir(state_dir: &Path, owner: Owner) -> anyhow::Result<(
         let message = format!("cannot use the state directory `{}`: {error}", state_dir.display());
         UserError::new(message, hint).into()
     })
+}
+
+/// Refuses the state directory of a server of another user: without the sandbox a server keeps its own user, and what it
+/// wrote there would be out of the other's reach.
+pub(crate) fn check_owner(state_dir: &Path, owner: Owner, isolation: Isolation) -> anyhow::Result<()> {
+    let found = fs::metadata(state_dir)?.uid();
+    if isolation == Isolation::Sandbox || found == owner.uid {
+        return Ok(());
+    }
+    let message =
+        format!("the state directory `{}` is that of a server with the sandbox", state_dir.display());
+    let hint = format!("name another one with `--state-dir` or `{}`", config::env::STATE_DIR);
+    Err(UserError::new(message, hint).into())
 }
 
 /// Makes the directory of run directories if it is not there. An ordinary user's is for that user alone, and may be in a

@@ -144,6 +144,7 @@ pub(crate) fn supervise(order: &Order) -> anyhow::Result<ExitCode> {
     boot::check_isolation(order.isolation)?;
     let owner = user::of_server(order.isolation)?;
     boot::make_state_dir(&order.state_dir, owner)?;
+    boot::check_owner(&order.state_dir, owner, order.isolation)?;
     boot::make_run_root(&order.run_root)?;
     let order = Order { state_dir: fs::canonicalize(&order.state_dir)?, ..order.clone() };
     let options = pilotlight_sandbox::Options {
