@@ -29,6 +29,10 @@ _Method = TypeVar("_Method", bound="Callable[..., Any]")
 _SETTINGS = frozenset({"env", "workdir", "entrypoint", "cmd", "shell"})
 
 
+#: What a copy that a build step should see is called where it is refused.
+_LATE = "the build step"
+
+
 class Building(NamedTuple):
     """The keywords that all build steps take."""
 
@@ -72,7 +76,7 @@ class Chain:
         self._refuse_after_mounted(method)
         late = None
         if self._copied and method not in _SETTINGS:
-            late = f"Image.{self._copied} with a build step after it ({method})"
+            late = f"{_LATE} {method} after Image.{self._copied}"
         unbuilt = f"Image.{unbuilt}" if unbuilt else late
         return self._with(
             _steps=(*self._steps, dict(step)) if step else self._steps,
@@ -93,7 +97,8 @@ class Chain:
         if self._mounted:
             raise InvalidError(
                 f"Image.{method} comes after Image.{self._mounted}, whose files are put in place when a "
-                f"container starts: move {self._mounted} to the end, or write {self._mounted}(…, copy=True)"
+                f"container starts: move {self._mounted} to the end (copy=True, after which build steps may "
+                "follow in Modal, is not built yet)"
             )
 
     def _noting(self, method: str, **options: object) -> Self:
@@ -121,7 +126,8 @@ class Chain:
     def _check_built(self) -> None:
         """Raises `NotBuiltError` when a step of this image is not built yet."""
         if self._unbuilt:
-            raise not_built(self._unbuilt[0])
+            what = self._unbuilt[0]
+            raise not_built(what, "move the local files to the end" if what.startswith(_LATE) else "")
 
     def _identity(self) -> str:
         """A text that two images share when they were declared alike, here or in a container.

@@ -11,7 +11,7 @@ from ._image_chain import Chain, absolute
 from ._public import public
 from .exception import InvalidError
 from .file_pattern_matcher import NON_PYTHON_FILES, as_ignore
-from .mount import Mount
+from .mount import Mount, of_modules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,8 +33,8 @@ class LocalFiles(Chain):
     ) -> Self:
         """Puts a local file into the container at an absolute path; one that ends in `/` is a folder.
 
-        Build steps may follow only with `copy=True`. Raises `InvalidError`, and `FileNotFoundError` or
-        `IsADirectoryError` for a file that is none.
+        No build step may follow, in this version not after `copy=True` either. Raises `InvalidError`, and
+        `FileNotFoundError` or `IsADirectoryError` for a file that is none.
         """
         remote = absolute("add_local_file", remote_path)
         if remote.endswith("/"):
@@ -71,8 +71,7 @@ class LocalFiles(Chain):
         Raises `NotFoundError` for a module that is not here, `InvalidError` for one with compiled files.
         """
         skip = as_ignore("add_local_python_source", ignore)
-        # Without a condition or patterns of its own a mount would take its default; ours is said already.
-        mount = Mount.from_local_python_packages(*modules, ignore=skip or _nothing)
+        mount = of_modules("Image.add_local_python_source", modules, skip or _nothing)
         return self._local("add_local_python_source", [*modules], mount, copy)
 
     def copy(self, mount: Mount, remote_path: str | os.PathLike[str] = ".") -> Self:

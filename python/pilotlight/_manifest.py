@@ -45,8 +45,10 @@ def build(program: Program) -> dict[str, Any]:
     notices = [*program.notices, *_later.notices(), *program.app._notices]
     described: list[dict[str, Any]] = []
     pickles = _pickle.Pickles()
+    labels: dict[str, str] = {}
     for function in program.app._functions.values():
         home = function._home or program.app
+        _check_label(function, labels)
         image = function._spec.settings.image or home._settings.image or Image.debian_slim()
         entry = _function(program.app, home, function, images.key(function, image), image)
         entry["pickled"] = pickles.add(function, notices)
@@ -66,6 +68,10 @@ def build(program: Program) -> dict[str, Any]:
         "functions": described,
         "watch": payload.watch(),
         "notices": _unique(notices),
+        "settings": {
+            "serve_timeout": config.serve_timeout(),
+            "dev_suffix": config.config["dev_suffix"] or None,
+        },
     }
 
 
@@ -135,6 +141,19 @@ def _function(
         "snapshot": settings.snapshot,
         "env": env,
     }
+
+
+def _check_label(function: Function[..., Any], labels: dict[str, str]) -> None:
+    """Raises `InvalidError` for a label that a function before has."""
+    spec = function._spec
+    if spec.web is None or spec.web.label is None:
+        return
+    other = labels.setdefault(spec.web.label, spec.name)
+    if other != spec.name:
+        raise InvalidError(
+            f"{spec.name}: the label {spec.web.label!r} is that of {other} already: "
+            "give each endpoint its own"
+        )
 
 
 def _web(home: Application, function: Function[..., Any]) -> dict[str, Any] | None:

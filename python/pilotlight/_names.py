@@ -26,6 +26,15 @@ def check_name(name: object, what: str = "an app") -> None:
         raise InvalidError(f"{name!r} cannot be the name of {what}: it looks like the id of an app")
 
 
+def check_reference(kind: str, what: str, app_name: object, name: object) -> None:
+    """Raises `InvalidError` unless `kind.from_name` was given names: of an app, and of `what` in it."""
+    for needed, value in (("the name of an app", app_name), (f"the name of {what}", name)):
+        if not isinstance(value, str) or not value:
+            own = "C" if kind == "Cls" else "f"
+            example = f'{kind}.from_name("my-app", "{own}")'
+            raise InvalidError(f"{kind}.from_name needs {needed}, not {value!r}: write {example}")
+
+
 def check_tags(where: str, tags: object) -> dict[str, str]:
     """Tags of an app as a dict; `InvalidError` for keys or values that cannot be."""
     if tags is None:

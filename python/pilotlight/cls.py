@@ -10,6 +10,7 @@ from . import _declare, _partial, _settings
 from ._aio import dual, dual_static
 from ._later import not_built
 from ._methods import MISSING, Parameter, batched, build, enter, exit, method, parameter
+from ._names import check_reference
 from ._partial import PartialClass, PartialFunction
 from ._public import public
 from .exception import DeprecationError, ExecutionError, InvalidError
@@ -67,11 +68,7 @@ class Cls:
         wanted = name or tag or ""
         if version is not None:
             raise not_built("Cls.from_name(version=…)")
-        for what, value in (("the name of an app", app_name), ("the name of a class", wanted)):
-            if not isinstance(value, str) or not value:  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise InvalidError(
-                    f'Cls.from_name needs {what}, not {value!r}: write Cls.from_name("my-app", "C")'
-                )
+        check_reference("Cls", "a class", app_name, wanted)
         return Cls(None, wanted, {})
 
     @dual_static

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 from . import _context, _partial, config
 from ._aio import dual, dual_context, dual_static
 from ._later import not_built
+from ._names import check_reference
 from ._public import no_attribute, public
 from ._typing import Generic, P, R_co
 from .calls import FunctionCall, gather
@@ -102,7 +103,7 @@ class Function(Generic[P, R_co]):
         `NotBuiltError` for a `version`.
         """
         wanted = name or tag or ""
-        _check_reference(app_name, wanted)
+        check_reference("Function", "a function", app_name, wanted)
         if version is not None:
             raise not_built("Function.from_name(version=…)")
         function = Function[..., Any](None, None, None)
@@ -449,14 +450,6 @@ class Bound:
 
 
 _CALLS = frozenset("call for_each map remote remote_gen spawn spawn_map starmap submit".split())
-
-
-def _check_reference(app_name: object, name: object) -> None:
-    for what, value in (("the name of an app", app_name), ("the name of a function", name)):
-        if not isinstance(value, str) or not value:
-            raise InvalidError(
-                f'Function.from_name needs {what}, not {value!r}: write Function.from_name("my-app", "f")'
-            )
 
 
 def _restored(

@@ -106,8 +106,7 @@ class Mount:
         skip = as_ignore(where, ignore) if ignore is not None else None
         if ignore is None and condition is None:
             skip = NON_PYTHON_FILES
-        sources = (module_sources(where, name, remote_dir, skip, condition) for name in module_names)
-        return Mount()._extended(tuple(source for module in sources for source in module))
+        return of_modules(where, module_names, skip, remote_dir, condition)
 
     @staticmethod
     def from_name(*args: object, **kwargs: object) -> Mount:
@@ -198,6 +197,18 @@ def create_package_mount(module_name: str) -> Mount:
     """The mount of one module, as `create_package_mounts` makes it (Modal 2022). Empty inside a container."""
     mounts = create_package_mounts([module_name])
     return mounts[0] if mounts else Mount()
+
+
+def of_modules(
+    where: str,
+    names: Iterable[str],
+    skip: Callable[[Path], bool] | None,
+    remote_dir: str = _files.ROOT,
+    condition: Callable[[str], bool] | None = None,
+) -> Mount:
+    """A mount of modules; errors name `where`, which asked for them."""
+    sources = (module_sources(where, name, remote_dir, skip, condition) for name in names)
+    return Mount()._extended(tuple(source for module in sources for source in module))
 
 
 def module_sources(

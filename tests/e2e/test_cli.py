@@ -276,6 +276,19 @@ def test_apps_that_a_command_serves_are_found_without_a_server(program, home: En
     assert "no server is running" in home.run("app", "list").stderr
 
 
+def test_serve_follows_modals_file(program, home: Environment, tmp_path: Path) -> None:
+    settings = tmp_path / "modal.toml"
+    settings.write_text('[default]\ndev_suffix = "me"\nserve_timeout = 1\n')
+    done = home.run("serve", str(program(HELLO)), MODAL_CONFIG_PATH=str(settings))
+    assert done.returncode == 0 and "Stopping" in done.stderr, done.stderr
+    command = home.command("serve", str(program(HELLO)), "--timeout", "600", MODAL_CONFIG_PATH=str(settings))
+    try:
+        command.wait_serving()
+        assert "local--hello-f-me" in home.run("app", "list").stdout
+    finally:
+        command.end()
+
+
 def test_a_module_and_a_variable(program, home: Environment, tmp_path: Path) -> None:
     program("", "package/__init__.py")
     program("NAME = 'web'\n", "package/names.py")

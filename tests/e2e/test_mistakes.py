@@ -58,6 +58,22 @@ def test_deploy_without_a_server(program, home: Environment) -> None:
     assert "pilotlight server start" in said
 
 
+def test_a_program_that_serves_nothing(program, server: Server) -> None:
+    text = """
+        import modal
+
+        app = modal.App("idle")
+
+        @app.function()
+        def f():
+            return 1
+    """
+    for verb in ("serve", "deploy"):
+        said = refused(server.environment, verb, str(program(text)))
+        assert "error: there is nothing to serve in idle: no function has a web decorator" in said
+        assert "hint: write `@modal.fastapi_endpoint()` between" in said
+
+
 def test_commands_without_a_server(home: Environment) -> None:
     for arguments in (["app", "list"], ["app", "logs", "x"], ["app", "stop", "x"]):
         assert "pilotlight server start" in refused(home, *arguments)

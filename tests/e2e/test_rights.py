@@ -1,15 +1,13 @@
-"""Who holds what: the server is of a user without rights, and its helper is replaced when it dies."""
+"""Who holds what: the server is of a user without rights."""
 
 from __future__ import annotations
 
 import os
-import signal
 import stat
 import subprocess
-import threading
 from pathlib import Path
 
-from tools import Server, Traces, children, listening, name, request, wait_until
+from tools import Server, children, request
 
 TEXT = """
     import modal
@@ -100,62 +98,3 @@ def test_what_a_server_leaves_on_disk_is_nobody_elses(program, server: Server) -
     layers = Path(os.path.realpath(state / "layers"))
     owners = {path.lstat().st_uid for path in layers.rglob("*")}
     assert owners and all(owner == uid or OWN_ID <= owner < OWN_ID + 65536 for owner in owners), owners
-
-
-def test_a_helper_that_is_killed_under_load_is_replaced(program, server: Server) -> None:
-    urls = server.deploy(program(TEXT), "load")
-    assert request(urls["f"]).json() == "one"
-    traces = Traces(server.pid())
-    done = threading.Event()
-    answers: list[int] = []
-
-    def load() -> None:
-        while not done.is_set():
-            answers.append(request(urls["f"]).status)
-
-    threads = [threading.Thread(target=load) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for _ in range(2):
-        helper, before = server.helper(), len(answers)
-        os.kill(helper, signal.SIGKILL)
-        wait_until(lambda helper=helper: server.helper_or_none() not in (None, helper))
-        wait_until(lambda before=before: 200 in answers[before + 8 :])
-    done.set()
-    for thread in threads:
-        thread.join()
-    assert request(urls["f"]).json() == "one"
-    # Of the first helper's containers nothing is left, and of the last one's nothing after the end.
-    traces.without(server.pid()).wait_gone()
-    last = Traces(server.pid())
-    server.stop()
-    last.wait_gone()
-    assert not any((server.environment.state / "scratch").iterdir())
-    assert not listening(int(urls["f"].rsplit(":", 1)[1]))
-
-
-SLOW = """
-    import time
-
-    import modal
-
-    stub = modal.Stub()
-
-    time.sleep(3)
-
-    @stub.webhook
-    def f():
-        return "late"
-"""
-
-
-def test_a_request_that_waits_for_a_start_is_answered_by_the_next_helper(program, server: Server) -> None:
-    # Imported by each container: no zygote is lit in time.
-    url = server.deploy(program(SLOW), "slow", "--no-verify")["f"]
-    answers: list[object] = []
-    waiting = threading.Thread(target=lambda: answers.append(request(url).json()))
-    waiting.start()
-    wait_until(lambda: any(name(pid).startswith("co-") for pid in children(server.helper())))
-    os.kill(server.helper(), signal.SIGKILL)
-    waiting.join()
-    assert answers == ["late"]

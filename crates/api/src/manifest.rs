@@ -53,9 +53,30 @@ pub struct Manifest {
     /// What the user should be told: renamed or ignored arguments and the like.
     #[serde(default)]
     pub notices: Vec<String>,
+    /// The user's settings, as the SDK reads them; between discovery and the command line only, which follows them.
+    #[serde(default, skip_serializing_if = "Settings::is_empty")]
+    pub settings: Settings,
     /// The names that the user's files import: what may be imported ahead for the next version.
     #[serde(default)]
     pub imports: Vec<String>,
+}
+
+/// What the user has set for all programs, in the environment or in Modal's file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Settings {
+    /// Seconds after which `serve` ends by itself.
+    #[serde(default)]
+    pub serve_timeout: Option<f64>,
+    /// What ends the labels of ephemeral apps in place of `dev`.
+    #[serde(default)]
+    pub dev_suffix: Option<String>,
+}
+
+impl Settings {
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A generation of the Modal API.

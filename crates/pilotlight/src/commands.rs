@@ -61,11 +61,18 @@ fn notices(printer: &Printer, manifest: &pilotlight_api::manifest::Manifest) {
     for notice in &manifest.notices {
         printer.warning(notice);
     }
-    if manifest.functions.iter().all(|function| function.web.is_none()) {
-        printer.warning(
-            "there is nothing to serve: no function has a web decorator, such as `fastapi_endpoint()`",
-        );
+}
+
+/// Refuses a program of which no request would ever reach anything.
+fn check_served(manifest: &pilotlight_api::manifest::Manifest) -> Result<(), UserError> {
+    if manifest.functions.iter().any(|function| function.web.is_some()) {
+        return Ok(());
     }
+    Err(UserError::new(
+        format!("there is nothing to serve in {}: no function has a web decorator", manifest.title()),
+        "write `@modal.fastapi_endpoint()` between `@app.function()` and the function; `pilotlight run` runs local \
+         entrypoints",
+    ))
 }
 
 /// A failure told in a progress stream: the user's to mend, unless the server says that it is its own.

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from modal.config import config
 from pilotlight.exception import InvalidError
+from sdk_project import Project
 
 FILE = r"""
 # Written by hand.
@@ -78,3 +79,12 @@ def test_mistakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_tokens_are_not_shown() -> None:
     assert "DEBUG" in repr(config) and "as-" not in repr(config)
+
+
+def test_settings_of_modals_file_are_in_the_manifest(project: Project) -> None:
+    file = project.write("modal.toml", '[default]\ndev_suffix = "me"\nserve_timeout = 3\n')
+    project.write("program.py", "import modal\nstub = modal.Stub()\n@stub.webhook\ndef f(): ...\n")
+    found = project.discover("program.py", MODAL_CONFIG_PATH=str(file))
+    assert found["settings"] == {"serve_timeout": 3.0, "dev_suffix": "me"}
+    found = project.discover("program.py", HOME=str(project.folder))
+    assert found["settings"] == {"serve_timeout": None, "dev_suffix": None}

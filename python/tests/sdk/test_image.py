@@ -218,7 +218,10 @@ def test_local_files_come_last_unless_they_are_copied(tmp_path: Path) -> None:
     copied = Image.debian_slim().add_local_dir(tmp_path, "/data", copy=True)
     copied.env({"A": "b"}).workdir("/data")._check_built()
     assert remotes(*copied._mounts) == ["/data/a.txt"]
-    with pytest.raises(NotBuiltError, match=r"add_local_dir\(copy=True\) with a build step after it"):
+    said = (
+        r"the build step run_commands after Image\.add_local_dir\(copy=True\) is not built .*: move the local"
+    )
+    with pytest.raises(NotBuiltError, match=said):
         copied.run_commands("cat /data/a.txt")._check_built()
 
 

@@ -143,7 +143,7 @@ def test_python_source_is_source_only_unless_told_otherwise() -> None:
     every = base.add_local_python_source("pkg", "single", ignore=["mod.py", ".hidden"])
     assert remotes(*every._mounts) == ["/root/pkg/__init__.py", "/root/pkg/page.html", "/root/single.py"]
     assert remotes(modal.Mount.from_local_python_packages("pkg.mod", remote_dir="/x")) == ["/x/pkg/mod.py"]
-    with pytest.raises(NotFoundError, match="there is no module 'nowhere'"):
+    with pytest.raises(NotFoundError, match=r"^Image\.add_local_python_source: there is no module 'nowhere'"):
         base.add_local_python_source("nowhere")
 
 

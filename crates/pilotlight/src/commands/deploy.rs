@@ -38,6 +38,7 @@ pub(crate) async fn run(config: &Config, args: DeployArgs, printer: &Printer) ->
     .await?;
     let loaded = discovery.run().await?.map_err(|failure| failure.error)?;
     super::notices(printer, &loaded.manifest);
+    super::check_served(&loaded.manifest)?;
     let Some(name) = args.name.or_else(|| loaded.manifest.app.name.clone()) else {
         return Err(UserError::new(
             "a deployment needs a name",

@@ -38,11 +38,11 @@ struct Wishes {
 /// Serves the program until Ctrl-C, SIGTERM or the timeout.
 pub(crate) async fn run(config: &Config, args: ServeArgs, printer: &Printer) -> anyhow::Result<Status> {
     let timeout = args.timeout.map_or_else(timeout_of_environment, |timeout| Ok(Some(timeout)))?;
-    let end = timeout.map(|after| tokio::time::Instant::now() + after);
-    let mut stop = Stop::new(end)?;
+    let began = tokio::time::Instant::now();
+    let mut stop = Stop::new(timeout.map(|after| began + after))?;
     let mut reports = Reports::to(args.output.report_fd)?;
     let dev_suffix = args.dev_suffix.clone().or_else(|| env::setting(env::DEV_SUFFIX));
-    let wishes = Wishes { name: args.name.clone(), take_over: args.take_over, dev_suffix };
+    let mut wishes = Wishes { name: args.name.clone(), take_over: args.take_over, dev_suffix };
     if let Some(name) = &wishes.name {
         super::check_name(name)?;
     }
@@ -61,7 +61,13 @@ pub(crate) async fn run(config: &Config, args: ServeArgs, printer: &Printer) -> 
             return Ok(Status::Success);
         }
     };
-    let (discovery, loaded) = prepared;
+    let (discovery, mut loaded) = prepared;
+    let settings = std::mem::take(&mut loaded.manifest.settings);
+    // A block of a script says itself how long it lasts.
+    if let (None, None, Some(seconds)) = (timeout, args.output.report_fd, settings.serve_timeout) {
+        stop.after(began, Duration::try_from_secs_f64(seconds).unwrap_or_default());
+    }
+    wishes.dev_suffix = wishes.dev_suffix.or(settings.dev_suffix);
     let link = Link::open(config, printer).await?;
     let session = Session { client: &link.client, discovery: &discovery, printer };
     let outcome = session.run(loaded, wishes, !args.no_reload, &mut reports, &mut stop).await;
@@ -85,6 +91,10 @@ async fn prepare(
     .await?;
     let loaded = discovery.run().await?.map_err(|failure| failure.error)?;
     super::notices(printer, &loaded.manifest);
+    // A script may run its own entrypoint while it serves nothing.
+    if args.output.report_fd.is_none() {
+        super::check_served(&loaded.manifest)?;
+    }
     Ok((discovery, loaded))
 }
 
@@ -189,6 +199,10 @@ impl Session<'_> {
         };
         let read = began.elapsed();
         watch.loaded(&loaded);
+        if let Err(error) = super::check_served(&loaded.manifest) {
+            self.broken(&error.into());
+            return Ok(None);
+        }
         // A file that was saved again since it was read, or is gone for an instant: its own event brings it.
         if let Err(error) = link::upload(client, &loaded, printer).await {
             if error.is::<std::io::Error>() {

@@ -1,5 +1,7 @@
 //! What ends a command from outside: Ctrl-C, SIGTERM, SIGHUP, a timeout, the end of the script that started it.
 
+use std::time::Duration;
+
 use rustix::process::{Pid, Signal};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
@@ -24,6 +26,12 @@ impl Stop {
             hangup: signal(SignalKind::hangup())?,
             end,
         })
+    }
+
+    /// It is over after this long as well, from `began` on.
+    pub(super) fn after(&mut self, began: Instant, limit: Duration) {
+        let end = began + limit;
+        self.end = Some(self.end.map_or(end, |old| old.min(end)));
     }
 
     /// Resolves when the command should end. Cancel safe.

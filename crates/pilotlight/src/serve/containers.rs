@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use pilotlight_image::step::{self, Exits, Request, Sandboxed, Steps};
 use pilotlight_sandbox::{Event, ExitStatus, Fds, Helper, Options, Seen, Signal, Spec, Started};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 /// The pause before a helper is started again when the one before did not last; it doubles each time.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -82,8 +82,6 @@ pub(crate) struct Containers {
     closing: Arc<AtomicBool>,
     /// How many starts the helper was asked for and has not answered.
     under_way: Arc<AtomicUsize>,
-    /// How many helpers there have been.
-    helpers: Arc<watch::Sender<u64>>,
 }
 
 /// A container that was asked for.
@@ -156,7 +154,6 @@ impl Containers {
             waiting: Waiting::default(),
             closing: Arc::default(),
             under_way: Arc::default(),
-            helpers: Arc::new(watch::Sender::new(1)),
         };
         let follower = containers.clone();
         // A thread, not a task: the sandbox speaks blocking channels and knows no runtime.
@@ -201,7 +198,6 @@ impl Containers {
                         return None;
                     }
                     *current = Current::new(helper);
-                    self.helpers.send_modify(|number| *number += 1);
                     return Some(events);
                 }
                 Err(error) => {
@@ -275,17 +271,6 @@ impl Containers {
         if let Err(error) = self.helper().signal(id, signal) {
             tracing::debug!(id, %error, "cannot signal the container");
         }
-    }
-
-    /// The number of the helper of now.
-    pub(crate) fn helper_number(&self) -> u64 {
-        *self.helpers.borrow()
-    }
-
-    /// Resolves when there is another helper than that of this number. Cancel safe.
-    pub(crate) async fn renewed(&self, number: u64) {
-        // The sender is this value's own.
-        _ = self.helpers.subscribe().wait_for(|now| *now != number).await;
     }
 
     /// What a container has written so far.

@@ -165,9 +165,6 @@ pub(crate) struct Held {
     overdue: Arc<AtomicBool>,
 }
 
-/// How many helpers in a row a start may lose.
-const HELPERS_MAX: u32 = 4;
-
 /// One container's life, as one task.
 struct Life {
     container: ContainerId,
@@ -195,39 +192,19 @@ struct Running {
 }
 
 impl Life {
-    async fn run(self, mut shell: Option<Shell>, starting: Starting, mut stop: mpsc::Receiver<Stop>) {
-        let mut starting = Some(starting);
-        let mut helpers = HELPERS_MAX;
-        loop {
-            let helper = self.containers.helper_number();
-            let started = self.start(shell.take()).await;
-            // The next start finds one again.
-            FunctionShells::fill(&self.light);
-            let fate = match started {
-                Ok(running) => {
-                    let starting = starting.take().or_else(|| Some(self.shells.starting()));
-                    self.follow(Running { starting, ..running }, &mut stop, helpers > 1).await
-                }
-                Err(error) if helpers > 1 && is_helper_gone(&error) => Fate::Helperless,
-                Err(error) => {
-                    let summary = format!("the container could not be made: {error:#}");
-                    self.system(&summary);
-                    self.fail(Stage::Sandbox, summary, None);
-                    Fate::Told
-                }
-            };
-            _ = fs_err::remove_file(&self.socket);
-            let Fate::Helperless = fate else { return };
-            // Those who wait for it need not know: the next helper's will do.
-            helpers -= 1;
-            tokio::select! {
-                () = self.containers.renewed(helper) => {}
-                _ = stop.recv() => {
-                    let summary = "the container ended with the sandbox helper before it was ready".to_owned();
-                    return self.fail(Stage::Exited, summary, None);
-                }
+    async fn run(self, shell: Option<Shell>, starting: Starting, stop: mpsc::Receiver<Stop>) {
+        let started = self.start(shell).await;
+        // The next start finds one again.
+        FunctionShells::fill(&self.light);
+        match started {
+            Ok(running) => self.follow(Running { starting: Some(starting), ..running }, stop).await,
+            Err(error) => {
+                let summary = format!("the container could not be made: {error:#}");
+                self.system(&summary);
+                self.fail(Stage::Sandbox, summary, None);
             }
         }
+        _ = fs_err::remove_file(&self.socket);
     }
 
     /// Starts the container, as a fork of the nearest zygote if there is one: into the shell that was made ahead for it,
@@ -282,9 +259,8 @@ impl Life {
         Voice { log: &self.light.log, function: &self.light.template.function, container: &self.container }
     }
 
-    /// Follows the runner's messages and the orders to stop until the container has ended. With `again` one that ended
-    /// with its helper before it was ready is not told of.
-    async fn follow(&self, running: Running, stop: &mut mpsc::Receiver<Stop>, again: bool) -> Fate {
+    /// Follows the runner's messages and the orders to stop until the container has ended.
+    async fn follow(&self, running: Running, mut stop: mpsc::Receiver<Stop>) {
         let Running { control, mut ended, began, receipt, copies, starting } = running;
         let (reader, mut writer) = control.into_split();
         let mut messages = Messages::new(reader);
@@ -307,11 +283,7 @@ impl Life {
                         }
                     };
                     _ = tokio::time::timeout(LOG_LIMIT, copied).await;
-                    if again && end.is_err() && course.is_starting() {
-                        return Fate::Helperless;
-                    }
-                    self.finish(end.ok(), &course);
-                    return Fate::Told;
+                    return self.finish(end.ok(), &course);
                 }
                 message = messages.next(), if open => {
                     let heard = match message {
@@ -460,25 +432,7 @@ struct Course {
     starting: Option<Starting>,
 }
 
-/// What became of a container.
-enum Fate {
-    /// It ended, and the pool knows.
-    Told,
-    /// Its helper died before it was ready.
-    Helperless,
-}
-
-fn is_helper_gone(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(pilotlight_sandbox::Error::HelperDied))
-}
-
 impl Course {
-    /// Whether nobody has been told of it yet, nor it of anything.
-    fn is_starting(&self) -> bool {
-        let starting = matches!(self.sequence.phase(), Phase::Launched | Phase::Greeted | Phase::Imported);
-        starting && self.ordered.is_none()
-    }
-
     fn new(began: Instant, receipt: StartReceipt, starting: Option<Starting>) -> Self {
         Self { began, sequence: Sequence::new(), receipt, failed_at: None, ordered: None, starting }
     }

@@ -82,6 +82,11 @@ MISUSE = Area(
             "@stub.webhook(label='No_Label')",
         ),
         _invalid(
+            "a label twice",
+            "g: the label 'x' is that of f already: give each endpoint its own",
+            "@stub.webhook(label='x')\ndef f(): ...\n@stub.webhook(label='x')\ndef g(): ...\n",
+        ),
+        _invalid(
             "a bad custom domain",
             "@modal.asgi_app: 'https://a.example' in custom_domains= is not a host name: write it as "
             '"api.example.com" or "*.example.com", without scheme, port and path',
@@ -308,7 +313,8 @@ MISUSE = Area(
             "a build step after local files",
             "Image.run_commands comes after Image.add_local_file, whose files are put in place when a "
             "container "
-            "starts: move add_local_file to the end, or write add_local_file(…, copy=True)",
+            "starts: move add_local_file to the end (copy=True, after which build steps may follow in Modal, "
+            "is not built yet)",
             "modal.Image.debian_slim().add_local_file('program.py', '/x').run_commands('true')",
         ),
         _invalid(
