@@ -22,6 +22,8 @@ CLIENTS = 64
 ANSWER_SECONDS_MAX = 30.0
 #: Between two saves: who saves reads the answer first.
 PAUSE_SECONDS = 1.0
+#: Before the first: what the first version imported is being imported ahead for the next.
+FIRST_PAUSE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,7 @@ def measure(program: Program, folder: Path, serve: Callable[[Path], Serve], save
         load = Load(program, server.address(function))
         # One container is warm, as for somebody at work on the program.
         load.ask()
+        time.sleep(FIRST_PAUSE_SECONDS)
         with load.running():
             time.sleep(PAUSE_SECONDS)
             for turn in range(saves):

@@ -122,7 +122,7 @@ class Life:
             # Without the user's files it may be so; then each version imports for itself.
             raise errors.StartError.of("import", error) from None
         obstacles = forks.obstacles(Descriptors(ours))
-        if before.changed() or opened() != ours:
+        if before.would_be_lost() or opened() != ours:
             obstacles.append("what the import made of the process")
         return Lit((time.perf_counter() - began) * 1000, 0.0, obstacles)
 

@@ -16,11 +16,18 @@ class Surroundings:
         self._directory = os.getcwd()
         # The SDK's own finder comes with `import modal`, and finds nothing but the SDK.
         finders = [finder for finder in sys.meta_path if not type(finder).__module__.startswith("pilotlight")]
-        self._imports = [*sys.path], finders, [*sys.path_hooks]
+        self._path = [*sys.path]
+        self._finders = finders, [*sys.path_hooks]
 
     def changed(self) -> bool:
         """Whether they are not as they were when this was made."""
         return Surroundings().__dict__ != self.__dict__
+
+    def would_be_lost(self) -> bool:
+        """Whether something changed that a fork has anew, and not from memory."""
+        now = Surroundings()
+        mine, theirs = ((one._environment, one._directory, one._path) for one in (self, now))
+        return mine != theirs
 
     def differ_from(self, before: Surroundings) -> None:
         """Make the same changes to this process that were made since `before`."""

@@ -61,6 +61,8 @@ impl Lineage {
         if let Some(ahead) = ahead.as_mut().filter(|ahead| right && names.is_subset(&ahead.modules)) {
             ahead.imports = imports;
         } else {
+            let new = ahead.as_ref().map_or(0, |ahead| names.difference(&ahead.modules).count());
+            tracing::debug!(right, modules = names.len(), new, "imports ahead for the next version");
             let (zygote, surroundings) = (light(modules), Surroundings::of(template));
             *ahead = Some(Ahead { zygote, modules: names, imports, surroundings });
         }
