@@ -29,11 +29,12 @@ use crate::error::Doing;
 use crate::message::{Answer, FromInit, Hello, Reply, Request};
 use crate::net::hold::Hold;
 use crate::net::{nat, netlink};
+use crate::order::{self, Standing, Verdict};
 use crate::places::Places;
 use crate::shell::{self, Workshop};
 use crate::{Errand, Failure, Owner, Signal, slots, sweep, sys, title};
 
-use container::Container;
+use container::{Container, Phase};
 use janitor::{Janitor, Tell};
 use start::Start;
 
@@ -92,19 +93,24 @@ fn serve(catalogue: &'static [Errand]) -> std::io::Result<()> {
     let null = fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
     drop(null);
-    let Some((Request::Hello(hello), lock)) = server.receive()? else { return Ok(()) };
+    let Some((request, lock)) = server.receive::<Request>()? else { return Ok(()) };
+    let verdict = order::judge(&request, lock.len(), false, Standing::Nothing);
+    let (Request::Hello(hello), Verdict::Act) = (request, verdict) else {
+        return Err(std::io::Error::other("no hello came first"));
+    };
+    // A failure is no end that a server asks for.
+    let failed = |failure: Failure| {
+        server.send(&Reply::Ready(Err(failure.clone())), &[])?;
+        Err(std::io::Error::other(failure))
+    };
     let entered = match entered {
         Ok(Some(entered)) => entered,
         Ok(None) => return plain::serve(server, hello.run_dir, lock, area),
-        Err(failure) => return server.send(&Reply::Ready(Err(failure)), &[]),
+        Err(failure) => return failed(failure),
     };
     let (workshop, hold) = match open_workshop(hello, entered, area) {
         Ok(opened) => opened,
-        Err(failure) => {
-            server.send(&Reply::Ready(Err(failure.clone())), &[])?;
-            // Not the end that a server asks for.
-            return Err(std::io::Error::other(failure));
-        }
+        Err(failure) => return failed(failure),
     };
     server.send(&Reply::Ready(Ok(())), &[])?;
     let mut helper = Helper {
@@ -275,9 +281,13 @@ impl Helper {
     }
 
     fn serve(&mut self, request: Request, fds: Vec<OwnedFd>) -> std::io::Result<()> {
-        if fds.len() != request.descriptors() {
-            let what = format!("it came with {} descriptors", fds.len());
-            return self.answer(request.number(), Err(Failure::Refused { what }));
+        match order::judge(&request, fds.len(), true, self.standing(&request)) {
+            Verdict::Act => {}
+            Verdict::Refuse(failure) => {
+                drop(fds);
+                return self.answer(request.number(), Err(failure));
+            }
+            Verdict::End => return Err(std::io::Error::other("the server is out of order")),
         }
         match request {
             Request::Start { number, spec, given } => self.start(&spec, Start { number, given, fds }),
@@ -291,8 +301,27 @@ impl Helper {
             }
             Request::Erase { number, path } => self.erase(number, &path),
             Request::Look { number, id } => self.look(number, &id, fds),
-            // For whom it works was said once, by another.
-            Request::Hello(_) => Err(std::io::Error::other("a second hello")),
+            Request::Hello(_) => Ok(()),
+        }
+    }
+
+    /// What there is of the id that a request names.
+    fn standing(&self, request: &Request) -> Standing {
+        let Some(id) = order::id(request) else { return Standing::Nothing };
+        if self.errands.contains_key(id) {
+            return Standing::Errand;
+        }
+        if let Some(Leaving { tell, .. }) = self.leaving.get(id) {
+            return Standing::Leaving { unused: matches!(tell, Tell::Nobody) };
+        }
+        match (self.containers.get(id).map(|container| &container.phase), request) {
+            (None, _) => Standing::Nothing,
+            (Some(Phase::Making { .. }), _) => Standing::Making,
+            (Some(Phase::Parked { spec, .. }), Request::Start { spec: other, .. }) => {
+                Standing::Parked { same: spec.same_shell(other) }
+            }
+            (Some(Phase::Parked { .. }), _) => Standing::Parked { same: true },
+            (Some(_), _) => Standing::UnderWay,
         }
     }
 

@@ -38,6 +38,7 @@ mod keep;
 mod look;
 mod message;
 mod net;
+mod order;
 mod owner;
 mod places;
 pub mod runner;

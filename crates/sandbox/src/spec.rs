@@ -50,7 +50,7 @@ pub struct Spec {
 }
 
 /// One path of the host shown inside a container, always without set-uid bits and devices.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bind {
     /// On the host.
     pub source: PathBuf,
@@ -70,7 +70,7 @@ pub enum Network {
 }
 
 /// What a container may use; `None` is no limit.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Memory in MiB, swap included.
     pub memory_mib: Option<u64>,
@@ -125,6 +125,26 @@ pub struct Fds {
 }
 
 impl Spec {
+    /// Whether a shell made for the one does for the other: all is the same but the command.
+    pub(crate) fn same_shell(&self, other: &Spec) -> bool {
+        let Spec {
+            id,
+            hostname,
+            scratch,
+            lowers,
+            binds,
+            network,
+            limits,
+            command: _,
+            keep_upper,
+            zygote,
+            from,
+        } = self;
+        (id, hostname, scratch, lowers) == (&other.id, &other.hostname, &other.scratch, &other.lowers)
+            && (binds, network, limits) == (&other.binds, &other.network, &other.limits)
+            && (keep_upper, zygote, from) == (&other.keep_upper, &other.zygote, &other.from)
+    }
+
     /// Refuses what can be known to be wrong without looking at the machine.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let invalid = |what: &str| Err(Failure::Invalid { id: self.id.clone(), what: what.into() });
@@ -186,24 +206,48 @@ fn is_clean(path: &Path) -> bool {
         && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
+/// A specification that passes every check, for tests.
+#[cfg(test)]
+pub(crate) fn example() -> Spec {
+    Spec {
+        id: "co-1".into(),
+        hostname: "h".into(),
+        scratch: "/s".into(),
+        lowers: vec!["/l".into()],
+        binds: vec![],
+        network: Network::None,
+        limits: Limits::default(),
+        command: Command { argv: vec!["true".into()], env: vec![], cwd: "/".into() },
+        keep_upper: None,
+        zygote: false,
+        from: None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn spec() -> Spec {
-        Spec {
-            id: "co-1".into(),
-            hostname: "h".into(),
-            scratch: "/s".into(),
-            lowers: vec!["/l".into()],
-            binds: vec![],
-            network: Network::None,
-            limits: Limits::default(),
-            command: Command { argv: vec!["true".into()], env: vec![], cwd: "/".into() },
-            keep_upper: None,
-            zygote: false,
-            from: None,
-        }
+        example()
+    }
+
+    #[test]
+    fn a_shell_is_for_one_specification_whatever_it_runs() {
+        let other = Spec { command: Command { argv: vec!["false".into()], ..spec().command }, ..spec() };
+        assert!(spec().same_shell(&other));
+        let bind = Bind { source: "/usr".into(), target: "/usr".into(), writable: false };
+        let others = [
+            Spec { scratch: "/t".into(), ..spec() },
+            Spec { lowers: vec!["/m".into()], ..spec() },
+            Spec { binds: vec![bind], ..spec() },
+            Spec { network: Network::Outbound, ..spec() },
+            Spec { limits: Limits { pids: 9, ..Limits::default() }, ..spec() },
+            Spec { keep_upper: Some("/k".into()), ..spec() },
+            Spec { zygote: true, ..spec() },
+            Spec { from: Some("co-2".into()), ..spec() },
+        ];
+        assert!(others.iter().all(|other| !spec().same_shell(other)));
     }
 
     #[test]

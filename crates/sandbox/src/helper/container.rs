@@ -50,9 +50,9 @@ pub(super) struct Container {
 /// How far it is.
 pub(super) enum Phase {
     /// It is made ahead of its start; request `number` asked for it.
-    Making { number: u64, since: Instant, notes: Vec<String> },
-    /// Made ahead, it waits for its start.
-    Parked { notes: Vec<String> },
+    Making { number: u64, since: Instant, spec: Box<Spec>, notes: Vec<String> },
+    /// Made ahead for this specification, it waits for its start.
+    Parked { spec: Box<Spec>, notes: Vec<String> },
     /// The server waits for the answer to request `number`.
     Starting { number: u64, since: Instant, ordered: Instant, notes: Vec<String> },
     /// The command runs; the server will hear of its end.

@@ -53,9 +53,6 @@ impl Helper {
         if !spec::is_file_name(&id) {
             return Err(invalid("the id is not 1 to 64 letters, digits, - and _"));
         }
-        if self.is_known(&id) || self.errands.contains_key(&id) {
-            return Err(Failure::Exists { id });
-        }
         let entry = self.workshop.stage.places.entry(&target.join("fs")).doing_at("find", &target)?;
         // Here, where what is opened is mounted; a process of another mount namespace could not.
         let trees = ["fs", "work"].map(|name| clone_of(make(&entry, OsStr::new(name))?.as_fd()));
@@ -90,11 +87,6 @@ impl Helper {
                 }))
             }
         }
-    }
-
-    /// Whether a container has this id, or had it and is being cleared up.
-    pub(super) fn is_known(&self, id: &str) -> bool {
-        self.containers.contains_key(id) || self.leaving.contains_key(id)
     }
 
     /// An errand has ended, or is killed.

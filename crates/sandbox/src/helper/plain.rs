@@ -20,6 +20,7 @@ use super::{Leaving, START_WITHIN};
 use crate::channel::Channel;
 use crate::error::Doing;
 use crate::message::{Answer, FromInit, Given, Reply, Request, ToInit};
+use crate::order::{self, Verdict};
 use crate::sys::process::Forked;
 use crate::{ExitStatus, Failure, Phases, Signal, Spec, shell, sys, title};
 
@@ -139,9 +140,10 @@ impl Plain {
     }
 
     fn serve(&mut self, request: Request, fds: Vec<OwnedFd>) -> io::Result<()> {
-        if fds.len() != request.descriptors() {
-            let what = format!("it came with {} descriptors", fds.len());
-            return self.answer(request.number(), Err(Failure::Refused { what }));
+        match order::shape(&request, fds.len(), true) {
+            Ok(()) | Err(Verdict::Act) => {}
+            Err(Verdict::Refuse(failure)) => return self.answer(request.number(), Err(failure)),
+            Err(Verdict::End) => return Err(io::Error::other("the server is out of order")),
         }
         match request {
             Request::Start { number, spec, given } => {
@@ -164,7 +166,7 @@ impl Plain {
                 let what = "without the sandbox the helper has no rights that the server has not".to_owned();
                 self.answer(number, Err(Failure::Refused { what }))
             }
-            Request::Hello(_) => Err(io::Error::other("a second hello")),
+            Request::Hello(_) => Ok(()),
         }
     }
 

@@ -24,10 +24,11 @@ pub(super) struct Start {
 impl Helper {
     /// Makes a shell ahead. Answered when pid 1 reports that it is furnished.
     pub(super) fn prepare(&mut self, number: u64, spec: &Spec) -> io::Result<()> {
-        match self.refused(spec) {
-            Some(failure) => self.answer(number, Err(failure)),
-            None => self.make(spec, number, |since, notes| Phase::Making { number, since, notes }),
+        if let Some(failure) = self.refused(spec) {
+            return self.answer(number, Err(failure));
         }
+        let copy = Box::new(spec.clone());
+        self.make(spec, number, |since, notes| Phase::Making { number, since, spec: copy, notes })
     }
 
     /// Runs a command in the shell that was made ahead for it, or else in a fresh one. Answered when pid 1 reports that
@@ -36,7 +37,7 @@ impl Helper {
         let number = start.number;
         let phase = |since, notes| Phase::Starting { number, since, ordered: Instant::now(), notes };
         if let Some(container) = self.containers.get_mut(&spec.id)
-            && let Phase::Parked { notes } = &mut container.phase
+            && let Phase::Parked { notes, .. } = &mut container.phase
         {
             container.phase = phase(Instant::now(), std::mem::take(notes));
             // What it took to make the shell was somebody else's time.
@@ -60,12 +61,8 @@ impl Helper {
     }
 
     fn refused(&self, spec: &Spec) -> Option<Failure> {
-        let id = spec.id.clone();
         if let Err(failure) = spec.check() {
             return Some(failure);
-        }
-        if self.is_known(&id) || self.errands.contains_key(&id) {
-            return Some(Failure::Exists { id });
         }
         let zygote = spec.from.as_ref()?;
         let lit = self.containers.get(zygote).is_some_and(|zygote| zygote.orders.is_some());
@@ -134,9 +131,9 @@ impl Helper {
                 }
             }
         }
-        if let Phase::Making { number, notes, .. } = &mut container.phase {
-            let number = *number;
-            container.phase = Phase::Parked { notes: std::mem::take(notes) };
+        if let Phase::Making { number, spec, notes, .. } = &mut container.phase {
+            let (number, spec, notes) = (*number, spec.clone(), std::mem::take(notes));
+            container.phase = Phase::Parked { spec, notes };
             let from = container.from.clone();
             self.answer(number, Ok(Answer::Prepared))?;
             // Which may have ended meanwhile.

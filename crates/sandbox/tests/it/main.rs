@@ -11,5 +11,6 @@ mod limits;
 mod network;
 mod owner;
 mod process;
+mod protocol;
 mod world;
 mod zygote;
