@@ -274,6 +274,25 @@ def test_without_subordinate_ids_containers_run_with_less(alone: User, serve) ->
     assert set(answer["caps"]) == {"0000000000000000"}
 
 
+PACKAGES = HELLO.replace("modal.App(", "modal.App(image=modal.Image.debian_slim().apt_install('tree'), name=")
+
+
+def test_a_debian_and_its_packages_are_unpacked_for_a_user(user: User) -> None:
+    command = user.command("serve", user.program(PACKAGES), PILOTLIGHT_BASE="debian")
+    try:
+        command.wait_serving()
+        command.wait_for("apt install tree")
+        assert request(command.url("f")).json()["uid"] == 0
+    finally:
+        command.end()
+
+
+def test_packages_need_subordinate_ids_and_that_is_said(alone: User) -> None:
+    done = alone.run("serve", alone.program(PACKAGES), PILOTLIGHT_BASE="debian")
+    assert done.returncode != 0
+    assert "you have no subordinate ids" in done.stderr and "usermod --add-subuids" in done.stderr
+
+
 def machine_address() -> str:
     """An address of this machine that is not its loopback."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

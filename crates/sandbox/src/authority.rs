@@ -39,6 +39,11 @@ impl Authority {
         self == Authority::Root
     }
 
+    /// Whether files of several users can be made.
+    pub(crate) fn has_ids(self) -> bool {
+        !matches!(self, Authority::User(Range { count: 1, .. }))
+    }
+
     /// The id maps of a container in a slot, with zygotes in the slots `outer` around it. See [`slots::map`].
     pub(crate) fn map(self, slot: u32, zygote: bool, outer: &[u32]) -> String {
         match self {
@@ -95,6 +100,7 @@ mod tests {
     fn without_other_ids_there_is_the_users_own() {
         let authority = Authority::User(Range::OWN);
         assert_eq!(authority.map(7, false, &[]), "0 0 1\n");
+        assert!(!authority.has_ids() && Authority::User(Range::of(2)).has_ids() && Authority::Root.has_ids());
         assert_eq!(authority.shift(), 0);
     }
 

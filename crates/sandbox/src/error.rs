@@ -89,6 +89,15 @@ pub enum Failure {
         /// How many there are.
         slots: u32,
     },
+    /// An ordinary user without other ids cannot unpack files of several users.
+    #[error(
+        "{errand} makes files of several users, and you have no subordinate ids for them; \
+         sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER"
+    )]
+    NoIds {
+        /// What needs them.
+        errand: String,
+    },
     /// The container's id is in use.
     #[error("there is a container {id} already")]
     Exists {

@@ -105,6 +105,8 @@ fn command(suite: &str, yard: &Yard) -> Result<Command, String> {
     let mut command = Command::new(PROGRAM);
     command.args(["--mode=root", "--variant=minbase", "--format=directory"]);
     command.arg(format!("--include={INCLUDE}")).args(apt_options());
+    // The interpreter's place in an image. Made here: what was unpacked need not be the server's to write to.
+    command.arg(r#"--customize-hook=ln -s /usr "$1/opt/python""#);
     command.arg(suite).arg(&yard.fs).env("TMPDIR", &yard.work);
     let sources = apt::sources(Path::new("/etc/apt"), suite);
     if !sources.is_empty() {
@@ -115,7 +117,7 @@ fn command(suite: &str, yard: &Yard) -> Result<Command, String> {
     Ok(command)
 }
 
-/// What an image expects beside Debian: the interpreter's place, and no device files, which containers bring.
+/// Takes out what an image does not have: device files, which containers bring, and names of this machine.
 fn prepare(fs: &Path, store: &Store) -> Result<(), Error> {
     for entry in fs_err::read_dir(fs.join("dev"))? {
         store.remove(&entry?.path())?;
@@ -123,7 +125,6 @@ fn prepare(fs: &Path, store: &Store) -> Result<(), Error> {
     for name in ["etc/resolv.conf", "etc/hostname"] {
         store.remove(&fs.join(name))?;
     }
-    fs_err::os::unix::fs::symlink("/usr", fs.join("opt/python"))?;
     Ok(())
 }
 

@@ -53,6 +53,9 @@ impl Helper {
         if !spec::is_file_name(&id) {
             return Err(invalid("the id is not 1 to 64 letters, digits, - and _"));
         }
+        if !self.workshop.authority.has_ids() {
+            return Err(Failure::NoIds { errand: name });
+        }
         let entry = self.workshop.stage.places.entry(&target.join("fs")).doing_at("find", &target)?;
         // Here, where what is opened is mounted; a process of another mount namespace could not.
         let trees = ["fs", "work"].map(|name| clone_of(make(&entry, OsStr::new(name))?.as_fd()));

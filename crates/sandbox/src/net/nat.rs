@@ -173,7 +173,10 @@ fn input_rules(alone: bool) -> Vec<Rule> {
     if alone {
         // Answers to containers pass through the other chain. What does not, pasta's odd segments without any flag among
         // it, would be answered here by a reset that ends the connection of a container.
-        rules.push(Rule { matches: vec![Match::InInterfaceNot(LOOPBACK_INDEX)], verdict: Verdict::Drop });
+        // Errands are not containers, and ask for packages from in here.
+        let outer = || Match::InInterfaceNot(LOOPBACK_INDEX);
+        rules.push(Rule { matches: vec![outer(), Match::Established], verdict: Verdict::Accept });
+        rules.push(Rule { matches: vec![outer()], verdict: Verdict::Drop });
     }
     rules
 }
