@@ -133,10 +133,12 @@ def make(subordinate: bool) -> Iterator[User]:
     account.chmod(0o755)
     home = account / "home"
     home.mkdir()
+    made: list[Path] = []
     for name in ("passwd", "group", "subuid", "subgid"):
         source = Path("/etc") / name
-        text = source.read_text() if source.exists() else ""
-        source.touch()
+        made = [*made, source] if not source.exists() else made
+        # Something must be there to mount over.
+        text = source.read_text() if source.exists() else source.touch() or ""
         if name == "passwd":
             text += f"tester:x:{ACCOUNT}:{ACCOUNT}::{home}:/bin/sh\n"
         elif name == "group":
@@ -150,6 +152,8 @@ def make(subordinate: bool) -> Iterator[User]:
     yield user
     wait_until(lambda: not user.pids())
     shutil.rmtree(account)
+    for source in made:
+        source.unlink()
 
 
 @pytest.fixture(scope="module")
