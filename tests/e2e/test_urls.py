@@ -128,7 +128,7 @@ def test_long_labels_are_cut_and_equal_ones_told_apart(program, server: Server) 
     assert f"Deployed {long} => http://localhost:" in done.stdout, done.stderr
     assert "(label truncated)" in done.stdout
     file = program(text("a-b", function="c", text="first"))
-    assert "label" not in environment.run("deploy", str(file), "--name", "a-b").stdout
+    assert "(label" not in environment.run("deploy", str(file), "--name", "a-b").stdout
     file = program(text("a", function="b_c", text="second"))
     done = environment.run("deploy", str(file), "--name", "a")
     assert "(label includes conflict-avoidance hash)" in done.stdout, done.stderr
