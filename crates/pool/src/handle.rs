@@ -84,6 +84,12 @@ impl Pool {
     pub fn stats(&self) -> Stats {
         *self.stats.borrow()
     }
+
+    /// Waits until no request is in a container, or the pool is over.
+    pub async fn idle(&self) {
+        // A pool that is over has no request.
+        _ = self.stats.clone().wait_for(|stats| stats.busy == 0).await;
+    }
 }
 
 /// What the actor is asked for.

@@ -42,6 +42,9 @@ const FINISH_LIMIT: Duration = Duration::from_mins(5);
 /// How long the idle containers of an app that ends with its command may take to shut down, exit hooks included.
 const LEAVE_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long at Ctrl-C a request may still seem to be under way: its client can have the answer before the pool hears of it.
+const ANSWERED_LIMIT: Duration = Duration::from_millis(250);
+
 /// All apps of a server. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Apps(Arc<Shared>);
@@ -261,9 +264,7 @@ impl Apps {
         let mut leaving = Vec::new();
         for live in self.end(app) {
             match app.mode {
-                // Who serves a file wants it gone at Ctrl-C, whoever is being answered.
-                Mode::Ephemeral if live.endpoint.pool.stats().busy > 0 => live.endpoint.pool.kill(),
-                Mode::Ephemeral => leaving.push(tasks::spawn(Kind::Ending, live.finish(LEAVE_LIMIT))),
+                Mode::Ephemeral => leaving.push(tasks::spawn(Kind::Ending, live.leave())),
                 Mode::Deploy => _ = tasks::spawn(Kind::Ending, live.finish(FINISH_LIMIT)),
             }
         }
@@ -415,6 +416,15 @@ impl Live {
                 endpoint.pool.kill();
             }
         }
+    }
+
+    /// Ends as who serves a file wants it at Ctrl-C: at once, whoever is being answered, and else after the last words
+    /// of its containers.
+    async fn leave(self) {
+        if tokio::time::timeout(ANSWERED_LIMIT, self.endpoint.pool.idle()).await.is_err() {
+            self.endpoint.pool.kill();
+        }
+        self.finish(LEAVE_LIMIT).await;
     }
 
     /// The endpoint as the store remembers it.
