@@ -74,16 +74,16 @@ fn make(
 }
 
 /// Whose init this is.
-struct Init {
+pub(crate) struct Init {
     /// The command's process.
-    child: Option<i32>,
+    pub(crate) child: Option<i32>,
     /// Whether it goes on when the command has ended: a zygote's pid 1 has the namespaces of others below its own, who
     /// would end with it.
-    lingers: bool,
+    pub(crate) lingers: bool,
 }
 
 /// The loop of an init: passes signals on, buries the dead, and ends with the command or with the helper.
-fn attend(channel: &Channel, events: &OwnedFd, mut init: Init) -> Result<i32, Failure> {
+pub(crate) fn attend(channel: &Channel, events: &OwnedFd, mut init: Init) -> Result<i32, Failure> {
     loop {
         let mut fds = [PollFd::new(channel, PollFlags::IN), PollFd::new(events, PollFlags::IN)];
         match poll(&mut fds, None) {
@@ -150,6 +150,7 @@ fn receive(channel: &Channel) -> Result<Option<(ToInit, Vec<OwnedFd>)>, Failure>
     channel.receive().doing("read orders")
 }
 
-fn say(channel: &Channel, message: &FromInit) -> Result<(), Failure> {
+/// Reports to the helper.
+pub(crate) fn say(channel: &Channel, message: &FromInit) -> Result<(), Failure> {
     channel.send(message, &[]).doing("report to the helper")
 }

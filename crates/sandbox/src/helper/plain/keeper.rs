@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::channel::Channel;
 use crate::error::Doing;
-use crate::message::{FromInit, Given, ToInit};
-use crate::{Command, ExitStatus, Failure, Spec, init, sys};
+use crate::init::{self, Init};
+use crate::message::{FromInit, Given};
+use crate::{Command, Failure, Spec, sys};
 
 /// The directory below a container's scratch directory that holds its layers.
 const FILES: &str = "files";
@@ -58,56 +58,10 @@ fn run(channel: &Channel, spec: &Spec, given: Given, fds: Vec<OwnedFd>) -> Resul
     fs::create_dir_all(&cwd).doing_at("make the working directory", &cwd)?;
     let events = sys::signal::child_events().doing("watch for ended processes")?;
     let child = init::command::spawn(&Command { argv, env, cwd }, given, fds)?;
-    say(channel, &FromInit::Running)?;
-    attend(channel, &events, child)
-}
-
-/// Passes signals on and buries the dead, until the command or the helper ends.
-fn attend(channel: &Channel, events: &OwnedFd, child: i32) -> Result<(), Failure> {
-    loop {
-        let mut fds = [PollFd::new(channel, PollFlags::IN), PollFd::new(events, PollFlags::IN)];
-        match poll(&mut fds, None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error).doing("wait for orders"),
-        }
-        let [orders, deaths] = fds.map(|fd| !fd.revents().is_empty());
-        if deaths {
-            let _ = rustix::io::read(events, &mut [0_u8; 128][..]);
-            if let Some(status) = bury(child)? {
-                return say(channel, &FromInit::Ended(status));
-            }
-        }
-        if orders {
-            match channel.receive::<ToInit>().doing("read orders")? {
-                Some((ToInit::Terminate, _)) => {
-                    // It can only have ended already, which the loop is about to notice.
-                    let _ = Pid::from_raw(child).map(|pid| rustix::process::kill_process(pid, Signal::TERM));
-                }
-                Some(_) => {}
-                None => return Ok(()),
-            }
-        }
-    }
-}
-
-/// Reaps whatever has ended; the status of the command, if it is among them.
-fn bury(child: i32) -> Result<Option<ExitStatus>, Failure> {
-    let mut ended = None;
-    loop {
-        match rustix::process::wait(WaitOptions::NOHANG) {
-            Ok(Some((pid, status))) if pid.as_raw_nonzero().get() == child => {
-                let signal = status.terminating_signal().map(ExitStatus::Signal);
-                ended = signal.or(status.exit_status().map(ExitStatus::Code));
-            }
-            Ok(Some(_)) => {}
-            Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(ended),
-            Err(error) => return Err(error).doing("reap processes"),
-        }
-    }
-}
-
-fn say(channel: &Channel, message: &FromInit) -> Result<(), Failure> {
-    channel.send(message, &[]).doing("report to the helper")
+    init::say(channel, &FromInit::Running)?;
+    // Its own exit code says nothing: the helper has heard the command's.
+    init::attend(channel, &events, Init { child: Some(child), lingers: false })?;
+    Ok(())
 }
 
 /// Kills the children that are `meant`, then those that they leave, until there is none.
