@@ -35,10 +35,9 @@ pub(crate) fn make(socket: &Socket, slot: u32, pid: i32) -> io::Result<()> {
 fn try_make(socket: &Socket, slot: u32, pid: i32) -> io::Result<()> {
     let Address { gateway, inside, prefix } = address(slot);
     let index = FIRST_INDEX + slot;
-    let ends = ends(slot);
     let mut batch = Batch::default();
     batch.add(libc::RTM_NEWLINK, ACK | CREATE | EXCLUSIVE, &link(index, true), |attributes| {
-        attributes.put(libc::IFLA_ADDRESS, &ends.outside);
+        attributes.put(libc::IFLA_ADDRESS, &hardware(gateway));
         attributes.text(libc::IFLA_IFNAME, &host_end(slot));
         attributes.number(libc::IFLA_GROUP, GROUP);
         attributes.nest(libc::IFLA_LINKINFO, |attributes| {
@@ -46,36 +45,25 @@ fn try_make(socket: &Socket, slot: u32, pid: i32) -> io::Result<()> {
             attributes.nest(libc::IFLA_INFO_DATA, |attributes| {
                 attributes.nest_with_head(VETH_INFO_PEER, &link(INSIDE_INDEX, false), |attributes| {
                     attributes.text(libc::IFLA_IFNAME, "eth0");
-                    attributes.put(libc::IFLA_ADDRESS, &ends.inside);
+                    attributes.put(libc::IFLA_ADDRESS, &hardware(inside));
                     attributes.number(libc::IFLA_NET_NS_PID, pid.cast_unsigned());
                 });
             });
         });
     });
     add_address(&mut batch, index, gateway, prefix);
-    add_neighbour(&mut batch, index, inside, ends.inside);
+    add_neighbour(&mut batch, index, inside);
     socket.send(&batch)
 }
 
-/// The hardware addresses of a link's two ends.
-struct Ends {
-    outside: [u8; 6],
-    inside: [u8; 6],
-}
-
+/// The hardware address of the end with this address.
+///
 /// Given and not drawn: udev gives links that drew theirs another one some time later (`MACAddressPolicy=` of
 /// systemd.link(5)), and who has asked for the first one by then does not reach the link any more. Each end knows the
 /// other's, so that nobody has to ask. Locally administered (IEEE 802, the second bit of the first byte).
-fn ends(slot: u32) -> Ends {
-    let [_, _, high, low] = slot.to_be_bytes();
-    let address = |end| [0x02, b'p', b'l', high, low, end];
-    Ends { outside: address(1), inside: address(2) }
-}
-
-/// The slot that has these addresses: their place in the network, four each.
-fn slot_of(gateway: Ipv4Addr) -> u32 {
-    let [_, _, high, low] = gateway.octets();
-    u32::from(u16::from_be_bytes([high, low])) / 4
+fn hardware(address: Ipv4Addr) -> [u8; 6] {
+    let [a, b, c, d] = address.octets();
+    [0x02, b'p', a, b, c, d]
 }
 
 /// Configures the namespace the caller is in: loopback, and the container's end where it has one.
@@ -85,7 +73,7 @@ pub(crate) fn configure(socket: &Socket, own: Option<Address>) -> io::Result<()>
     if let Some(Address { inside, gateway, prefix }) = own {
         add_address(&mut batch, INSIDE_INDEX, inside, prefix);
         batch.add(libc::RTM_NEWLINK, ACK, &link(INSIDE_INDEX, true), |_| {});
-        add_neighbour(&mut batch, INSIDE_INDEX, gateway, ends(slot_of(gateway)).outside);
+        add_neighbour(&mut batch, INSIDE_INDEX, gateway);
         batch.add(libc::RTM_NEWROUTE, ACK | CREATE, &default_route(), |attributes| {
             attributes.put(libc::RTA_GATEWAY, &gateway.octets());
             attributes.number(libc::RTA_OIF, INSIDE_INDEX);
@@ -114,8 +102,8 @@ fn add_address(batch: &mut Batch, index: u32, address: Ipv4Addr, prefix: u8) {
     });
 }
 
-/// Where an address of the link is, for good: no ARP.
-fn add_neighbour(batch: &mut Batch, index: u32, address: Ipv4Addr, hardware: [u8; 6]) {
+/// Where the other end of the link is, for good: no ARP.
+fn add_neighbour(batch: &mut Batch, index: u32, address: Ipv4Addr) {
     // struct ndmsg: family, three bytes of padding, interface, state, flags, type.
     let mut head = vec![IPV4, 0, 0, 0];
     head.extend(index.to_ne_bytes());
@@ -123,7 +111,7 @@ fn add_neighbour(batch: &mut Batch, index: u32, address: Ipv4Addr, hardware: [u8
     head.extend([0, 0]);
     batch.add(libc::RTM_NEWNEIGH, ACK | CREATE, &head, |attributes| {
         attributes.put(libc::NDA_DST, &address.octets());
-        attributes.put(libc::NDA_LLADDR, &hardware);
+        attributes.put(libc::NDA_LLADDR, &hardware(address));
     });
 }
 
