@@ -525,8 +525,10 @@ def test_each_start_is_in_the_metrics_and_in_a_log(program, server: Server) -> N
     for phase in ("sandbox", "fork", "import", "app"):
         assert f'pilotlight_start_phase_seconds_count{{path="function-zygote",phase="{phase}"}}' in text
     assert 'pilotlight_wait_seconds_count{path="function-zygote"} 1' in text
-    lines = (server.environment.state / "logs/starts.jsonl").read_text().splitlines()
-    told = [json.loads(line) for line in lines if '"event":"start"' in line]
+    log = server.environment.state / "logs/starts.jsonl"
+    # Nobody waits for the records, so they may come later than the answer.
+    wait_until(lambda: log.exists() and '"event":"wait"' in log.read_text())
+    told = [json.loads(line) for line in log.read_text().splitlines() if '"event":"start"' in line]
     assert {(one["app"], one["function"], one["path"]) for one in told} == {
         ("asking", "f", "function-zygote")
     }

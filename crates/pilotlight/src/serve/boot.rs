@@ -25,7 +25,7 @@ use super::control::Controller;
 use super::inside;
 use super::process::Prelude;
 use super::shells::Shells;
-use super::starts::Starts;
+use super::starts::{self, Starts};
 use super::stored::stored;
 use super::tasks::{self, Kind as Task};
 use super::zygotes::Zygotes;
@@ -288,7 +288,7 @@ fn shared(
         state_dir: config.state_dir.clone(),
         gateway: Gateway::new(pilotlight_gateway::Options::default()),
         store: daemon.then(|| Store::open(&state.join("pilotlight.db"))).transpose()?,
-        starts: Starts::new(logs.clone()),
+        starts: Starts::new(logs.clone().map(starts::keep).transpose()?),
         logs,
         blobs,
         hosts: SharedHosts::default(),

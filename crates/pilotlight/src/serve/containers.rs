@@ -50,8 +50,7 @@ impl Steps for Containers {
         line: &(dyn Fn(&str) + Sync),
         cancel: &AtomicBool,
     ) -> Result<(), step::Error> {
-        let steps = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).steps);
-        steps.run(request, line, cancel)
+        self.steps().run(request, line, cancel)
     }
 
     fn errand(
@@ -61,13 +60,11 @@ impl Steps for Containers {
         line: &(dyn Fn(&str) + Sync),
         cancel: &AtomicBool,
     ) -> Result<(), step::Error> {
-        let steps = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).steps);
-        steps.errand(errand, target, line, cancel)
+        self.steps().errand(errand, target, line, cancel)
     }
 
     fn erase(&self, path: &Path) -> Result<(), step::Error> {
-        let steps = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).steps);
-        steps.erase(path)
+        self.steps().erase(path)
     }
 }
 
@@ -286,6 +283,10 @@ impl Containers {
 
     fn helper(&self) -> Helper {
         self.current.read().unwrap_or_else(PoisonError::into_inner).helper.clone()
+    }
+
+    fn steps(&self) -> Arc<Sandboxed> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).steps)
     }
 
     fn exits(&self) -> Exits {

@@ -4,6 +4,7 @@
 //! totals are this server's own.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ use super::logs::unix_seconds;
 
 /// The name of the log file, beside those of the apps: `starts.jsonl`. It is bounded as they are.
 const LOG: &str = "starts";
+
+/// Lines that may wait for the disk.
+const LINES_MAX: usize = 1024;
 
 /// Starts that are remembered exactly, per path.
 const LAST_MAX: usize = 1000;
@@ -46,7 +50,7 @@ struct Shared {
     phases: Histograms<PhaseLabel>,
     waits: Histograms<PathLabel>,
     last: Mutex<BTreeMap<&'static str, Last>>,
-    log: Option<Arc<Logs>>,
+    lines: Option<SyncSender<String>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -104,8 +108,8 @@ enum Line<'line> {
 }
 
 impl Starts {
-    /// No start yet. Lines go to a file of `log`, if there is one.
-    pub(crate) fn new(log: Option<Arc<Logs>>) -> Self {
+    /// No start yet. Each start, and each wait, is also a line for `lines`, if there is somebody who takes them.
+    pub(crate) fn new(lines: Option<SyncSender<String>>) -> Self {
         let new: fn() -> Histogram = || Histogram::new(BOUNDS);
         let (totals, phases, waits) = (
             Histograms::new_with_constructor(new),
@@ -120,7 +124,7 @@ impl Starts {
         told("wait", "How long requests waited for a container beyond its start", &waits);
         let help = "The parts of a start: sandbox, fork, import, app";
         registry.register_with_unit("start_phase", help, Unit::Seconds, phases.clone());
-        Self(Arc::new(Shared { registry, totals, phases, waits, last: Mutex::default(), log }))
+        Self(Arc::new(Shared { registry, totals, phases, waits, last: Mutex::default(), lines }))
     }
 
     /// A container became ready `total` after it was ordered.
@@ -176,12 +180,25 @@ impl Starts {
     fn write(&self, line: &Line<'_>) {
         let Ok(text) = serde_json::to_string(line) else { return };
         tracing::info!(target: "pilotlight::starts", "{text}");
-        if let Some(log) = &self.0.log
-            && let Err(error) = log.append(LOG, &text)
-        {
-            tracing::warn!(%error, "cannot write the log of starts");
+        if let Some(lines) = &self.0.lines {
+            // A disk that does not keep up costs records, and no request.
+            _ = lines.try_send(text);
         }
     }
+}
+
+/// Takes lines into the log file, on a thread of its own: they come from where requests wait. Ends with their senders.
+pub(crate) fn keep(log: Arc<Logs>) -> std::io::Result<SyncSender<String>> {
+    let (sender, lines) = sync_channel::<String>(LINES_MAX);
+    let write = move || {
+        for line in lines {
+            if let Err(error) = log.append(LOG, &line) {
+                tracing::warn!(%error, "cannot write the log of starts");
+            }
+        }
+    };
+    std::thread::Builder::new().name("start records".into()).spawn(write)?;
+    Ok(sender)
 }
 
 impl Last {
@@ -220,9 +237,8 @@ mod tests {
 
     #[test]
     fn a_start_is_counted_in_every_record() {
-        let folder = tempfile::tempdir().unwrap();
-        let logs = Arc::new(Logs::new(folder.path()).unwrap());
-        let starts = Starts::new(Some(Arc::clone(&logs)));
+        let (sender, written) = sync_channel(3);
+        let starts = Starts::new(Some(sender));
         let container = ContainerId::from_entropy(7);
         let ms = Duration::from_millis;
         let receipt =
@@ -245,7 +261,10 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "no line `{line}` in\n{text}");
         }
 
-        let lines = logs.tail(LOG, 10).unwrap();
+        // More than there is room for is lost, and nobody waits.
+        starts.waited(who(&container), &Receipt::default());
+        drop(starts);
+        let lines: Vec<String> = written.iter().collect();
         let told: Vec<serde_json::Value> =
             lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
         let names = ["event", "app", "function", "container", "path"];
