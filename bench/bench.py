@@ -68,47 +68,10 @@ def in_turns(bench: Bench, one: tuple[str, int], other: tuple[str, int]) -> tupl
     return took
 
 
-def save(bench: Bench) -> Iterable[Row]:
-    """From the rename of a saved file to the first answer of the new code, asked every 2 ms."""
-    file = bench.program("hello_app")
-    text = file.read_text()
-    took: list[float] = []
-    failed = 0
-    with bench.serve(file) as server:
-        address = server.address("hello")
-        get(address)
-        for turn in range(bench.saves):
-            new = file.with_suffix(".new")
-            new.write_text(text.replace("Hello world!", f"Hello {turn}!"))
-            os.replace(new, file)
-            begun = time.perf_counter()
-            while True:
-                seen = text_of(address)
-                failed += seen is None
-                if seen and seen.startswith(f"Hello {turn}!"):
-                    break
-                if time.perf_counter() - begun > 30:
-                    raise Failed(f"the saved file was not served within 30 s, last answer {seen!r}")
-                time.sleep(0.002)
-            took.append((time.perf_counter() - begun) * 1000)
-            # Past the watcher's window for saves in quick succession.
-            time.sleep(0.5)
-    yield Row("save to first new answer", "ms", took, f"{failed} failed requests")
-
-
-def text_of(address: tuple[str, int]) -> str | None:
-    """What hello says, or None for a request that failed in any way."""
-    try:
-        answer = get(address)[1]
-        return json.loads(answer.body) if answer.status == 200 else None
-    except (OSError, ValueError, Failed):
-        return None
-
-
 def reloads(bench: Bench) -> Iterable[Row]:
     """From each save to the first answer of the new code: every seed program and example, under load."""
     for program in reload.PROGRAMS:
-        measured = reload.measure(program, bench.folder, bench.serve, max(bench.saves, 50))
+        measured = reload.measure(program, bench.folder, bench.serve, bench.saves)
         yield Row(f"save to first new answer, {measured.name}", "ms", measured.took, measured.note())
 
 
@@ -160,7 +123,6 @@ def sdk_import(bench: Bench) -> Iterable[Row]:
 ROWS: dict[str, Callable[[Bench], Iterable[Row]]] = {
     "cold-start": cold_start,
     "warm": warm,
-    "save": save,
     "reload": reloads,
     "memory": memory,
     "import": sdk_import,
@@ -218,7 +180,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--warm", type=int, default=2000, metavar="N", help="warm requests each way (default 2000)"
     )
-    parser.add_argument("--saves", type=int, default=30, metavar="N", help="saves (default 30)")
+    parser.add_argument("--saves", type=int, default=50, metavar="N", help="saves per program (default 50)")
     parser.add_argument("--write", action="store_true", help="put the table into SPECIFICATION.md")
     asked = parser.parse_args()
     if unknown := set(asked.rows) - set(ROWS):
