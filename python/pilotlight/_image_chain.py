@@ -17,7 +17,7 @@ from .exception import InvalidError
 from .secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from typing_extensions import Self
 
@@ -27,10 +27,6 @@ _Method = TypeVar("_Method", bound="Callable[..., Any]")
 
 # The declarations that change no file of the image: local files may go into the container after them.
 _SETTINGS = frozenset({"env", "workdir", "entrypoint", "cmd", "shell"})
-
-
-#: What a copy that a build step should see is called where it is refused.
-_LATE = "the build step"
 
 
 class Building(NamedTuple):
@@ -47,14 +43,17 @@ class Chain:
     """State of an image. Each method that says something returns a new one."""
 
     _base: dict[str, Any]
+    #: Build steps as in the manifest, but with Mount and Secret objects in them.
     _steps: tuple[dict[str, Any], ...] = ()
+    #: Local files that no build step needs: they are put in place when a container starts.
     _mounts: tuple[Mount, ...] = ()
     _unbuilt: tuple[str, ...] = ()
     _ignored: tuple[str, ...] = ()
     _declared: tuple[str, ...] = ()
-    # The methods by which local files were added: `copied` as part of the image, `mounted` at its start.
-    _copied: str | None = None
+    # The method by which local files were added that may not become part of the image.
     _mounted: str | None = None
+    # Whether the last declaration is a build step.
+    _stepped: bool = False
 
     def _with(self, **fields: Any) -> Self:
         image = object.__new__(type(self))
@@ -74,31 +73,31 @@ class Chain:
         mounted at the start came before.
         """
         self._refuse_after_mounted(method)
-        late = None
-        if self._copied and method not in _SETTINGS:
-            late = f"{_LATE} {method} after Image.{self._copied}"
-        unbuilt = f"Image.{unbuilt}" if unbuilt else late
+        steps, mounts = self._steps, self._mounts
+        if method not in _SETTINGS:
+            # This step may need the files that were copied so far.
+            steps = (*steps, *({"kind": "copy_files", "files": (mount,)} for mount in mounts))
+            mounts = ()
         return self._with(
-            _steps=(*self._steps, dict(step)) if step else self._steps,
-            _unbuilt=(*self._unbuilt, unbuilt) if unbuilt else self._unbuilt,
+            _steps=(*steps, dict(step)) if step else steps,
+            _mounts=mounts,
+            _stepped=bool(step),
+            _unbuilt=(*self._unbuilt, f"Image.{unbuilt}") if unbuilt else self._unbuilt,
             _declared=(*self._declared, digest(method, said)),
         )
 
-    def _add_files(self, method: str, said: object, mount: Mount, copied: str | None) -> Self:
-        """This image and local files; `copied` names the declaration when they are part of the image."""
+    def _add_files(self, method: str, said: object, mount: Mount, copied: bool) -> Self:
+        """This image and local files; `copied` when they are part of the image."""
         if copied:
             self._refuse_after_mounted(method)
-        fields = {"_copied": copied} if copied else {"_mounted": method}
-        return self._with(
-            _mounts=(*self._mounts, mount), _declared=(*self._declared, digest(method, said)), **fields
-        )
+        image = self._with(_mounts=(*self._mounts, mount), _declared=(*self._declared, digest(method, said)))
+        return image if copied else image._with(_mounted=method)
 
     def _refuse_after_mounted(self, method: str) -> None:
         if self._mounted:
             raise InvalidError(
                 f"Image.{method} comes after Image.{self._mounted}, whose files are put in place when a "
-                f"container starts: move {self._mounted} to the end (copy=True, after which build steps may "
-                "follow in Modal, is not built yet)"
+                f"container starts: move {self._mounted} to the end, or give it copy=True"
             )
 
     def _noting(self, method: str, **options: object) -> Self:
@@ -107,15 +106,17 @@ class Chain:
         return self._with(_ignored=(*self._ignored, *used)) if used else self
 
     def _building(self, method: str, building: Building) -> Self:
-        """This image, with what the keywords of all build steps ask for.
+        """This image, with what the keywords of all build steps ask for in its last step.
 
-        What a step may need (variables, secrets, volumes) is refused when the image is used.
+        What cannot be given (volumes) is refused when the image is used.
         """
-        check_env(method, building.env)
-        check_secrets(method, building.secrets)
-        needed = {"env": building.env, "secrets": building.secrets, "volumes": building.volumes}
-        missing = tuple(f"Image.{method}({name}=…)" for name, value in needed.items() if value)
-        image = self._with(_unbuilt=(*self._unbuilt, *missing)) if missing else self
+        env, secrets = check_env(method, building.env), check_secrets(method, building.secrets)
+        image = self
+        if (env or secrets) and self._stepped:
+            step = {"kind": "with", "env": env, "secrets": secrets, "step": self._steps[-1]}
+            image = self._with(_steps=(*self._steps[:-1], step))
+        if building.volumes:
+            image = image._with(_unbuilt=(*image._unbuilt, f"Image.{method}(volumes=…)"))
         return image._noting(method, force_build=building.force_build, gpu=building.gpu)
 
     def _directory(self) -> str:
@@ -126,8 +127,7 @@ class Chain:
     def _check_built(self) -> None:
         """Raises `NotBuiltError` when a step of this image is not built yet."""
         if self._unbuilt:
-            what = self._unbuilt[0]
-            raise not_built(what, "move the local files to the end" if what.startswith(_LATE) else "")
+            raise not_built(self._unbuilt[0])
 
     def _identity(self) -> str:
         """A text that two images share when they were declared alike, here or in a container.
@@ -144,8 +144,33 @@ class Chain:
             return None
         return own == self._identity() or own.startswith(self._identity() + ".")
 
+    def _built_of(self) -> Iterator[Mount]:
+        """The local files that build steps need."""
+        for step in self._steps:
+            inner = step["step"] if step["kind"] == "with" else step
+            yield from inner.get("files", ())
+            yield from inner.get("context", ())
+
     def _manifest(self) -> dict[str, Any]:
-        return {"base": dict(self._base), "steps": [dict(step) for step in self._steps]}
+        """The image as plain data. Raises `NotBuiltError` for secrets and mounts of the server."""
+        return {"base": dict(self._base), "steps": [_described(step) for step in self._steps]}
+
+
+def _described(step: Mapping[str, Any]) -> dict[str, Any]:
+    from ._payload import entries
+
+    found = dict(step)
+    if step["kind"] == "with":
+        found["step"] = _described(step["step"])
+        found["secrets"] = {
+            name: value for secret in step["secrets"] for name, value in secret._variables().items()
+        }
+    elif step["kind"] == "copy_files":
+        found["files"] = entries(step["files"])
+    elif step["kind"] == "dockerfile_commands":
+        context = entries(step["context"])
+        found["context"] = [{**file, "remote": file["remote"].lstrip("/")} for file in context]
+    return found
 
 
 def digest(method: str, said: object) -> str:

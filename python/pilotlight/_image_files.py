@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @public
 class LocalFiles(Chain):
-    """Local files: added when a container starts, or copied, as the last steps of an image.
+    """Local files: added when a container starts, or copied, as a part of the image.
 
-    Copied files are put in place at the start as well, which is the same as long as no build step needs them;
-    with one after them the image is refused where it is used.
+    Copied files that no build step comes after are put in place at the start as well, which looks the same
+    and builds nothing again when one of them changes.
     """
 
     def add_local_file(
@@ -33,8 +33,8 @@ class LocalFiles(Chain):
     ) -> Self:
         """Puts a local file into the container at an absolute path; one that ends in `/` is a folder.
 
-        No build step may follow, in this version not after `copy=True` either. Raises `InvalidError`, and
-        `FileNotFoundError` or `IsADirectoryError` for a file that is none.
+        Build steps may follow with `copy=True` only. Raises `InvalidError`, and `FileNotFoundError` or
+        `IsADirectoryError` for a file that is none.
         """
         remote = absolute("add_local_file", remote_path)
         if remote.endswith("/"):
@@ -90,7 +90,7 @@ class LocalFiles(Chain):
         if str(remote_path) in (".", "..") or str(remote_path).endswith(("/", "/.")):
             remote = posixpath.join(remote, _files.base_name(local_path))
         mount = Mount().add_local_file(local_path, remote)
-        return self._add_files("copy_local_file", [str(remote_path)], mount, "copy_local_file")
+        return self._add_files("copy_local_file", [str(remote_path)], mount, copied=True)
 
     def copy_local_dir(
         self,
@@ -101,16 +101,16 @@ class LocalFiles(Chain):
         """Copies what is in a local folder into the image, at `remote_path` (Modal 2023)."""
         skip = as_ignore("copy_local_dir", ignore)
         mount = Mount().add_local_dir(local_path, remote_path=self._placed(remote_path))._ignoring(skip)
-        return self._add_files("copy_local_dir", [str(remote_path)], mount, "copy_local_dir")
+        return self._add_files("copy_local_dir", [str(remote_path)], mount, copied=True)
 
     def _local(self, method: str, said: list[str], mount: Mount, copy: bool) -> Self:
-        return self._add_files(method, [said, bool(copy)], mount, f"{method}(copy=True)" if copy else None)
+        return self._add_files(method, [said, bool(copy)], mount, bool(copy))
 
     def _copy_mount(self, method: str, mount: object, remote_path: str | os.PathLike[str]) -> Self:
         if not isinstance(mount, Mount):
             raise InvalidError(f"Image.{method} takes a modal.Mount, not {mount!r}")
         placed = mount._below(self._placed(remote_path))
-        return self._add_files(method, [str(remote_path)], placed, method)
+        return self._add_files(method, [str(remote_path)], placed, copied=True)
 
     def _placed(self, path: str | os.PathLike[str]) -> str:
         return posixpath.normpath(posixpath.join(self._directory(), os.fspath(path)))

@@ -56,6 +56,8 @@ def build(program: Program) -> dict[str, Any]:
         notices += _notices(home, function, image)
         mounts = (*image._mounts, *home._settings.mounts, *function._spec.settings.mounts)
         notices += payload.add(function._spec.name, mounts, _includes_source(home, function))
+        for mount in image._built_of():
+            payload.watch_mount(mount)
     return {
         "manifest": MANIFEST_VERSION,
         "sdk": config.__version__,
@@ -97,9 +99,9 @@ class _Images:
     def key(self, function: Function[..., Any], image: Image) -> str:
         try:
             image._check_built()
+            described = image._manifest()
         except InvalidError as error:
             raise type(error)(f"{function._spec.name}: {error}") from None
-        described = image._manifest()
         content = json.dumps(described, sort_keys=True)
         key = self._keys.setdefault(content, f"im-{len(self._keys)}")
         self.described.setdefault(key, described)

@@ -32,16 +32,21 @@ class Payload:
         found = {file.remote: file.local for file in self._sources.files} if include_source else {}
         empty: list[str] = []
         for mount in mounts:
-            files: list[File] = list(mount._files())
+            files = self.watch_mount(mount)
             found.update((file.remote, file.local) for file in files)
-            # The folders first: a new file in one counts, and a file is watched by itself as well.
-            self._watch.update(dict.fromkeys(mount._watched()))
-            self._watch.update((file.local, None) for file in files)
             if not files:
                 places = ", ".join(map(_files.short, mount._places())) or "nothing"
                 empty.append(f"{function}: a mount of {places} has no files")
         self._of[function] = found
         return empty
+
+    def watch_mount(self, mount: Mount) -> list[File]:
+        """The files of `mount`, which are watched from now on."""
+        files = list(mount._files())
+        # The folders first: a new file in one counts, and a file is watched by itself as well.
+        self._watch.update(dict.fromkeys(mount._watched()))
+        self._watch.update((file.local, None) for file in files)
+        return files
 
     def files(self) -> list[dict[str, Any]]:
         """The entries of the manifest; one that not every function gets names those that do."""
@@ -64,6 +69,12 @@ class Payload:
             if os.path.islink(path):
                 found[os.path.realpath(path)] = None
         return list(found)
+
+
+def entries(mounts: Iterable[Mount]) -> list[dict[str, Any]]:
+    """The files of `mounts` as the manifest has them; of two for one place the later stays."""
+    places = {file.remote: file.local for mount in mounts for file in mount._files()}
+    return [_entry(local, remote) for remote, local in places.items()]
 
 
 def _entry(local: str, remote: str) -> dict[str, Any]:

@@ -12,9 +12,10 @@ import os
 import posixpath
 import re
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from . import _files, config
+from ._dockerfile import Context
 from ._image_chain import Building, check_env, check_secrets, flat, listed, named
 from ._image_files import LocalFiles
 from ._image_packages import Packages
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 _LOW_LEVEL = frozenset(
     "base_images build_function context_files context_mount context_mount_function dockerfile_commands "
     "dockerfile_function force_build gpu gpu_config ref secrets shared_volumes volumes workspace_id".split()
+)
+# Those of them that are Dockerfile lines and their files.
+_EXTENDED = frozenset(
+    {"dockerfile_commands", "context_files", "context_mount", "secrets", "force_build", "gpu"}
 )
 _CONDA_VERSIONS = ("3.7", "3.8", "3.9", "3.10")
 
@@ -196,6 +201,7 @@ class Image(Packages, LocalFiles):
         image = self._declare("run_commands", lines, {"kind": "run_commands", "commands": lines})
         return image._building("run_commands", Building(force_build, env, secrets, gpu, volumes))
 
+    @named("dockerfile_commands")
     def dockerfile_commands(
         self,
         *dockerfile_commands: str | list[str],
@@ -209,15 +215,31 @@ class Image(Packages, LocalFiles):
         ignore: Sequence[str] | Callable[[Any], bool] | None = None,
         build_args: Mapping[str, str] | None = None,
     ) -> Image:
-        """Lines of a Dockerfile; not built yet. Raises `InvalidError`."""
+        """Lines of a Dockerfile that go on with this image: RUN, COPY, ENV, WORKDIR and their like, no FROM.
+
+        `COPY` finds files in `context_dir` (the current folder; what its `.dockerignore` or `ignore` names is
+        left out), and in `context_files` and `context_mount`. Raises `InvalidError`; a line that cannot be
+        built is told when the image is.
+        """
         method, given = "dockerfile_commands", list(dockerfile_commands)
         if len(given) > 1 and isinstance(given[1], dict):
-            del given[1:]  # `(commands, context_files, secrets, gpu)`, the form of 2022.
+            # `(commands, context_files, secrets, gpu)`, the form of 2022.
+            context_files = given[1]
+            if len(given) > 2:
+                secrets = cast("Sequence[Secret]", given[2])
+            del given[1:]
         lines = flat(method, "dockerfile_commands", given)
         if not lines:
             return self
-        said = [lines, sorted(context_files or ()), dict(build_args or {})]
-        image = self._declare(method, said, unbuilt=method)
+        context = Context(context_files, context_mount, context_dir, ignore)
+        args = check_env(method, build_args)
+        step = {
+            "kind": method,
+            "commands": lines,
+            "context": context.mounts(method, lines),
+            "build_args": args,
+        }
+        image = self._declare(method, [lines, sorted(context_files or ()), args], step)
         return image._building(method, Building(force_build, env, secrets, gpu))
 
     def run_function(
@@ -268,20 +290,32 @@ class Image(Packages, LocalFiles):
         return self._declare("entrypoint", words, unbuilt="entrypoint" if words else None)
 
     def shell(self, shell_commands: list[str]) -> Image:
-        """The shell of the steps that follow; not built yet. Raises `InvalidError`."""
-        words = listed("shell", "shell_commands", shell_commands)
-        plain = words in (["/bin/sh", "-c"], ["sh", "-c"])
-        return self._declare("shell", words, unbuilt=None if plain else "shell")
+        """What runs the commands of the steps that follow, such as `["/bin/bash", "-c"]`.
+
+        Raises `InvalidError`; an empty list is the usual shell again.
+        """
+        words = listed("shell", "shell_commands", shell_commands) or ["/bin/sh", "-c"]
+        return self._declare("shell", words, {"kind": "shell", "command": words})
 
     def cmd(self, cmd: list[str]) -> Image:
         """What a container runs when nothing else is asked: never for a function. Raises `InvalidError`."""
         return self._declare("cmd", listed("cmd", "cmd", cmd))
 
     def extend(self, **low_level: Any) -> Image:
-        """Parts of a Dockerfile in low-level keywords (Modal 2022 to 2024); not built yet."""
+        """Parts of a Dockerfile in low-level keywords (Modal 2022 to 2024).
+
+        Built are `dockerfile_commands=["FROM base", …]`, `context_files=`, `context_mount=`, `secrets=` and
+        `force_build=`; an image that needs others is refused where it is used.
+        """
         _check_low_level("extend", low_level)
         said = low_level.get("dockerfile_commands")
-        return self._declare("extend", said, unbuilt="extend") if low_level else self
+        if not low_level or low_level.keys() - _EXTENDED:
+            return self._declare("extend", said, unbuilt="extend") if low_level else self
+        lines = flat("extend", "dockerfile_commands", [said or []])
+        # `base` is this image: in 2022 the first line said so.
+        lines = lines[1:] if lines and re.fullmatch(r"\s*FROM\s+base\s*", lines[0], re.IGNORECASE) else lines
+        given = {name: value for name, value in low_level.items() if name != "dockerfile_commands"}
+        return self.dockerfile_commands(lines, **given)
 
     @contextlib.contextmanager
     def imports(self) -> Generator[None, None, None]:

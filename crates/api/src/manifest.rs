@@ -176,6 +176,66 @@ pub enum Step {
         /// An absolute path.
         path: String,
     },
+    /// Sets what runs the commands of later steps.
+    Shell {
+        /// The shell and its options; a command line is added as one word.
+        command: Vec<String>,
+    },
+    /// Local files that are part of the image. [`File::functions`] is empty.
+    CopyFiles {
+        /// The files.
+        files: Vec<File>,
+    },
+    /// Lines of a Dockerfile, without `FROM`.
+    DockerfileCommands {
+        /// Lines; one may have line feeds in it.
+        commands: Vec<String>,
+        /// Local files that the lines may copy, their places relative to the root of the build context.
+        #[serde(default)]
+        context: Vec<File>,
+        /// Values for `ARG`.
+        #[serde(default)]
+        build_args: BTreeMap<String, String>,
+    },
+    /// A step with variables of its own, which are neither the later steps' nor the containers'.
+    With {
+        /// Names and values.
+        #[serde(default)]
+        env: BTreeMap<String, String>,
+        /// Names and values that no layer keeps.
+        #[serde(default)]
+        secrets: BTreeMap<String, Hidden>,
+        /// The step.
+        #[schema(no_recursion)]
+        step: Box<Step>,
+    },
+}
+
+impl Step {
+    /// The local files that it needs.
+    pub fn files(&self) -> &[File] {
+        match self {
+            Self::CopyFiles { files } | Self::DockerfileCommands { context: files, .. } => files,
+            Self::With { step, .. } => step.files(),
+            _ => &[],
+        }
+    }
+
+    fn files_mut(&mut self) -> &mut [File] {
+        match self {
+            Self::CopyFiles { files } | Self::DockerfileCommands { context: files, .. } => files,
+            Self::With { step, .. } => step.files_mut(),
+            _ => &mut [],
+        }
+    }
+
+    /// Whether it has values that must not be kept in the clear.
+    fn holds_secrets(&self) -> bool {
+        match self {
+            Self::With { secrets, step, .. } => !secrets.is_empty() || step.holds_secrets(),
+            _ => false,
+        }
+    }
 }
 
 /// A source file.
@@ -299,7 +359,22 @@ pub enum Web {
 impl Manifest {
     /// Whether it has values that must not be kept in the clear.
     pub fn holds_secrets(&self) -> bool {
-        !self.pickles.is_empty() || self.functions.iter().any(|function| !function.env.is_empty())
+        let steps = || self.images.values().flat_map(|image| &image.steps);
+        !self.pickles.is_empty()
+            || self.functions.iter().any(|function| !function.env.is_empty())
+            || steps().any(Step::holds_secrets)
+    }
+
+    /// Every local file: those of containers, and those that images are built of.
+    pub fn all_files(&self) -> impl Iterator<Item = &File> {
+        let steps = self.images.values().flat_map(|image| &image.steps);
+        self.files.iter().chain(steps.flat_map(Step::files))
+    }
+
+    /// The same, to be completed.
+    pub fn all_files_mut(&mut self) -> impl Iterator<Item = &mut File> {
+        let steps = self.images.values_mut().flat_map(|image| &mut image.steps);
+        self.files.iter_mut().chain(steps.flat_map(Step::files_mut))
     }
 
     /// What to call the app in messages: its name, else its description, else `app`.

@@ -3,13 +3,16 @@
 //! Nothing is built here. The `image` crate executes what [`layers`] returns. Keys depend on the plan and on the name
 //! of the base alone, so they are the same on every machine and in every process.
 
+use std::fmt;
+
 mod command;
+pub mod dockerfile;
 mod era;
 mod key;
 mod layer;
 mod version;
 
-pub use command::{APT_ENV, PATH, PYTHON_HOME, Tools, UV, UV_CACHE, VENV, VENV_PYTHON};
+pub use command::{APT_ENV, COPIED, PATH, PYTHON_HOME, Tools, UV, UV_CACHE, VENV, VENV_PYTHON};
 pub use era::{Era, PackageSet, Sets};
 pub use key::Key;
 pub use layer::{LayerKind, LayerPlan, Layers, layers, on_host};
@@ -70,6 +73,72 @@ pub enum Step {
         /// An absolute path inside the image.
         path: String,
     },
+    /// `Image.shell`: what runs the later `RunCommands`. Makes no layer.
+    Shell {
+        /// The shell and its options; the command line is added as one word.
+        command: Vec<String>,
+    },
+    /// `RUN` in its exec form: a program without a shell.
+    Exec {
+        /// The program and its arguments.
+        argv: Vec<String>,
+    },
+    /// Local files that are part of the image: `copy=True`, `COPY`.
+    CopyFiles {
+        /// At their places; of two for one place the later stays.
+        files: Vec<CopiedFile>,
+    },
+    /// A step with variables of its own, which are neither the later steps' nor the container's.
+    With {
+        /// Names and values; they are part of what the layer is.
+        env: Vec<(String, String)>,
+        /// Only their names are part of what the layer is.
+        secrets: Vec<Secret>,
+        /// The step.
+        step: Box<Step>,
+    },
+}
+
+impl Step {
+    /// `step` with variables of its own.
+    pub fn with(env: Vec<(String, String)>, secrets: Vec<Secret>, step: Self) -> Self {
+        Self::With { env, secrets, step: Box::new(step) }
+    }
+}
+
+/// A variable whose value is in no layer, key, log or debug output.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// The variable's name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}=(hidden)", self.name)
+    }
+}
+
+/// A local file in an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopiedFile {
+    /// Its absolute path inside the image.
+    pub remote: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// What is in it.
+    pub content: Content,
+}
+
+/// What is in a copied file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// The content of this SHA-256 digest, in lower-case hex, which the server has.
+    Blob(String),
+    /// This text.
+    Text(String),
 }
 
 /// What `Image.pip_install` was given.

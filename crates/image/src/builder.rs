@@ -29,6 +29,9 @@ mod workshop;
 
 use workshop::{Input, Job, Workshop};
 
+/// Where a server keeps the files that users send, below its state directory: each under the SHA-256 of its content.
+pub const BLOBS: &str = "blobs";
+
 /// Why there is no image.
 #[derive(Debug, Error)]
 pub enum Error {
@@ -298,6 +301,7 @@ impl Builder {
             settings,
             base,
             hostconf,
+            blobs: state_dir.join(BLOBS),
             uv: &uv,
             cache: tools::cache(state_dir, ours)?,
             users_cache: tools::cache(state_dir, Cache::Users)?,
@@ -352,7 +356,12 @@ impl<'a> Parts<'a> {
                 env: &layer.env,
                 workdir: layer.workdir.as_deref(),
                 find_links: layer.find_links.as_deref(),
-                input: Input::Nothing,
+                own_env: &layer.own_env,
+                secrets: &layer.secrets,
+                input: match layer.kind {
+                    LayerKind::Files => Input::Files(&layer.files),
+                    _ => Input::Nothing,
+                },
             };
             let made = workshop.layer(&job, &below)?;
             below.insert(0, made);
@@ -371,6 +380,8 @@ impl<'a> Parts<'a> {
             env: &[],
             workdir: None,
             find_links: None,
+            own_env: &[],
+            secrets: &[],
             input,
         };
         let (deps, code) = (runner::deps_command(self.python), runner::code_command(self.python));

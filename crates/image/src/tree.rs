@@ -63,11 +63,7 @@ pub fn tree(state_dir: &Path, files: &[TreeFile]) -> Result<PathBuf, Error> {
         &AtomicBool::new(false),
         || {},
         |staging| {
-            let fs = staging.join("fs");
-            directory(&fs, Path::new("/"))?;
-            for (path, file) in &placed {
-                lay(&fs, path, file)?;
-            }
+            lay_out(&staging.join("fs"), &placed)?;
             let text = format!("{} files of the user", placed.len());
             Ok::<_, Error>(Meta { text, parent: None, command: Vec::new(), seconds: 0.0 })
         },
@@ -75,7 +71,8 @@ pub fn tree(state_dir: &Path, files: &[TreeFile]) -> Result<PathBuf, Error> {
     Ok(path)
 }
 
-fn place(files: &[TreeFile]) -> Result<BTreeMap<PathBuf, &TreeFile>, Error> {
+/// The files by their place below a root; none twice, and none where another needs a directory.
+pub(crate) fn place(files: &[TreeFile]) -> Result<BTreeMap<PathBuf, &TreeFile>, Error> {
     let mut placed = BTreeMap::new();
     for file in files {
         let path = clean(&file.remote)?;
@@ -89,6 +86,15 @@ fn place(files: &[TreeFile]) -> Result<BTreeMap<PathBuf, &TreeFile>, Error> {
         }
     }
     Ok(placed)
+}
+
+/// Copies the files to their places below `fs`, which is made.
+pub(crate) fn lay_out(fs: &Path, placed: &BTreeMap<PathBuf, &TreeFile>) -> Result<(), Error> {
+    directory(fs, Path::new("/"))?;
+    for (path, file) in placed {
+        lay(fs, path, file)?;
+    }
+    Ok(())
 }
 
 /// The path without its root, if it stays inside.

@@ -129,8 +129,8 @@ Image.poetry_install_from_file(poetry_pyproject_toml, poetry_lockfile=None, *, i
     {_ENV})
 Image.apt_install(*packages, force_build=False, {_ENV})
 Image.run_commands(*commands, env=None, secrets=None, volumes=None, gpu=None, force_build=False)
-Image.dockerfile_commands(*commands, context_files={{}}, {_ENV}, context_dir=None, force_build=False,
-    ignore=None, build_args={{}})
+Image.dockerfile_commands(*dockerfile_commands, context_files={{}}, {_ENV}, context_dir=None,
+    force_build=False, ignore=None, build_args={{}})
 Image.micromamba_install(*packages, spec_file=None, channels=[], force_build=False, {_ENV})
 Image.run_function(raw_f, *, env=None, secrets=None, volumes={{}}, network_file_systems={{}}, gpu=None,
     cpu=None, memory=None, timeout=None, cloud=None, region=None, force_build=False, args=(),

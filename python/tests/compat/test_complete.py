@@ -12,6 +12,7 @@ from typing import Any
 
 import pilotlight
 import pytest
+from pilotlight._public import FORMER_NAME
 
 from . import reference, reference_today
 from .areas import AREAS
@@ -142,6 +143,10 @@ def test_the_references_signature_is_ours(path: str, arguments: ast.arguments) -
     keywords: dict[str, Any] = {argument.arg: object() for argument in arguments.kwonlyargs}
     signature.bind(*positional, *([object()] if arguments.vararg else []), **keywords)
     named: dict[str, Any] = {argument.arg: object() for argument in arguments.args}
+    # A list that was one argument by name, and is any number of them today.
+    former = getattr(target, FORMER_NAME, None)
+    if former in named:
+        first.append(named.pop(former))
     if not arguments.vararg:
         signature.bind(*first, *(object() for _ in arguments.posonlyargs), **named, **keywords)
     defaults = dict(

@@ -14,7 +14,7 @@ from modal.exception import InvalidError, NotBuiltError, NotFoundError
 from pilotlight import _files
 
 
-def steps(image: modal.Image) -> list[dict[str, object]]:
+def steps(image: modal.Image) -> list[dict[str, Any]]:
     return image._manifest()["steps"]
 
 
@@ -103,17 +103,13 @@ SECRET = modal.Secret({"GITHUB_TOKEN": "x"})
         (Image.from_name("app", "tag"), "from_name"),
         (Image.debian_slim().conda_install(["a"], channels=["c"]), "conda_install"),
         (Image.debian_slim().conda_update_from_environment(__file__), "conda_update_from_environment"),
-        (Image.debian_slim().dockerfile_commands(["RUN a"], {"/a": "b"}, [], None), "dockerfile_commands"),  # pyright: ignore
         (Image.debian_slim().run_function(print, secrets=[SECRET], args=(1,)), "run_function"),
         (Image.debian_slim().entrypoint(["a"]), "entrypoint"),
-        (Image.debian_slim().shell(["/bin/bash", "-c"]), "shell"),
-        (Image.debian_slim().extend(dockerfile_commands=["FROM base"]), "extend"),
+        (Image.debian_slim().extend(workspace_id="x"), "extend"),
         (
             Image.debian_slim().pip_install_private_repos("github.com/a/b@x", git_user="u", secrets=[SECRET]),
             "pip_install_private_repos",
         ),
-        (Image.debian_slim().pip_install("a", secrets=[SECRET]), r"pip_install\(secrets=…\)"),
-        (Image.debian_slim().run_commands("a", env={"A": "b"}), r"run_commands\(env=…\)"),
         (Image.debian_slim().run_commands("a", volumes={"/v": 1}), r"run_commands\(volumes=…\)"),
         (
             Image.debian_slim().pip_install("a", extra_options="--no-deps"),
@@ -218,11 +214,84 @@ def test_local_files_come_last_unless_they_are_copied(tmp_path: Path) -> None:
     copied = Image.debian_slim().add_local_dir(tmp_path, "/data", copy=True)
     copied.env({"A": "b"}).workdir("/data")._check_built()
     assert remotes(*copied._mounts) == ["/data/a.txt"]
-    said = (
-        r"the build step run_commands after Image\.add_local_dir\(copy=True\) is not built .*: move the local"
+
+
+def test_files_that_were_copied_are_part_of_the_image_for_a_step_behind_them(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    image = Image.debian_slim().add_local_dir(tmp_path, "/data", copy=True).run_commands("cat /data/a.txt")
+    image = image.add_local_file(tmp_path / "a.txt", "/late.txt")
+    copy, run = steps(image)
+    assert copy["kind"] == "copy_files" and run["kind"] == "run_commands"
+    assert [(file["remote"], file["local"]) for file in copy["files"]] == [
+        ("/data/a.txt", str(tmp_path / "a.txt"))
+    ]
+    assert remotes(*image._mounts) == ["/late.txt"] and remotes(*image._built_of()) == ["/data/a.txt"]
+
+
+def test_a_steps_variables_are_its_own() -> None:
+    image = (
+        Image.debian_slim().pip_install("a").run_commands("b", env={"A": "1", "B": None}, secrets=[SECRET])
     )
-    with pytest.raises(NotBuiltError, match=said):
-        copied.run_commands("cat /data/a.txt")._check_built()
+    assert steps(image)[1] == {
+        "kind": "with",
+        "env": {"A": "1"},
+        "secrets": {"GITHUB_TOKEN": "x"},
+        "step": {"kind": "run_commands", "commands": ["b"]},
+    }
+    # A method that adds nothing gives its variables to nobody.
+    assert len(steps(Image.debian_slim().pip_install("a").run_commands(env={"A": "1"}))) == 1
+    stored = Image.debian_slim().run_commands("b", secrets=[modal.Secret.from_name("s")])
+    with pytest.raises(NotBuiltError, match=r"Secret\.from_name"):
+        steps(stored)
+
+
+def test_lines_of_a_dockerfile_bring_the_files_that_they_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("app.py", "conf/a.toml", "conf/b.md", "other.txt", "secret.key"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / ".dockerignore").write_text("*.key\n**/*.md\n")
+    monkeypatch.chdir(tmp_path)
+
+    def context(*lines: str, **options: Any) -> list[str]:
+        (step,) = steps(Image.debian_slim().dockerfile_commands(*lines, **options))
+        assert step["commands"] == list(lines)
+        return [file["remote"] for file in step["context"]]
+
+    assert context("RUN x") == []
+    assert context("COPY app.py conf /srv/") == ["app.py", "conf/a.toml"]
+    assert context("RUN x", "copy --chmod=755 \\\n  # why\n ./app.p? /srv") == ["app.py"]
+    assert context('COPY ["secret.key", "/x"]') == []
+    assert context("COPY $WHAT /srv", "COPY --from=o /x /y") == [
+        ".dockerignore",
+        "app.py",
+        "other.txt",
+        "conf/a.toml",
+    ]
+    assert context("COPY . /srv", ignore=["conf"]) == [".dockerignore", "app.py", "other.txt", "secret.key"]
+    assert context("COPY x /srv", context_files={"x": "app.py"}) == ["x"]
+    mount = modal.Mount(local_dir="conf", remote_dir="/")
+    assert sorted(context("COPY a.toml /srv", context_mount=mount)) == ["a.toml", "b.md"]
+    assert context("ADD b.md /srv", context_dir="conf") == ["b.md"]
+
+
+def test_the_forms_of_2022_are_lines_of_a_dockerfile(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    old = Image.debian_slim().dockerfile_commands(["RUN a"], {"/b": str(tmp_path / "a")}, [SECRET], None)  # pyright: ignore
+    (step,) = steps(old)
+    assert step["secrets"] == {"GITHUB_TOKEN": "x"}
+    assert [file["remote"] for file in step["step"]["context"]] == ["b"]
+    extended = Image.debian_slim().extend(dockerfile_commands=["FROM base", "RUN a"])
+    assert [(step["kind"], step["commands"]) for step in steps(extended)] == [
+        ("dockerfile_commands", ["RUN a"])
+    ]
+
+
+def test_a_shell_is_for_the_commands_behind_it() -> None:
+    image = Image.debian_slim().shell(["/bin/bash", "-c"]).run_commands("a")
+    assert steps(image)[0] == {"kind": "shell", "command": ["/bin/bash", "-c"]}
+    assert steps(Image.debian_slim().shell([]))[0]["command"] == ["/bin/sh", "-c"]
 
 
 def test_copies_of_the_past_are_placed_as_a_build_does(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ impl Manifest {
     /// [`check`](Self::check), and that every file says which content it has: what a server needs.
     pub fn check_sent(&self) -> Result<(), Vec<Problem>> {
         let mut problems = self.check().err().unwrap_or_default();
-        for file in &self.files {
+        for file in self.all_files() {
             if file.digest.is_none() || file.size.is_none() {
                 let message = "the digest and size of its content are missing".to_owned();
                 problems.push(Problem { path: format!("files.{}", file.remote), message });
@@ -188,6 +188,35 @@ fn check_step(step: &Step, path: &str, problems: &mut Problems) {
             check_env(vars.iter().map(|(name, value)| (name, value.as_str())), path, problems);
         }
         Step::Workdir { path: directory } => check_remote(directory, path, problems),
+        Step::Shell { command } => {
+            let ok = !command.is_empty() && command.iter().all(|word| !word.contains('\0'));
+            problems.require(ok, path, || "this is no shell".to_owned());
+        }
+        Step::CopyFiles { files } => {
+            for file in files {
+                check_file(file, &format!("{path}.{}", file.remote), problems);
+            }
+        }
+        Step::DockerfileCommands { commands, context, build_args } => {
+            for command in commands {
+                problems.require(!command.contains('\0'), path, || "a line contains a NUL".to_owned());
+            }
+            for file in context {
+                // Its place counts from the root of the context.
+                let rooted = File { remote: format!("/{}", file.remote), ..file.clone() };
+                check_file(&rooted, &format!("{path}.{}", file.remote), problems);
+            }
+            check_env(build_args.iter().map(|(name, value)| (name, value.as_str())), path, problems);
+        }
+        Step::With { env, secrets, step } => {
+            check_env(env.iter().map(|(name, value)| (name, value.as_str())), path, problems);
+            check_env(secrets.iter().map(|(name, value)| (name, value.expose())), path, problems);
+            let plain = !matches!(**step, Step::With { .. });
+            problems.require(plain, path, || "a step has its variables once".to_owned());
+            if plain {
+                check_step(step, path, problems);
+            }
+        }
     }
 }
 
@@ -200,18 +229,15 @@ fn check_env<'a>(vars: impl Iterator<Item = (&'a String, &'a str)>, path: &str, 
 }
 
 fn check_files(manifest: &Manifest, problems: &mut Problems) {
-    let files = &manifest.files;
-    problems.require(files.len() <= FILES_MAX, "files", || {
-        format!("{} files are more than the {FILES_MAX} that an app may have", files.len())
+    let count = manifest.all_files().count();
+    problems.require(count <= FILES_MAX, "files", || {
+        format!("{count} files are more than the {FILES_MAX} that an app may have")
     });
     let functions: BTreeSet<&String> = manifest.functions.iter().map(|function| &function.name).collect();
     let mut places: BTreeMap<&str, Vec<&File>> = BTreeMap::new();
-    for file in files {
+    for file in &manifest.files {
         let path = format!("files.{}", file.remote);
-        check_remote(&file.remote, &path, problems);
-        problems.require(file.remote != "/" && !file.remote.ends_with('/'), &path, || {
-            "this is no file".to_owned()
-        });
+        check_file(file, &path, problems);
         // Each function has one file at a path.
         let others = places.entry(&file.remote).or_default();
         let meets =
@@ -221,13 +247,20 @@ fn check_files(manifest: &Manifest, problems: &mut Problems) {
         for name in file.functions.iter().filter(|name| !functions.contains(name)) {
             problems.require(false, &path, || format!("it is for `{name}`, which is no function"));
         }
-        problems.require(file.local.is_absolute(), &path, || {
-            format!("`{}` is no absolute path", file.local.display())
-        });
-        problems.require(file.mode <= 0o777, &path, || format!("{} are no permission bits", file.mode));
-        if let Some(digest) = &file.digest {
-            problems.require(is_digest(digest), &path, || format!("`{digest}` is no SHA-256 digest"));
-        }
+    }
+}
+
+/// What holds of every local file, wherever it goes.
+fn check_file(file: &File, path: &str, problems: &mut Problems) {
+    check_remote(&file.remote, path, problems);
+    let named = file.remote != "/" && !file.remote.ends_with('/');
+    problems.require(named, path, || "this is no file".to_owned());
+    problems.require(file.local.is_absolute(), path, || {
+        format!("`{}` is no absolute path", file.local.display())
+    });
+    problems.require(file.mode <= 0o777, path, || format!("{} are no permission bits", file.mode));
+    if let Some(digest) = &file.digest {
+        problems.require(is_digest(digest), path, || format!("`{digest}` is no SHA-256 digest"));
     }
 }
 

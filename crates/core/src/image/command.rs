@@ -97,9 +97,31 @@ pub(super) fn apt(packages: &[String]) -> Vec<String> {
     shell(&format!("{update} && {install} && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin"))
 }
 
-/// One command line of `run_commands`.
-pub(super) fn run(command: &str) -> Vec<String> {
-    shell(command)
+/// What runs the command lines of an image that names no shell.
+pub(super) const SHELL: [&str; 2] = ["/bin/sh", "-c"];
+
+/// Where a step finds the files that it is to put into the image, at their places below.
+pub const COPIED: &str = "/opt/pilotlight/build/copied";
+
+/// Puts the files below [`COPIED`] into the image. By a program in the image itself, so that links of its own lead where
+/// they do there: `/lib` of a Debian is one.
+const COPY: &str = "import os, shutil, sys
+try:
+    for folder, _, names in os.walk(sys.argv[1]):
+        at = os.path.normpath('/' + os.path.relpath(folder, sys.argv[1]))
+        os.makedirs(at, exist_ok=True)
+        for name in names:
+            to = os.path.join(at, name)
+            if os.path.islink(to):
+                os.remove(to)
+            shutil.copy(os.path.join(folder, name), to)
+except OSError as error:
+    sys.exit(f'cannot put a file into the image: {error.filename2 or error.filename}: {error.strerror}')
+";
+
+/// Copies files into the image.
+pub(super) fn copy() -> Vec<String> {
+    [VENV_PYTHON, "-I", "-c", COPY, COPIED].map(str::to_owned).to_vec()
 }
 
 /// Requirements in the order that decides the key: sorted, unless options among them make the order matter.
@@ -132,11 +154,11 @@ fn install_prefix(tools: &Tools) -> impl Iterator<Item = String> {
 }
 
 fn shell(script: &str) -> Vec<String> {
-    ["/bin/sh", "-c", script].map(str::to_owned).to_vec()
+    SHELL.into_iter().chain([script]).map(str::to_owned).collect()
 }
 
 /// Joins words so that a POSIX shell reads them back unchanged.
-fn shell_words<I>(words: I) -> String
+pub(super) fn shell_words<I>(words: I) -> String
 where
     I: IntoIterator,
     I::Item: AsRef<str>,

@@ -1,7 +1,7 @@
 //! Decides the chain of layers of a plan: one after another, each key covering everything below it.
 
 use super::command::{self, Tools};
-use super::{Key, Plan, Sets, Step};
+use super::{Content, CopiedFile, Key, Plan, Secret, Sets, Step};
 
 /// The format of layers; changing how layers are laid out changes it, and with it every key.
 const DOMAIN: &str = "pilotlight layer 1";
@@ -17,6 +17,8 @@ pub enum LayerKind {
     Apt,
     /// One command of `run_commands`.
     Run,
+    /// Local files.
+    Files,
 }
 
 /// A layer to be built, or found: the command runs on top of the layers before it.
@@ -38,6 +40,12 @@ pub struct LayerPlan {
     pub workdir: Option<String>,
     /// The wheel directory or page the step names; a local path must be made visible to the step.
     pub find_links: Option<String>,
+    /// Variables of this step alone, sorted by name; they win over the image's own.
+    pub own_env: Vec<(String, String)>,
+    /// Variables of this step alone that leave no trace.
+    pub secrets: Vec<Secret>,
+    /// What the step puts into the image.
+    pub files: Vec<CopiedFile>,
 }
 
 /// All of an image above its base.
@@ -64,9 +72,11 @@ pub fn layers(plan: &Plan, base_identity: &str, sets: &Sets) -> Layers {
         env: Vec::new(),
         workdir: None,
         tools: Tools::inside(python),
+        shell: command::SHELL.map(str::to_owned).to_vec(),
+        given: Given::default(),
     };
     let venv = command::venv(&chain.tools, sets.of(plan.era));
-    chain.layer(LayerKind::Venv, venv_text(plan), venv, None);
+    chain.layer(LayerKind::Venv, venv_text(plan), venv);
     for step in &plan.steps {
         chain.step(step);
     }
@@ -85,10 +95,23 @@ pub fn on_host(plan: &Plan, sets: &Sets, tools: &Tools) -> Result<Vec<Vec<String
             Step::AptInstall { packages } => return Err(format!("apt_install({})", packages.join(", "))),
             Step::RunCommands { commands } if commands.is_empty() => {}
             Step::RunCommands { commands } => return Err(format!("run_commands({})", commands.join(", "))),
-            Step::Env { .. } | Step::Workdir { .. } => {}
+            Step::Exec { argv } => return Err(format!("run_commands({})", argv.join(" "))),
+            Step::CopyFiles { files } if files.is_empty() => {}
+            Step::CopyFiles { .. } => return Err("add_local_file(copy=True)".to_owned()),
+            Step::With { .. } => return Err("env= and secrets= of a build step".to_owned()),
+            Step::Env { .. } | Step::Workdir { .. } | Step::Shell { .. } => {}
         }
     }
     Ok(commands)
+}
+
+/// What a copied file is, on one line.
+fn identity(file: &CopiedFile) -> String {
+    let (kind, content) = match &file.content {
+        Content::Blob(digest) => ("blob", digest.clone()),
+        Content::Text(text) => ("text", Key::of("pilotlight text 1", [text]).to_string()),
+    };
+    format!("{kind} {:o} {content} {}", file.mode, file.remote)
 }
 
 struct Chain {
@@ -97,6 +120,18 @@ struct Chain {
     env: Vec<(String, String)>,
     workdir: Option<String>,
     tools: Tools,
+    /// What runs command lines.
+    shell: Vec<String>,
+    given: Given,
+}
+
+/// What the step at hand has for itself.
+#[derive(Clone, Default)]
+struct Given {
+    env: Vec<(String, String)>,
+    secrets: Vec<Secret>,
+    find_links: Option<String>,
+    files: Vec<CopiedFile>,
 }
 
 impl Chain {
@@ -106,20 +141,35 @@ impl Chain {
                 let packages = command::requirements(&pip.packages);
                 if !packages.is_empty() {
                     let text = format!("pip install {}", packages.join(" "));
-                    self.layer(LayerKind::Pip, text, command::pip(&self.tools, pip), pip.find_links.clone());
+                    self.given.find_links.clone_from(&pip.find_links);
+                    self.layer(LayerKind::Pip, text, command::pip(&self.tools, pip));
                 }
             }
             Step::AptInstall { packages } => {
                 let sorted = command::sorted(packages);
                 if !sorted.is_empty() {
                     let text = format!("apt install {}", sorted.join(" "));
-                    self.layer(LayerKind::Apt, text, command::apt(packages), None);
+                    self.layer(LayerKind::Apt, text, command::apt(packages));
                 }
             }
             Step::RunCommands { commands } => {
                 for line in commands {
-                    self.layer(LayerKind::Run, format!("run {line}"), command::run(line), None);
+                    let command = self.shell.iter().chain([line]).cloned().collect();
+                    self.layer(LayerKind::Run, format!("run {line}"), command);
                 }
+            }
+            Step::Exec { argv } => {
+                self.layer(LayerKind::Run, format!("run {}", command::shell_words(argv)), argv.clone());
+            }
+            Step::Shell { command } => self.shell.clone_from(command),
+            Step::CopyFiles { files } => self.copy(files),
+            Step::With { env, secrets, step } => {
+                let before = self.given.clone();
+                self.given.env.extend(env.iter().cloned());
+                self.given.env.sort();
+                self.given.secrets.extend(secrets.iter().cloned());
+                self.step(step);
+                self.given = before;
             }
             Step::Env { vars } => self.set_env(vars),
             Step::Workdir { path } => {
@@ -129,9 +179,17 @@ impl Chain {
         }
     }
 
-    fn layer(&mut self, kind: LayerKind, text: String, command: Vec<String>, find_links: Option<String>) {
+    fn layer(&mut self, kind: LayerKind, text: String, command: Vec<String>) {
         let parent = self.key.clone();
+        let Given { env: own_env, secrets, find_links, files } = self.given.clone();
         self.advance(std::iter::once("layer").chain(command.iter().map(String::as_str)));
+        let pairs = own_env.iter().map(|(name, value)| format!("env {name}={value}"));
+        // The name alone: who changes a password does not want everything built again.
+        let names = secrets.iter().map(|secret| format!("secret {}", secret.name));
+        let given: Vec<String> = pairs.chain(names).chain(files.iter().map(identity)).collect();
+        if !given.is_empty() {
+            self.advance(std::iter::once("given").chain(given.iter().map(String::as_str)));
+        }
         self.layers.push(LayerPlan {
             key: self.key.clone(),
             parent,
@@ -141,7 +199,21 @@ impl Chain {
             env: self.env.clone(),
             workdir: self.workdir.clone(),
             find_links,
+            own_env,
+            secrets,
+            files,
         });
+    }
+
+    fn copy(&mut self, files: &[CopiedFile]) {
+        let Some(first) = files.first() else { return };
+        let text = match files.len() {
+            1 => format!("copy {}", first.remote),
+            count => format!("copy {count} files"),
+        };
+        self.given.files = files.to_vec();
+        self.layer(LayerKind::Files, text, command::copy());
+        self.given.files.clear();
     }
 
     fn set_env(&mut self, vars: &[(String, String)]) {

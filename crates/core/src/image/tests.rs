@@ -120,6 +120,64 @@ fn each_command_has_its_own_shell_and_layer() {
 }
 
 #[test]
+fn the_shell_of_an_image_runs_what_comes_after_it() {
+    let shell = Step::Shell { command: vec!["/bin/bash".into(), "-c".into()] };
+    let exec = Step::Exec { argv: vec!["true".into(), "a b".into()] };
+    let made = of(vec![shell, Step::RunCommands { commands: vec!["x".into()] }, exec]);
+    assert_eq!(made.layers[1].command, ["/bin/bash", "-c", "x"]);
+    assert_eq!((made.layers[2].command.len(), made.layers[2].text.as_str()), (2, "run true 'a b'"));
+}
+
+#[test]
+fn a_steps_own_variables_are_its_own_and_a_secrets_value_names_nothing() {
+    let run = || Step::RunCommands { commands: vec!["x".into()] };
+    let secret = |value: &str| Secret { name: "TOKEN".into(), value: value.into() };
+    let with = |value: &str, secret: Secret| {
+        of(vec![Step::with(vec![("A".into(), value.into())], vec![secret], run()), run()])
+    };
+    let made = with("1", secret("hush"));
+    assert_eq!(made.layers[1].own_env, [("A".to_owned(), "1".to_owned())]);
+    assert_eq!(made.layers[1].secrets[0].value, "hush");
+    assert_eq!((made.layers[2].own_env.len(), made.layers[2].secrets.len(), made.env.len()), (0, 0, 0));
+    assert_eq!(with("1", secret("changed")).key, made.key);
+    assert_ne!(with("2", secret("hush")).key, made.key);
+    assert_ne!(of(vec![run(), run()]).key, made.key);
+    assert!(!format!("{made:?}").contains("hush"), "{made:?}");
+}
+
+#[test]
+fn a_step_within_a_step_has_the_variables_of_both() {
+    let inner = Step::with(
+        vec![("A".into(), "1".into())],
+        Vec::new(),
+        Step::RunCommands { commands: vec!["x".into()] },
+    );
+    let made = of(vec![Step::with(vec![("B".into(), "2".into())], Vec::new(), inner)]);
+    let expected = [("A".to_owned(), "1".to_owned()), ("B".to_owned(), "2".to_owned())];
+    assert_eq!(made.layers[1].own_env, expected);
+}
+
+#[test]
+fn copied_files_are_what_their_layer_is() {
+    let file = |remote: &str, mode, content| CopiedFile { remote: remote.into(), mode, content };
+    let of =
+        |remote: &str, mode, content| of(vec![Step::CopyFiles { files: vec![file(remote, mode, content)] }]);
+    let made = of("/srv/a", 0o644, Content::Blob("00".into()));
+    assert_eq!((made.layers[1].text.as_str(), made.layers[1].files.len()), ("copy /srv/a", 1));
+    let others = [
+        of("/srv/b", 0o644, Content::Blob("00".into())),
+        of("/srv/a", 0o600, Content::Blob("00".into())),
+        of("/srv/a", 0o644, Content::Blob("01".into())),
+        of("/srv/a", 0o644, Content::Text("00".into())),
+    ];
+    assert!(others.iter().all(|other| other.key != made.key));
+    assert_eq!(
+        layers(&plan(vec![Step::CopyFiles { files: vec![] }]), "debian-test", &Sets::default()).layers.len(),
+        1
+    );
+}
+
+#[test]
 fn apt_names_are_quoted() {
     let made = of(vec![Step::AptInstall { packages: vec!["git".into(), "a;b".into()] }]);
     assert!(made.layers[1].command[2].contains("install -y -- 'a;b' git && "), "{:?}", made.layers[1]);

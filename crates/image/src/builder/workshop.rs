@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use pilotlight_core::image::{APT_ENV, Key, LayerKind, PATH, UV_CACHE, VENV};
+use pilotlight_core::image::{
+    APT_ENV, COPIED, Content, CopiedFile, Key, LayerKind, PATH, Secret, UV_CACHE, VENV,
+};
 use pilotlight_sandbox::Bind;
 
 use super::Error;
@@ -17,6 +19,7 @@ use crate::settings::{Settings, local_directory};
 use crate::step::{self, Request, Steps};
 use crate::store::{Meta, Store};
 use crate::tools::Uv;
+use crate::tree::{self, TreeFile};
 
 /// What all steps of one build share.
 pub(super) struct Workshop<'a> {
@@ -25,6 +28,8 @@ pub(super) struct Workshop<'a> {
     pub(super) settings: &'a Settings,
     pub(super) base: &'a Base,
     pub(super) hostconf: &'a Path,
+    /// Where the user's files are, by the digest of their content.
+    pub(super) blobs: PathBuf,
     pub(super) uv: &'a Uv,
     pub(super) cache: PathBuf,
     pub(super) users_cache: PathBuf,
@@ -43,6 +48,10 @@ pub(super) struct Job<'a> {
     pub(super) env: &'a [(String, String)],
     pub(super) workdir: Option<&'a str>,
     pub(super) find_links: Option<&'a str>,
+    /// Variables of this step alone, over those of the image.
+    pub(super) own_env: &'a [(String, String)],
+    /// Variables of this step alone that nothing keeps.
+    pub(super) secrets: &'a [Secret],
     pub(super) input: Input<'a>,
 }
 
@@ -51,6 +60,7 @@ pub(super) enum Input<'a> {
     Nothing,
     Lock(&'a str),
     Code(&'a [CodeFile]),
+    Files(&'a [CopiedFile]),
 }
 
 /// Where our own mount points and inputs lie.
@@ -113,12 +123,15 @@ impl Workshop<'_> {
             Input::Nothing => {}
             Input::Lock(list) => fs_err::write(inside.join("runner.txt"), list)?,
             Input::Code(files) => runner::write_code(&input, files)?,
+            Input::Files(files) => {
+                self.lay_out(files, &staging.join("texts"), &input.join(COPIED.trim_start_matches('/')))?;
+            }
         }
         let mut binds = self.base.binds.clone();
         let cache = match job.kind {
             None | Some(LayerKind::Venv) => Some(&self.cache),
             Some(LayerKind::Pip) => Some(&self.users_cache),
-            Some(LayerKind::Apt | LayerKind::Run) => None,
+            Some(LayerKind::Apt | LayerKind::Run | LayerKind::Files) => None,
         };
         binds.extend(cache.map(|source| Bind {
             source: source.clone(),
@@ -152,6 +165,27 @@ impl Workshop<'_> {
         })
     }
 
+    /// Puts what is to be copied below `to`; texts become files in `texts` first.
+    fn lay_out(&self, files: &[CopiedFile], texts: &Path, to: &Path) -> Result<(), Error> {
+        fs_err::create_dir(texts)?;
+        let blob = |file: &CopiedFile, at: usize| match &file.content {
+            Content::Blob(digest) => Ok((digest.clone(), self.blobs.join(digest))),
+            Content::Text(text) => {
+                let path = texts.join(at.to_string());
+                fs_err::write(&path, text).map(|()| (String::new(), path))
+            }
+        };
+        let files = files.iter().enumerate().map(|(at, file)| {
+            let (digest, blob) = blob(file, at)?;
+            Ok(TreeFile { remote: file.remote.clone(), mode: file.mode, digest, blob })
+        });
+        let files = files.collect::<std::io::Result<Vec<_>>>()?;
+        if let Some(parent) = to.parent() {
+            fs_err::create_dir_all(parent)?;
+        }
+        Ok(tree::lay_out(to, &tree::place(&files)?)?)
+    }
+
     /// General variables first, the image's own last: they win.
     fn env(&self, job: &Job<'_>) -> Vec<(String, String)> {
         let mut env: Vec<(String, String)> = [
@@ -173,15 +207,18 @@ impl Workshop<'_> {
             env.push((name.to_owned(), value.to_owned()));
         };
         let settings = self.settings.env_inside();
-        for (name, value) in settings.iter().chain(&self.base.env).chain(job.env) {
+        for (name, value) in settings.iter().chain(&self.base.env).chain(job.env).chain(job.own_env) {
             set(name, value);
+        }
+        for secret in job.secrets {
+            set(&secret.name, &secret.value);
         }
         env
     }
 
     /// Takes out of a step's changes what no image needs. What a user's own command left anywhere is meant to stay.
     fn tidy(&self, upper: &Path, kind: Option<LayerKind>) -> std::io::Result<()> {
-        let junk = if kind == Some(LayerKind::Run) { &[] } else { JUNK };
+        let junk = if matches!(kind, Some(LayerKind::Run | LayerKind::Files)) { &[] } else { JUNK };
         for name in OURS.iter().chain(junk) {
             self.store.remove(&upper.join(name))?;
         }

@@ -165,8 +165,7 @@ pub(crate) async fn server_of(config: &Config, app: &str) -> Client {
 /// Uploads the files of `loaded` that the server does not have yet.
 pub(crate) async fn upload(client: &Client, loaded: &Loaded, printer: &Printer) -> anyhow::Result<()> {
     let began = Instant::now();
-    let files = loaded.manifest.files.iter();
-    let digests: Vec<String> = files.filter_map(|file| file.digest.clone()).collect();
+    let digests: Vec<String> = loaded.local_files().filter_map(|file| file.digest.clone()).collect();
     let missing = client.missing_blobs(digests).await?;
     let (files, mut bytes) = (missing.len(), 0);
     for digest in missing {

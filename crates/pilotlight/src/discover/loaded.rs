@@ -19,7 +19,7 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Gives each file of `manifest` its digest and size.
     pub(crate) fn new(mut manifest: Manifest) -> Result<Self, Failure> {
-        for file in &mut manifest.files {
+        for file in manifest.all_files_mut() {
             let content = fs::read(&file.local).map_err(|error| {
                 let message = format!("cannot read a file of the app: {error}");
                 let error = UserError::new(message, "make it readable, or do not import it");
@@ -33,8 +33,7 @@ impl Loaded {
 
     /// The content that `digest` names, read again when it lies on disk. `None`: no file has it, or not any more.
     pub(crate) fn content(&self, digest: &str) -> std::io::Result<Option<Bytes>> {
-        let Some(file) = self.manifest.files.iter().find(|file| file.digest.as_deref() == Some(digest))
-        else {
+        let Some(file) = self.manifest.all_files().find(|file| file.digest.as_deref() == Some(digest)) else {
             return Ok(None);
         };
         let content = fs::read(&file.local)?;
@@ -44,7 +43,7 @@ impl Loaded {
 
     /// The files on this machine.
     pub(crate) fn local_files(&self) -> impl Iterator<Item = &File> {
-        self.manifest.files.iter()
+        self.manifest.all_files()
     }
 }
 

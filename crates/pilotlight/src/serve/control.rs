@@ -58,7 +58,7 @@ impl Controller {
     async fn check_blobs(&self, manifest: &Manifest) -> Result<(), ApiError> {
         let blobs = self.apps.shared().blobs.clone();
         let files: Vec<_> =
-            manifest.files.iter().map(|file| (file.remote.clone(), file.digest.clone())).collect();
+            manifest.all_files().map(|file| (file.remote.clone(), file.digest.clone())).collect();
         let missing = on_disk(move || {
             let missing =
                 |digest: &Option<String>| digest.as_ref().is_none_or(|digest| !blobs.join(digest).is_file());

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pilotlight_api::manifest::{self, Manifest};
-use pilotlight_core::image::{Base, Era, PipInstall, Plan, PythonVersion, Step};
+use pilotlight_core::image::dockerfile::{self, Dockerfile, Scope};
+use pilotlight_core::image::{
+    Base, Content, CopiedFile, Era, PATH, PipInstall, Plan, PythonVersion, Secret, Step,
+};
 use pilotlight_image::{Image, Places};
 use pilotlight_pool::{Pace, Settings};
 use pilotlight_sandbox::{Command, Limits, Network, Spec};
@@ -40,20 +43,57 @@ pub(crate) fn image(manifest: &Manifest, image: &manifest::Image) -> Result<Plan
     let manifest::Base::DebianSlim { python_version } = &image.base;
     let asked = python_version.as_deref().unwrap_or(&manifest.python.version);
     let python: PythonVersion = asked.parse().map_err(|error| format!("{error}"))?;
-    let steps = image.steps.iter().map(step).collect();
+    let mut scope = Scope { env: [("PATH".to_owned(), PATH.to_owned())].into(), ..Scope::default() };
+    let mut steps = Vec::new();
+    for described in &image.steps {
+        steps.extend(step(described, &mut scope)?);
+    }
     Ok(Plan { base: Base::DebianSlim { python }, era: era(manifest), steps })
 }
 
-fn step(step: &manifest::Step) -> Step {
-    match step.clone() {
+/// What is to be built for a step; `scope` is what Dockerfile lines see of those before.
+fn step(step: &manifest::Step, scope: &mut Scope) -> Result<Vec<Step>, String> {
+    Ok(vec![match step.clone() {
         manifest::Step::PipInstall { packages, find_links, index_url, extra_index_url, pre } => {
             Step::PipInstall(PipInstall { packages, index_url, extra_index_url, find_links, pre })
         }
         manifest::Step::AptInstall { packages } => Step::AptInstall { packages },
         manifest::Step::RunCommands { commands } => Step::RunCommands { commands },
-        manifest::Step::Env { vars } => Step::Env { vars: vars.into_iter().collect() },
-        manifest::Step::Workdir { path } => Step::Workdir { path },
-    }
+        manifest::Step::Env { vars } => {
+            scope.env.extend(vars.clone());
+            Step::Env { vars: vars.into_iter().collect() }
+        }
+        manifest::Step::Workdir { path } => {
+            scope.workdir.clone_from(&path);
+            Step::Workdir { path }
+        }
+        manifest::Step::Shell { command } => Step::Shell { command },
+        manifest::Step::CopyFiles { files } => Step::CopyFiles { files: copied(&files) },
+        manifest::Step::DockerfileCommands { commands, context, build_args } => {
+            scope.build_args = build_args;
+            let told = |error| format!("dockerfile_commands: {error}");
+            let read = Dockerfile::parse(&commands.join("\n")).map_err(told)?;
+            return dockerfile::steps(&read, &copied(&context), scope).map_err(told);
+        }
+        manifest::Step::With { env, secrets, step: inner } => {
+            let env: Vec<_> = env.into_iter().collect();
+            let value = |value: &manifest::Hidden| value.expose().to_owned();
+            let secrets =
+                secrets.iter().map(|(name, hidden)| Secret { name: name.clone(), value: value(hidden) });
+            let secrets: Vec<_> = secrets.collect();
+            let with = |step| Step::with(env.clone(), secrets.clone(), step);
+            return Ok(self::step(&inner, scope)?.into_iter().map(with).collect());
+        }
+    }])
+}
+
+/// Local files as the image has them; the manifest's check has seen that each has its digest.
+fn copied(files: &[manifest::File]) -> Vec<CopiedFile> {
+    let copied = |file: &manifest::File| {
+        let content = Content::Blob(file.digest.clone()?);
+        Some(CopiedFile { remote: file.remote.clone(), mode: file.mode, content })
+    };
+    files.iter().filter_map(copied).collect()
 }
 
 /// The pool's knobs of a function.

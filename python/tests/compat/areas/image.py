@@ -165,17 +165,12 @@ IMAGE = Area(
             "f: Image.apt_install(gpu=…) is accepted but not built yet, and has no effect",
             _function(f"{_BASE}.apt_install('curl', gpu='T4')"),
         ),
-        refused(
-            "Image.*(env=…)",
-            "NotBuiltError",
-            "f: Image.apt_install(env=…)" + _LATER,
-            _function(f"{_BASE}.apt_install('curl', env={{'A': 'b'}})"),
-        ),
-        refused(
-            "Image.*(secrets=…)",
-            "NotBuiltError",
-            "f: Image.apt_install(secrets=…)" + _LATER,
-            _function(f"{_BASE}.apt_install('curl', secrets=[modal.Secret({{'A': 'b'}})])"),
+        _step(
+            "Image.*(env=…, secrets=…)",
+            "apt_install('curl', env={'A': 'b'}, secrets=[modal.Secret({'C': 'd'})])",
+            "steps == [{'kind': 'with', 'env': {'A': 'b'}, 'secrets': {'C': 'd'}, "
+            "'step': {'kind': 'apt_install', 'packages': ['curl']}}]",
+            "e2e/test_build_steps.py::test_a_step_has_its_own_variables_and_no_layer_keeps_a_secret",
         ),
         refused(
             "Image.run_commands(volumes=…)",
@@ -193,7 +188,6 @@ IMAGE = Area(
         _later("Image.from_scratch(", "from_scratch()", True),
         _later("Image.from_id(", "from_id('im-1')", True),
         _later("Image.from_name(", "from_name('x')", True),
-        _later("Image.dockerfile_commands(", "dockerfile_commands('RUN true')"),
         _later("Image.run_function(", "run_function(print)"),
         _later("Image.conda_install(", "conda_install('x')"),
         _later("Image.conda_update_from_environment(", "conda_update_from_environment('program.py')"),
@@ -214,8 +208,34 @@ IMAGE = Area(
             "compat/test_image_files.py::test_what_a_project_locks_is_refused_where_it_is_used",
         ),
         _later("Image.entrypoint(", "entrypoint(['python'])"),
-        _later("Image.shell(", "shell(['/bin/bash', '-c'])"),
-        _later("Image.extend(", "extend(dockerfile_commands=['FROM base', 'RUN true'])"),
+        _step(
+            "Image.dockerfile_commands(dockerfile_commands, context_files=…, context_mount=…, context_dir=…, "
+            "ignore=…, build_args=…)",
+            "dockerfile_commands('RUN true', ['COPY program.py /srv/'], build_args={'A': 'b'})",
+            "steps[0]['commands'] == ['RUN true', 'COPY program.py /srv/'] "
+            "and steps[0]['build_args'] == {'A': 'b'} "
+            "and [file['remote'] for file in steps[0]['context']] == ['program.py']",
+            "e2e/test_build_steps.py::test_lines_of_a_dockerfile_are_built",
+            "sdk/test_image.py::test_lines_of_a_dockerfile_bring_the_files_that_they_name",
+        ),
+        _step(
+            "Image.extend",
+            "extend(dockerfile_commands=['FROM base', 'RUN true'])",
+            "steps[0]['commands'] == ['RUN true']",
+            "sdk/test_image.py::test_the_forms_of_2022_are_lines_of_a_dockerfile",
+        ),
+        refused(
+            "Image.extend(base_images=…, build_function=…)",
+            "NotBuiltError",
+            "f: Image.extend" + _LATER,
+            _function(f"{_BASE}.extend(workspace_id='x')"),
+        ),
+        _step(
+            "Image.shell(shell_commands)",
+            "shell(['/bin/bash', '-c'])",
+            "steps == [{'kind': 'shell', 'command': ['/bin/bash', '-c']}]",
+            "e2e/test_build_steps.py::test_lines_of_a_dockerfile_are_built",
+        ),
         *(
             refused(
                 f"Image.{method}",

@@ -312,9 +312,7 @@ MISUSE = Area(
         _invalid(
             "a build step after local files",
             "Image.run_commands comes after Image.add_local_file, whose files are put in place when a "
-            "container "
-            "starts: move add_local_file to the end (copy=True, after which build steps may follow in Modal, "
-            "is not built yet)",
+            "container starts: move add_local_file to the end, or give it copy=True",
             "modal.Image.debian_slim().add_local_file('program.py', '/x').run_commands('true')",
         ),
         _invalid(

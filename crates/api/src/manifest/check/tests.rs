@@ -260,6 +260,47 @@ fn options_do_not_pass_for_packages() {
 }
 
 #[test]
+fn files_of_build_steps_are_held_to_the_rules_of_all_files() {
+    let file = |remote: &str| File {
+        remote: remote.to_owned(),
+        local: "/home/a".into(),
+        mode: 0o644,
+        digest: None,
+        size: None,
+        functions: Vec::new(),
+    };
+    let told = |step: Step| problem(|manifest| manifest.images.get_mut("im-0").unwrap().steps.push(step));
+    let copy = |remote: &str| Step::CopyFiles { files: vec![file(remote)] };
+    assert!(told(copy("a")).contains("must be an absolute path"));
+    assert!(told(copy("/srv/../a")).contains("must be an absolute path"));
+    let (commands, build_args) = (vec!["COPY a /".to_owned()], BTreeMap::new());
+    let lines = Step::DockerfileCommands { commands, context: vec![file("../a")], build_args };
+    assert!(told(lines).contains("must be an absolute path"));
+    let with = |step| Step::With { env: BTreeMap::new(), secrets: BTreeMap::new(), step: Box::new(step) };
+    assert!(told(with(copy("a"))).contains("must be an absolute path"));
+    assert!(told(with(with(copy("/a")))).contains("has its variables once"));
+    let mut manifest = example();
+    manifest.images.get_mut("im-0").unwrap().steps.push(with(copy("/a")));
+    manifest.check().unwrap();
+    let missing = manifest.check_sent().unwrap_err();
+    assert!(missing.iter().any(|problem| problem.path == "files./a"), "{missing:?}");
+}
+
+#[test]
+fn a_steps_secrets_are_secrets() {
+    let mut manifest = example();
+    manifest.functions.iter_mut().for_each(|function| function.env.clear());
+    manifest.pickles.clear();
+    assert!(!manifest.holds_secrets());
+    let step = Box::new(Step::RunCommands { commands: vec!["a".to_owned()] });
+    let secrets = BTreeMap::from([("TOKEN".to_owned(), Hidden::from("hush"))]);
+    let with = Step::With { env: BTreeMap::new(), secrets, step };
+    assert!(!format!("{with:?}").contains("hush"));
+    manifest.images.get_mut("im-0").unwrap().steps.push(with);
+    assert!(manifest.holds_secrets());
+}
+
+#[test]
 fn python_versions_are_supported_ones() {
     let with = |version: &str| {
         let mut manifest = example();

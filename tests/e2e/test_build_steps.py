@@ -1,0 +1,165 @@
+"""Build steps that need local files, variables and secrets, and the lines of a Dockerfile, built for real."""
+
+from __future__ import annotations
+
+import re
+
+from tools import Server, request
+
+SECRET = "hush-hush-4711"
+
+
+def test_lines_of_a_dockerfile_are_built(program, serve, tmp_path) -> None:
+    for name, text in {
+        "conf/a.txt": "from a file\n",
+        "conf/b.md": "no",
+        ".dockerignore": "**/*.md\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    text = '''
+        import os
+        import pathlib
+        import textwrap
+
+        import modal
+
+        LINES = """
+        # what a Dockerfile may say
+        ARG WHO=nobody
+        ENV PLACE=/srv/app PATH=/srv/app/bin:$PATH
+        WORKDIR $PLACE
+        COPY --chmod=750 conf ./conf/
+        COPY <<'EOF' bin/hello
+        #!/bin/sh
+        echo "hello $1"
+        EOF
+        RUN chmod +x bin/hello \\\\
+            && hello "$WHO" > said
+        SHELL ["/bin/bash", "-c"]
+        RUN [[ -n $BASH_VERSION ]] && cat conf/a.txt <(echo from bash) >> said
+        RUN ["touch", "with space"]
+        """
+
+        app = modal.App()
+        image = modal.Image.debian_slim().dockerfile_commands(
+            textwrap.dedent(LINES), build_args={"WHO": "world"}
+        )
+
+        @app.function(image=image)
+        @modal.fastapi_endpoint()
+        def f():
+            here = pathlib.Path(".")
+            return {
+                "cwd": os.getcwd(),
+                "said": (here / "said").read_text(),
+                "files": sorted(map(str, here.rglob("*"))),
+                "mode": oct((here / "conf/a.txt").stat().st_mode & 0o777),
+                "variables": [os.environ["PLACE"], os.environ.get("WHO"), os.environ["PATH"].split(":")[0]],
+            }
+    '''
+    command = serve(program(text))
+    assert request(command.url()).json() == {
+        "cwd": "/srv/app",
+        "said": "hello world\nfrom a file\nfrom bash\n",
+        "files": ["bin", "bin/hello", "conf", "conf/a.txt", "said", "with space"],
+        "mode": "0o750",
+        "variables": ["/srv/app", None, "/srv/app/bin"],
+    }
+    assert command.interrupt() == 0
+
+
+def test_a_line_that_cannot_be_built_is_told_by_its_number(program, serve) -> None:
+    text = """
+        import modal
+
+        app = modal.App()
+        image = modal.Image.debian_slim().dockerfile_commands("RUN true", "COPY none.txt /x")
+
+        @app.function(image=image)
+        @modal.fastapi_endpoint()
+        def f():
+            return 1
+    """
+    command = serve(program(text), wait=False)
+    assert command.wait() != 0
+    said = "dockerfile_commands: line 2: `none.txt` is not in the build context, or ignored there"
+    assert said in command.output and "Traceback" not in command.output
+
+
+def test_a_file_that_cannot_be_put_into_the_image_is_named(program, serve, tmp_path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    text = """
+        import modal
+
+        app = modal.App()
+        image = modal.Image.debian_slim().add_local_file("a.txt", "/proc/a.txt", copy=True)
+        image = image.run_commands("true")
+
+        @app.function(image=image)
+        @modal.fastapi_endpoint()
+        def f():
+            return 1
+    """
+    command = serve(program(text), wait=False)
+    assert command.wait() != 0
+    assert "cannot put a file into the image: /proc/a.txt: " in command.output
+    assert "Traceback" not in command.output
+
+
+def test_a_step_has_its_own_variables_and_no_layer_keeps_a_secret(program, server: Server) -> None:
+    text = """
+        import os
+
+        import modal
+
+        app = modal.App("steps")
+        image = modal.Image.debian_slim().run_commands(
+            'echo "$GREETING ${#TOKEN}" > /said',
+            env={"GREETING": "hi"},
+            secrets=[modal.Secret.from_local_environ(["TOKEN"])],
+        )
+
+        @app.function(image=image)
+        @modal.fastapi_endpoint()
+        def f():
+            return [open("/said").read(), os.environ.get("GREETING"), os.environ.get("TOKEN")]
+    """
+    deployed = server.environment.run("deploy", str(program(text)), TOKEN=SECRET)
+    assert deployed.returncode == 0, deployed.stderr
+    assert SECRET not in deployed.stdout + deployed.stderr
+    url = re.findall(r"Deployed f => (http://\S+)", deployed.stdout)[0]
+    assert request(url).json() == [f"hi {len(SECRET)}\n", None, None]
+    state = server.environment.state
+    layers = (state / "layers").resolve()
+    for path in [*state.rglob("*"), *layers.glob("*/meta.json"), *layers.glob("*/fs/said")]:
+        if path.is_file() and not path.is_symlink():
+            assert SECRET.encode() not in path.read_bytes(), path
+
+
+def test_a_build_step_sees_the_files_that_were_copied_before_it(program, serve, tmp_path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/numbers.txt").write_text("1\n2\n3\n")
+    text = """
+        import modal
+
+        app = modal.App()
+        image = (
+            modal.Image.debian_slim()
+            .run_commands("mkdir /srv/real && ln -s real /srv/link")
+            # As /lib is in Debian: what is copied behind a link must not take its place.
+            .add_local_dir("data", "/srv/link/data", copy=True)
+            .run_commands("wc -l < /srv/real/data/numbers.txt > /count", "test -L /srv/link")
+        )
+
+        @app.function(image=image)
+        @modal.fastapi_endpoint()
+        def f():
+            return open("/count").read().strip()
+    """
+    command = serve(program(text))
+    assert request(command.url()).json() == "3"
+    (tmp_path / "data/numbers.txt").write_text("1\n")
+    command.wait_for("Updated in")
+    assert request(command.url()).json() == "1"
+    assert command.interrupt() == 0
