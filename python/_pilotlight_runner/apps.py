@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 from typing import Any, Callable
@@ -61,7 +62,20 @@ def _endpoint(function: Callable[..., Any], name: str, web: dict[str, Any]) -> A
     app.add_api_route("/", function, methods=[web.get("method", "GET")])
     # As its first request would. Nobody adds to it any more, and the forks of a zygote have it.
     app.middleware_stack = app.build_middleware_stack()
+    _look_up(function)
     return app
+
+
+def _look_up(function: Callable[..., Any]) -> None:
+    """Have FastAPI find where the function is written, which it does before a function's first answer.
+
+    It reads and takes apart the file, for the texts of its errors, and keeps what it found.
+    """
+    with contextlib.suppress(Exception):
+        from fastapi import routing
+
+        # Not of its interface: where it is not there, or called otherwise, nothing is lost.
+        routing._extract_endpoint_context(function)
 
 
 def _asgi(app: Any, name: str) -> Any:

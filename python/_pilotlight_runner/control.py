@@ -49,11 +49,13 @@ class Control:
 
     def hello(self, now: bool = True) -> None:
         """The first word; where more follows at once it goes with that."""
-        version = ".".join(str(part) for part in sys.version_info[:3])
-        self._send({"type": "hello", "protocol": PROTOCOL, "python": version}, now)
+        self._send_line(_HELLO, now)
 
     def imported(self, import_ms: float) -> None:
-        self._send({"type": "imported", "import_ms": round(import_ms, 3)})
+        if import_ms == 0.0:
+            self._send_line(_IMPORTED)
+        else:
+            self._send({"type": "imported", "import_ms": round(import_ms, 3)})
 
     def lit(self, lit: Lit) -> None:
         """This zygote can be forked from, unless there are obstacles."""
@@ -109,8 +111,10 @@ class Control:
             if self._receive().get("type") == "drain":
                 self.drain()
 
-    def _send(self, message: dict[str, Any], now: bool = True) -> None:
-        line = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    def _send(self, message: dict[str, Any]) -> None:
+        self._send_line(_line(message))
+
+    def _send_line(self, line: bytes, now: bool = True) -> None:
         try:
             with self._sending:
                 self._unsent += line
@@ -135,6 +139,16 @@ class Control:
         del self._received[: end + 1]
         message = json.loads(line)
         return message if isinstance(message, dict) else {}
+
+
+def _line(message: dict[str, Any]) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+_PYTHON = ".".join(str(part) for part in sys.version_info[:3])
+#: What every fork of a function's zygote says, as it is sent.
+_HELLO = _line({"type": "hello", "protocol": PROTOCOL, "python": _PYTHON})
+_IMPORTED = _line({"type": "imported", "import_ms": 0.0})
 
 
 def leave() -> NoReturn:
