@@ -17,34 +17,43 @@ import os  # noqa: E402
 import signal  # noqa: E402
 import socket  # noqa: E402
 
-from . import errors  # noqa: E402
+from . import between, errors  # noqa: E402
 from .control import CONTROL_FD, LISTENER_FD, Control  # noqa: E402
 from .life import Life  # noqa: E402
-from .zygote import ORDERS_FD  # noqa: E402
+from .zygote import ORDERS_FD, Order  # noqa: E402
 
 
 def main() -> int:
     _keep_descriptors()
     # A handler rather than SIG_IGN, which programs started by user code would inherit.
     signal.signal(signal.SIGINT, lambda *_: None)
-    life = Life(START_PATH)
-    while True:
-        control = Control(socket.socket(fileno=CONTROL_FD))
-        signal.signal(signal.SIGTERM, lambda *_, control=control: control.drain())
-        # The fork of a function's zygote says it together with what follows.
-        control.hello(now=not life.loaded)
-        configuration = control.configuration()
-        try:
-            order = life.live(configuration, control, LISTENER_FD)
-        except errors.StartError as error:
-            errors.tell(error.text)
-            control.failed(error.stage, error.summary, error.text)
-            # Threads that the user's module started must not keep a failed container alive.
-            os._exit(1)
-        if order is None:
-            return 0
+    return _live(Life(START_PATH))
+
+
+def _live(life: Life) -> int:
+    control = Control(socket.socket(fileno=CONTROL_FD))
+    signal.signal(signal.SIGTERM, lambda *_: control.drain())
+    # The fork of a function's zygote says it together with what follows.
+    control.hello(now=not life.loaded)
+    configuration = control.configuration()
+    try:
+        zygote = life.live(configuration, control, LISTENER_FD)
+    except errors.StartError as error:
+        errors.tell(error.text)
+        control.failed(error.stage, error.summary, error.text)
+        # Threads that the user's module started must not keep a failed container alive.
+        os._exit(1)
+    if zygote is None:
+        return 0
+
+    def live_on(order: Order) -> int:
         control.forget()
         life.move(order)
+        return _live(life)
+
+    if not between.is_possible():
+        return live_on(zygote.serve())
+    zygote.serve_through(between.run, live_on)
 
 
 def _keep_descriptors() -> None:

@@ -56,8 +56,8 @@ class Life:
         """Whether the user's module is imported."""
         return self._target is not None
 
-    def live(self, configuration: dict[str, Any], control: Control, listener: int) -> Order | None:
-        """Be what `configuration` says. Returns None at the end of a server, an order in a zygote's fork.
+    def live(self, configuration: dict[str, Any], control: Control, listener: int) -> Zygote | None:
+        """Be what `configuration` says. Returns None at the end of a server, a zygote that is lit.
 
         Raises `StartError` where the user's program does not load or start.
         """
@@ -78,7 +78,7 @@ class Life:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         control.lit(lit)
         self._zygote_id = os.getpid()
-        return None if lit.obstacles else Zygote(orders).serve()
+        return None if lit.obstacles else Zygote(orders)
 
     def move(self, order: Order) -> None:
         """Become the container that a fork joined: its environment, directory, module path.

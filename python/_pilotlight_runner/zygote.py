@@ -22,7 +22,7 @@ import signal
 import socket
 import struct
 import sys
-from typing import NamedTuple
+from typing import Any, Callable, NamedTuple, NoReturn
 
 #: Descriptor 5 of a zygote: its orders.
 ORDERS_FD = 5
@@ -107,45 +107,74 @@ class Zygote:
 
     def serve(self) -> Order:
         """Fork for each order. Returns in the containers' processes only; ends with the host's helper."""
-        own = _name()
-        # For `ps` and `top`, which tell a zygote from a container by it.
-        self._prctl_name(b"pl-zygote")
-        gc.collect()
-        gc.freeze()
+        own = self._begin()
         while True:
-            # All that does not have to be done in the fork: there each page that is touched is copied first.
-            asked = _Asked(*_receive(self._orders))
-            for stream in (sys.stdout, sys.stderr):
-                # The user's code may have put something else there, or nothing.
-                with contextlib.suppress(AttributeError, OSError, ValueError):
-                    stream.flush()
+            asked = self._next()
             # Not `os.fork`, which makes the child ready to run anything: this one joins, forks and ends.
             child = self._libc.fork()
             if child == 0:
-                order = self._join_and_fork(asked)
-                if order is not None:
+                if self._join_and_fork(asked):
                     self._prctl_name(own)
-                    return order
+                    return asked.order
                 os._exit(0)
             asked.close()
             if child > 0:
                 os.waitpid(child, 0)
 
-    def _join_and_fork(self, asked: _Asked) -> Order | None:
-        """In a child of the zygote: the order in its own child, the container's process; else None."""
+    def serve_through(self, run: Callable[..., Any], live: Callable[[Order], int]) -> NoReturn:
+        """As `serve`, by a process between that has no memory of its own; see `between.run`.
+
+        The containers' processes cannot return from there. They end with the value of `live`.
+        """
+        own = self._begin()
+        while True:
+            asked = self._next()
+
+            def be(asked: _Asked = asked) -> int:
+                self._prctl_name(own)
+                return live(asked.order)
+
+            run(lambda asked=asked: self._join_and_fork(asked), be)
+            # A change of rights hides a process from itself, and the memory was this one's.
+            self._prctl(_PR_SET_DUMPABLE, 1)
+            asked.close()
+
+    def _begin(self) -> bytes:
+        own = _name()
+        # For `ps` and `top`, which tell a zygote from a container by it.
+        self._prctl_name(b"pl-zygote")
+        gc.collect()
+        gc.freeze()
+        return own
+
+    def _next(self) -> _Asked:
+        # All that does not have to be done in the fork: there each page that is touched is copied first.
+        asked = _Asked(*_receive(self._orders))
+        for stream in (sys.stdout, sys.stderr):
+            # The user's code may have put something else there, or nothing.
+            with contextlib.suppress(AttributeError, OSError, ValueError):
+                stream.flush()
+        return asked
+
+    def _join_and_fork(self, asked: _Asked) -> bool:
+        """In a child of the zygote: join, and fork; whether this is the container's process."""
         # Without the zygote nobody would notice the end of the next one.
         self._prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        inside = False
         try:
             self._join(asked.places)
-            if os.fork() != 0:
-                return None
+            inside = os.fork() == 0
+            if not inside:
+                return False
             self._orders.close()
             self._settle(asked)
         except BaseException as error:
             asked.joined.send(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
+            if not inside:
+                return False
             os._exit(1)
         asked.joined.send(b'{"error": null}')
-        return asked.order
+        return True
 
     def _join(self, descriptors: dict[str, int]) -> None:
         for kind in _NAMESPACES:
