@@ -165,9 +165,9 @@ def _described(step: Mapping[str, Any]) -> dict[str, Any]:
         found["secrets"] = {
             name: value for secret in step["secrets"] for name, value in secret._variables().items()
         }
-    elif step["kind"] == "copy_files":
+    elif "files" in step:
         found["files"] = entries(step["files"])
-    elif step["kind"] == "dockerfile_commands":
+    elif "context" in step:
         context = entries(step["context"])
         found["context"] = [{**file, "remote": file["remote"].lstrip("/")} for file in context]
     return found

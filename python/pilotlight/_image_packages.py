@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from . import _files, _requirements, config
 from ._image_chain import Building, Chain, check_secrets, flat, listed, named
 from ._public import public
 from .exception import InvalidError, NotFoundError
+from .mount import Mount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 
 _REPOSITORY = re.compile(r"(github|gitlab)\.com/[\w.-]+(/[\w.-]+)+(@[\w./-]+)?")
+# A date, or a moment of RFC 3339.
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(T[\d:.]+(Z|[+-]\d\d:\d\d))?")
 _TOKENS = {"github": "GITHUB_TOKEN", "gitlab": "GITLAB_TOKEN"}
 
 
@@ -197,17 +201,36 @@ class Packages(Chain):
         secrets: Sequence[Secret] | None = None,
         gpu: Any = None,
     ) -> Self:
-        """A project's locked packages (`uv.lock`); not built yet. Raises `NotFoundError`, `InvalidError`."""
+        """Installs what a project's `uv.lock` says, without the project itself.
+
+        With `frozen=False` a lock file that is missing or out of date is made again. `groups` and `extras`
+        come beside the default ones. Raises `NotFoundError`, `InvalidError`.
+        """
+        method = "uv_sync"
+        project = posixpath.join(os.fspath(uv_project_dir), "pyproject.toml")
+        lock = posixpath.join(os.fspath(uv_project_dir), "uv.lock")
+        mount = Mount()
         if config.is_local():
-            _needed("uv_sync", os.path.join(os.fspath(uv_project_dir), "pyproject.toml"))
-        said = [
-            groups and listed("uv_sync", "groups", groups),
-            extras and listed("uv_sync", "extras", extras),
+            mount = Mount().add_local_file(_needed(method, project), "/pyproject.toml")
+            if frozen or os.path.isfile(lock):
+                found = _needed(method, lock, "; run `uv lock`, or write frozen=False")
+                mount = mount.add_local_file(found, "/uv.lock")
+        options = _requirements.read_options(method, extra_options, sync=True)
+        wanted = [
+            listed(method, name, given or []) for name, given in (("groups", groups), ("extras", extras))
         ]
-        said += [frozen, extra_options, uv_version]
-        return self._declare("uv_sync", said, unbuilt="uv_sync")._building(
-            "uv_sync", Building(force_build, env, secrets, gpu)
-        )
+        step = {
+            "kind": "uv_sync",
+            "files": (mount,),
+            "groups": wanted[0],
+            "extras": wanted[1],
+            "frozen": bool(frozen),
+            "options": [*options.passed, *_dated()],
+        }
+        unbuilt = f"{method}(extra_options={' '.join(options.unknown)!r})" if options.unknown else None
+        image = self._declare(method, [*wanted, bool(frozen), extra_options], step, unbuilt)
+        image = image._noting(method, uv_version=uv_version)
+        return image._building(method, Building(force_build, env, secrets, gpu))
 
     def poetry_install_from_file(
         self,
@@ -225,18 +248,26 @@ class Packages(Chain):
         secrets: Sequence[Secret] | None = None,
         gpu: Any = None,
     ) -> Self:
-        """A poetry project's dependencies; not built yet. `NotFoundError` when a file is missing."""
+        """Installs a Poetry project's dependencies, without the project itself, as its `poetry.lock` says.
+
+        `ignore_lockfile` resolves them anew. Raises `NotFoundError` when a file is missing, `InvalidError`.
+        """
         method = "poetry_install_from_file"
+        mount = Mount()
         if config.is_local():
             project = _needed(method, os.fspath(poetry_pyproject_toml))
+            mount = mount.add_local_file(project, "/pyproject.toml")
             if not ignore_lockfile:
-                lock = poetry_lockfile or os.path.join(os.path.dirname(project), "poetry.lock")
-                _needed(method, os.fspath(lock), "; run `poetry lock`, or write ignore_lockfile=True")
-        said = [bool(ignore_lockfile), old_installer, poetry_version]
-        said += [listed(method, "groups", groups or []) for groups in (with_, without, only)]
-        return self._declare(method, said, unbuilt=method)._building(
-            method, Building(force_build, env, secrets, gpu)
-        )
+                lock = os.fspath(poetry_lockfile or os.path.join(os.path.dirname(project), "poetry.lock"))
+                lock = _needed(method, lock, "; run `poetry lock`, or write ignore_lockfile=True")
+                mount = mount.add_local_file(lock, "/poetry.lock")
+        sets = {"with": with_, "without": without, "only": only}
+        sets = {name: listed(method, name, groups or []) for name, groups in sets.items()}
+        version = None if poetry_version in (None, "latest") else poetry_version
+        step = {"kind": "poetry_install", "files": (mount,), **sets, "version": version}
+        image = self._declare(method, [bool(ignore_lockfile), poetry_version, sets], step)
+        image = image._noting(method, old_installer=old_installer)
+        return image._building(method, Building(force_build, env, secrets, gpu))
 
     @named("packages")
     def apt_install(
@@ -328,7 +359,7 @@ class Packages(Chain):
         extra_options: str,
         building: Building,
     ) -> Self:
-        more, unknown = _requirements.read_options(method, extra_options)
+        more, passed, unknown = _requirements.read_options(method, extra_options)
         for name in wanted.packages:
             _check_package(method, name)
         options, clashing = _requirements.merged(given, wanted.options, more)
@@ -343,6 +374,7 @@ class Packages(Chain):
         if wanted.packages:
             defaults = {"find_links": None, "index_url": None, "extra_index_url": None, "pre": False}
             step = {"kind": "pip_install", "packages": wanted.packages, **defaults, **options}
+            step["options"] = [*passed, *_dated()]
         # What a requirements file says is not among what is said: a container does not have the file.
         declared = self._declare(method, [said, dict(given), extra_options], step, unbuilt)
         return declared._building(method, building)
@@ -354,6 +386,16 @@ def _options(
     given = {"find_links": find_links, "index_url": index_url, "extra_index_url": extra_index_url}
     found: dict[str, Any] = {name: value for name, value in given.items() if value}
     return {**found, "pre": True} if pre else found
+
+
+def _dated() -> list[str]:
+    """What `PILOTLIGHT_EXCLUDE_NEWER` says: packages that were uploaded later do not count."""
+    date = config.config["exclude_newer"]
+    if not date:
+        return []
+    if not _DATE.fullmatch(date):
+        raise InvalidError(f"PILOTLIGHT_EXCLUDE_NEWER is a date such as 2022-11-30, not {date!r}")
+    return [f"--exclude-newer={date}"]
 
 
 def _check_package(method: str, name: str) -> None:

@@ -23,8 +23,24 @@ _VALUE_OPTIONS = {
 # Options that say how pip reports or caches, not what it installs.
 _HARMLESS_OPTIONS = frozenset(
     "-q --quiet -v --verbose --no-cache-dir --no-input --disable-pip-version-check --progress-bar=off "
-    "--root-user-action=ignore".split()
+    "--root-user-action=ignore --prefer-binary".split()
 )
+
+# Options that uv takes as pip does, and those of uv's own that programs name; the second have a value.
+_PASSED = frozenset(
+    "--no-deps --upgrade --reinstall --no-build --no-build-isolation --no-sources --exact --strict".split()
+)
+_PASSED_VALUES = frozenset(
+    "--no-binary --only-binary --upgrade-package --reinstall-package --resolution --prerelease "
+    "--index-strategy --exclude-newer --torch-backend --config-setting --no-build-isolation-package".split()
+)
+_OTHER_NAMES = {"-U": "--upgrade", "--force-reinstall": "--reinstall", "-C": "--config-setting"}
+
+# The same of `uv sync`.
+_SYNC = _PASSED | frozenset(
+    "--no-dev --only-dev --dev --all-groups --no-default-groups --all-extras --no-editable".split()
+)
+_SYNC_VALUES = _PASSED_VALUES | frozenset("--no-group --only-group --no-extra --no-install-package".split())
 
 
 class Requirements(NamedTuple):
@@ -76,8 +92,19 @@ def read_pyproject(path: str | os.PathLike[str], groups: list[str]) -> Requireme
     return Requirements(packages, {}, [path])
 
 
-def read_options(method: str, text: str) -> tuple[dict[str, Any], list[str]]:
-    """pip's command-line options as keywords of `Image.pip_install`, and those that have none.
+class Options(NamedTuple):
+    """What `extra_options=` of a method says."""
+
+    keywords: dict[str, Any]
+    """Those that are keywords of `Image.pip_install`."""
+    passed: list[str]
+    """Those that are handed on to uv, each `--name` or `--name=value`."""
+    unknown: list[str]
+    """Those that neither are nor can be left out."""
+
+
+def read_options(method: str, text: str, sync: bool = False) -> Options:
+    """Options of pip, or with `sync` of `uv sync`, as they are written on a command line.
 
     Raises `InvalidError` for what is no string or ends within a quotation.
     """
@@ -89,17 +116,24 @@ def read_options(method: str, text: str) -> tuple[dict[str, Any], list[str]]:
         words = shlex.split(text)
     except ValueError as error:
         raise InvalidError(f"{method}: extra_options={text!r}: {error}") from None
-    found: dict[str, Any] = {}
-    unknown: list[str] = []
+    flags, valued = (_SYNC, _SYNC_VALUES) if sync else (_PASSED, _PASSED_VALUES)
+    found = Options({}, [], [])
     while words:
         name, equals, value = words.pop(0).partition("=")
-        if name == "--pre" and not equals:
-            found["pre"] = True
-        elif name in _VALUE_OPTIONS and (equals or words) and _VALUE_OPTIONS[name] not in found:
-            found[_VALUE_OPTIONS[name]] = value if equals else words.pop(0)
-        elif name + equals + value not in _HARMLESS_OPTIONS:
-            unknown.append(name + equals + value)
-    return found, unknown
+        given = name + equals + value
+        name = _OTHER_NAMES.get(name, name)
+        keyword = None if sync else _VALUE_OPTIONS.get(name)
+        if name == "--pre" and not equals and not sync:
+            found.keywords["pre"] = True
+        elif name in flags and not equals:
+            found.passed.append(name)
+        elif name in valued and (equals or words):
+            found.passed.append(f"{name}={value if equals else words.pop(0)}")
+        elif keyword and (equals or words) and keyword not in found.keywords:
+            found.keywords[keyword] = value if equals else words.pop(0)
+        elif given not in _HARMLESS_OPTIONS:
+            found.unknown.append(given)
+    return found
 
 
 def merged(*given: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:

@@ -102,11 +102,12 @@ class Config:
 #: The one there is.
 config = Config()
 
-#: The settings of Modal's client, 2022 to today, with their defaults.
+#: The settings of Modal's client, 2022 to today, with their defaults; `exclude_newer` is ours.
 _DEFAULTS: dict[str, Any] = {
     "automount": True,
     "dev_suffix": "",
     "environment": None,
+    "exclude_newer": None,
     "force_build": False,
     "image_builder_version": None,
     "image_python_version": None,

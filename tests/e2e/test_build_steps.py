@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
 from tools import Server, request
 
@@ -162,4 +163,77 @@ def test_a_build_step_sees_the_files_that_were_copied_before_it(program, serve, 
     (tmp_path / "data/numbers.txt").write_text("1\n")
     command.wait_for("Updated in")
     assert request(command.url()).json() == "1"
+    assert command.interrupt() == 0
+
+
+PROJECT = """
+[project]
+name = "mine"
+version = "1"
+requires-python = ">=3.9"
+dependencies = ["six==1.16.0"]
+
+[dependency-groups]
+extra = ["idna==3.6"]
+"""
+
+VERSIONS = """
+    import importlib.metadata
+
+    import modal
+
+    app = modal.App()
+    image = modal.Image.debian_slim().{}
+
+    @app.function(image=image)
+    @modal.fastapi_endpoint()
+    def f():
+        found = {{}}
+        for name in {}:
+            try:
+                found[name] = importlib.metadata.version(name)
+            except importlib.metadata.PackageNotFoundError:
+                found[name] = None
+        return found
+"""
+
+
+def test_what_a_project_locks_is_installed(program, serve, home, tmp_path) -> None:
+    (tmp_path / "pyproject.toml").write_text(PROJECT)
+    uv = home.run("tool", "uv").stdout.strip()
+    subprocess.run([uv, "lock", "--quiet", "--project", tmp_path], check=True)
+    command = serve(program(VERSIONS.format('uv_sync(groups=["extra"])', ["six", "idna", "mine"])))
+    found = request(command.url()).json()
+    assert found == {"six": "1.16.0", "idna": "3.6", "mine": None}
+    assert command.interrupt() == 0
+
+
+def test_a_poetry_project_is_installed(program, serve, home, tmp_path) -> None:
+    # The index by the protocol that every mirror speaks; the one that Poetry prefers, many do not.
+    source = '[[tool.poetry.source]]\nname = "simple"\nurl = "https://pypi.org/simple/"\n'
+    (tmp_path / "pyproject.toml").write_text(PROJECT + source)
+    uv = home.run("tool", "uv").stdout.strip()
+    lock = [
+        uv,
+        "tool",
+        "run",
+        "--from",
+        "poetry==2.5.1",
+        "poetry",
+        "--directory",
+        tmp_path,
+        "lock",
+        "--quiet",
+    ]
+    subprocess.run(lock, check=True, env=home.variables())
+    call = 'poetry_install_from_file("pyproject.toml", poetry_version="2.5.1")'
+    command = serve(program(VERSIONS.format(call, ["six", "poetry", "mine"])))
+    assert request(command.url()).json() == {"six": "1.16.0", "poetry": None, "mine": None}
+    assert command.interrupt() == 0
+
+
+def test_a_date_keeps_newer_packages_out(program, serve) -> None:
+    text = VERSIONS.format('pip_install("toolz")', ["toolz"])
+    command = serve(program(text), PILOTLIGHT_EXCLUDE_NEWER="2022-11-30")
+    assert request(command.url()).json() == {"toolz": "0.12.0"}
     assert command.interrupt() == 0

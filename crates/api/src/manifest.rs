@@ -155,6 +155,42 @@ pub enum Step {
         /// Whether pre-releases count.
         #[serde(default)]
         pre: bool,
+        /// Further options of uv, each `--name` or `--name=value`.
+        #[serde(default)]
+        options: Vec<String>,
+    },
+    /// Installs what a project locks.
+    UvSync {
+        /// `/pyproject.toml`, and `/uv.lock` where there is one.
+        files: Vec<File>,
+        /// Dependency groups beside the default ones.
+        #[serde(default)]
+        groups: Vec<String>,
+        /// Optional dependencies.
+        #[serde(default)]
+        extras: Vec<String>,
+        /// Whether the lock file is taken as it stands.
+        frozen: bool,
+        /// Further options of `uv sync`, each `--name` or `--name=value`.
+        #[serde(default)]
+        options: Vec<String>,
+    },
+    /// Installs the packages of a Poetry project.
+    PoetryInstall {
+        /// `/pyproject.toml`, and `/poetry.lock` unless it is ignored.
+        files: Vec<File>,
+        /// Optional groups that are installed too.
+        #[serde(default)]
+        with: Vec<String>,
+        /// Groups that are not.
+        #[serde(default)]
+        without: Vec<String>,
+        /// The only groups.
+        #[serde(default)]
+        only: Vec<String>,
+        /// Poetry's own version; the newest otherwise.
+        #[serde(default)]
+        version: Option<String>,
     },
     /// Installs Debian packages.
     AptInstall {
@@ -215,7 +251,10 @@ impl Step {
     /// The local files that it needs.
     pub fn files(&self) -> &[File] {
         match self {
-            Self::CopyFiles { files } | Self::DockerfileCommands { context: files, .. } => files,
+            Self::CopyFiles { files }
+            | Self::DockerfileCommands { context: files, .. }
+            | Self::UvSync { files, .. }
+            | Self::PoetryInstall { files, .. } => files,
             Self::With { step, .. } => step.files(),
             _ => &[],
         }
@@ -223,7 +262,10 @@ impl Step {
 
     fn files_mut(&mut self) -> &mut [File] {
         match self {
-            Self::CopyFiles { files } | Self::DockerfileCommands { context: files, .. } => files,
+            Self::CopyFiles { files }
+            | Self::DockerfileCommands { context: files, .. }
+            | Self::UvSync { files, .. }
+            | Self::PoetryInstall { files, .. } => files,
             Self::With { step, .. } => step.files_mut(),
             _ => &mut [],
         }

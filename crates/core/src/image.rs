@@ -53,6 +53,10 @@ impl Base {
 pub enum Step {
     /// `Image.pip_install`.
     PipInstall(PipInstall),
+    /// `Image.uv_sync`.
+    UvSync(UvSync),
+    /// `Image.poetry_install_from_file`.
+    PoetryInstall(PoetryInstall),
     /// `Image.apt_install`: Debian packages by name.
     AptInstall {
         /// Package names as apt knows them.
@@ -154,6 +158,38 @@ pub struct PipInstall {
     pub find_links: Option<String>,
     /// Whether pre-releases count.
     pub pre: bool,
+    /// Further options of uv, each `--name` or `--name=value`.
+    pub options: Vec<String>,
+}
+
+/// The packages that a project locks: `Image.uv_sync`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UvSync {
+    /// `/pyproject.toml`, and `/uv.lock` where there is one.
+    pub files: Vec<CopiedFile>,
+    /// Dependency groups beside the default ones.
+    pub groups: Vec<String>,
+    /// Optional dependencies.
+    pub extras: Vec<String>,
+    /// Whether the lock file must be there, and is taken as it stands.
+    pub frozen: bool,
+    /// Further options of `uv sync`.
+    pub options: Vec<String>,
+}
+
+/// The packages of a Poetry project: `Image.poetry_install_from_file`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoetryInstall {
+    /// `/pyproject.toml`, and `/poetry.lock` unless it is ignored.
+    pub files: Vec<CopiedFile>,
+    /// Optional groups that are installed too.
+    pub with: Vec<String>,
+    /// Groups that are not.
+    pub without: Vec<String>,
+    /// The only groups.
+    pub only: Vec<String>,
+    /// Poetry's own version; the newest otherwise.
+    pub version: Option<String>,
 }
 
 #[cfg(test)]

@@ -358,10 +358,7 @@ impl<'a> Parts<'a> {
                 find_links: layer.find_links.as_deref(),
                 own_env: &layer.own_env,
                 secrets: &layer.secrets,
-                input: match layer.kind {
-                    LayerKind::Files => Input::Files(&layer.files),
-                    _ => Input::Nothing,
-                },
+                input: Input::Files(&layer.files),
             };
             let made = workshop.layer(&job, &below)?;
             below.insert(0, made);

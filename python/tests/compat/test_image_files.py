@@ -62,7 +62,7 @@ def test_requirements(tmp_path: Path) -> None:
     path = tmp_path / "requirements.txt"
     path.write_text("a\n-r more.txt\n")
     (tmp_path / "more.txt").write_text("--pre\nb==1\n")
-    wanted = {"kind": "pip_install", "packages": ["a", "b==1"], "pre": True, "find_links": "f"}
+    wanted = {"kind": "pip_install", "packages": ["a", "b==1"], "pre": True, "find_links": "f", "options": []}
     options = {"index_url": "i", "extra_index_url": "e"}
     image = modal.Image.debian_slim().pip_install_from_requirements(path, "f", **options)
     assert steps(image) == [{**wanted, **options}]
@@ -85,13 +85,5 @@ def test_pyproject(tmp_path: Path) -> None:
     )
     assert steps(made) == [
         {"kind": "pip_install", "packages": ["a", "b"], "find_links": "f", "index_url": "i"}
-        | {"extra_index_url": "e", "pre": True}
+        | {"extra_index_url": "e", "pre": True, "options": []}
     ]
-
-
-def test_what_a_project_locks_is_refused_where_it_is_used(tmp_path: Path) -> None:
-    (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "1"\n')
-    (tmp_path / "uv.lock").write_text("version = 1\n")
-    outcome = run("@app.function(image=modal.Image.debian_slim().uv_sync())", "discover", tmp_path, {})
-    assert outcome.error == "NotBuiltError"
-    assert outcome.said == "f: Image.uv_sync is not built yet in this version of pilotlight"

@@ -23,7 +23,7 @@ def remotes(*mounts: modal.Mount) -> list[str]:
 
 
 def pip(*packages: str, **options: object) -> dict[str, object]:
-    defaults = {"find_links": None, "index_url": None, "extra_index_url": None, "pre": False}
+    defaults = {"find_links": None, "index_url": None, "extra_index_url": None, "pre": False, "options": []}
     return {"kind": "pip_install", "packages": list(packages), **defaults, **options}
 
 
@@ -112,8 +112,8 @@ SECRET = modal.Secret({"GITHUB_TOKEN": "x"})
         ),
         (Image.debian_slim().run_commands("a", volumes={"/v": 1}), r"run_commands\(volumes=…\)"),
         (
-            Image.debian_slim().pip_install("a", extra_options="--no-deps"),
-            r"pip_install\(extra_options='--no-deps'\)",
+            Image.debian_slim().pip_install("a", extra_options="--user --no-deps"),
+            r"pip_install\(extra_options='--user'\)",
         ),
     ],
 )
@@ -198,6 +198,62 @@ def test_options_of_pip_are_understood_where_there_is_a_keyword() -> None:
     ]
     with pytest.raises(NotBuiltError, match="pip_install with two values of index_url"):
         Image.debian_slim().pip_install("a", index_url="x", extra_options="-i y")._check_built()
+
+
+def test_options_that_uv_has_are_handed_on() -> None:
+    options = "--no-deps -U --no-binary :all: --only-binary=numpy --force-reinstall"
+    (step,) = steps(Image.debian_slim().pip_install("a", extra_options=options))
+    assert step["options"] == [
+        "--no-deps",
+        "--upgrade",
+        "--no-binary=:all:",
+        "--only-binary=numpy",
+        "--reinstall",
+    ]
+
+
+def test_a_date_keeps_newer_packages_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILOTLIGHT_EXCLUDE_NEWER", "2022-11-30")
+    (step,) = steps(Image.debian_slim().pip_install("a", extra_options="--no-deps"))
+    assert step["options"] == ["--no-deps", "--exclude-newer=2022-11-30"]
+    monkeypatch.setenv("PILOTLIGHT_EXCLUDE_NEWER", "last year")
+    with pytest.raises(InvalidError, match="a date such as 2022-11-30, not 'last year'"):
+        Image.debian_slim().pip_install("a")
+
+
+def test_a_projects_lock_files_go_along(tmp_path: Path) -> None:
+    for name in ("pyproject.toml", "uv.lock", "poetry.lock"):
+        (tmp_path / name).write_text(name)
+    base = Image.debian_slim()
+
+    def only(image: Image) -> dict[str, Any]:
+        (step,) = steps(image)
+        return {**step, "files": [file["remote"] for file in step["files"]]}
+
+    synced = base.uv_sync(tmp_path, groups=["g"], extras=["e"], extra_options="--no-dev --no-group x")
+    assert only(synced) == {
+        "kind": "uv_sync",
+        "files": ["/pyproject.toml", "/uv.lock"],
+        "groups": ["g"],
+        "extras": ["e"],
+        "frozen": True,
+        "options": ["--no-dev", "--no-group=x"],
+    }
+    poetry = base.poetry_install_from_file(tmp_path / "pyproject.toml", with_=["g"], poetry_version="1.8.3")
+    assert only(poetry) == {
+        "kind": "poetry_install",
+        "files": ["/pyproject.toml", "/poetry.lock"],
+        "with": ["g"],
+        "without": [],
+        "only": [],
+        "version": "1.8.3",
+    }
+    loose = base.poetry_install_from_file(tmp_path / "pyproject.toml", ignore_lockfile=True)
+    assert only(loose)["files"] == ["/pyproject.toml"]
+    (tmp_path / "uv.lock").unlink()
+    assert only(base.uv_sync(tmp_path, frozen=False))["files"] == ["/pyproject.toml"]
+    with pytest.raises(NotFoundError, match=r"uv\.lock; run `uv lock`, or write frozen=False"):
+        base.uv_sync(tmp_path)
 
 
 def test_local_files_come_last_unless_they_are_copied(tmp_path: Path) -> None:
@@ -373,12 +429,6 @@ def test_projects_whose_files_are_missing(tmp_path: Path) -> None:
     ]:
         with pytest.raises(NotFoundError, match=f"there is no file .*{name}"):
             call()
-    for image in (
-        base.poetry_install_from_file(tmp_path / "pyproject.toml", ignore_lockfile=True),
-        base.uv_sync(tmp_path),
-    ):
-        with pytest.raises(NotBuiltError):
-            image._check_built()
     (tmp_path / "r.txt").write_text("b\n")
     assert steps(base.uv_pip_install("a", requirements=[str(tmp_path / "r.txt")])) == [pip("a", "b")]
 

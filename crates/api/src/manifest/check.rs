@@ -173,6 +173,9 @@ fn check_image(image: &Image, path: &str, problems: &mut Problems) {
 fn check_step(step: &Step, path: &str, problems: &mut Problems) {
     match step {
         Step::PipInstall { packages, .. } | Step::AptInstall { packages } => {
+            if let Step::PipInstall { options, .. } = step {
+                check_options(options, path, problems);
+            }
             for package in packages {
                 // One that begins with a dash would be read as an option by the installer.
                 let ok = !package.trim().is_empty() && !package.starts_with('-') && is_one_line(package);
@@ -191,6 +194,19 @@ fn check_step(step: &Step, path: &str, problems: &mut Problems) {
         Step::Shell { command } => {
             let ok = !command.is_empty() && command.iter().all(|word| !word.contains('\0'));
             problems.require(ok, path, || "this is no shell".to_owned());
+        }
+        Step::UvSync { files, groups, extras, options, .. } => {
+            check_options(options, path, problems);
+            check_words(groups.iter().chain(extras), path, problems);
+            for file in files {
+                check_file(file, &format!("{path}.{}", file.remote), problems);
+            }
+        }
+        Step::PoetryInstall { files, with, without, only, version } => {
+            check_words(with.iter().chain(without).chain(only).chain(version), path, problems);
+            for file in files {
+                check_file(file, &format!("{path}.{}", file.remote), problems);
+            }
         }
         Step::CopyFiles { files } => {
             for file in files {
@@ -217,6 +233,23 @@ fn check_step(step: &Step, path: &str, problems: &mut Problems) {
                 check_step(step, path, problems);
             }
         }
+    }
+}
+
+/// Options are words of their own: one without a dash in front would be taken for a package.
+fn check_options(options: &[String], path: &str, problems: &mut Problems) {
+    for option in options {
+        let ok = option.starts_with("--") && is_one_line(option);
+        problems.require(ok, path, || format!("`{option}` is no option"));
+    }
+}
+
+/// Names of groups and versions.
+fn check_words<'a>(words: impl Iterator<Item = &'a String>, path: &str, problems: &mut Problems) {
+    for word in words {
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.+!".contains(letter);
+        let ok = word.chars().all(plain) && word.starts_with(|first: char| first.is_ascii_alphanumeric());
+        problems.require(ok, path, || format!("`{word}` is no name of a group, and no version"));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Decides the command line of each build step. Paths are those inside the image.
 
-use super::{PackageSet, PipInstall, PythonVersion};
+use super::{PackageSet, PipInstall, PoetryInstall, PythonVersion, UvSync};
 
 /// Where build steps find uv.
 pub const UV: &str = "/opt/pilotlight/bin/uv";
@@ -81,8 +81,43 @@ pub(super) fn pip(tools: &Tools, step: &PipInstall) -> Vec<String> {
     if step.pre {
         argv.extend(["--prerelease", "allow"].map(str::to_owned));
     }
+    argv.extend(step.options.iter().cloned());
     argv.extend(requirements(&step.packages));
     argv
+}
+
+/// `uv sync` of the project at [`COPIED`] into the image's environment. The project itself is not installed, and what is
+/// there beside its packages stays: the era's own.
+pub(super) fn uv_sync(tools: &Tools, step: &UvSync) -> Vec<String> {
+    let environment = format!("UV_PROJECT_ENVIRONMENT={}", tools.venv);
+    let python = tools.venv_python();
+    let mut argv =
+        vec!["/usr/bin/env", &environment, &tools.uv, "sync", "--project", COPIED, "--python", &python];
+    argv.extend(["--inexact", "--no-install-workspace", "--compile-bytecode"]);
+    argv.extend(step.frozen.then_some("--frozen"));
+    let named = |name: &'static str, values: &'_ [String]| {
+        values.iter().map(|value| format!("{name}={value}")).collect::<Vec<_>>()
+    };
+    let (groups, extras) = (named("--group", &step.groups), named("--extra", &step.extras));
+    let words = argv.into_iter().map(str::to_owned);
+    words.chain(groups).chain(extras).chain(step.options.iter().cloned()).collect()
+}
+
+/// Installs what the lock file of the Poetry project at [`COPIED`] says. Poetry, which is not in the image afterwards,
+/// only reads it; uv installs, from the index that the machine is set to, which Poetry would not ask.
+pub(super) fn poetry(tools: &Tools, step: &PoetryInstall) -> Vec<String> {
+    const LIST: &str = "/tmp/requirements.txt";
+    let version =
+        step.version.as_ref().map_or_else(|| "poetry".to_owned(), |version| format!("poetry=={version}"));
+    let tool =
+        [&tools.uv, "tool", "run", "--quiet", "--from", &version, "--with", "poetry-plugin-export", "poetry"];
+    let export = ["--directory", COPIED, "export", "--no-interaction", "--output", LIST];
+    let named = [("--with", &step.with), ("--without", &step.without), ("--only", &step.only)];
+    let named = named.into_iter().filter(|(_, groups)| !groups.is_empty());
+    let named = named.map(|(name, groups)| format!("{name}={}", groups.join(",")));
+    let export = shell_words(tool.into_iter().chain(export).map(str::to_owned).chain(named));
+    let install = shell_words(install_prefix(tools).chain(["-r", LIST].map(str::to_owned)));
+    shell(&format!("{export} && {install}"))
 }
 
 /// `apt-get install`, with fresh lists that are not kept.

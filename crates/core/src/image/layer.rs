@@ -44,7 +44,7 @@ pub struct LayerPlan {
     pub own_env: Vec<(String, String)>,
     /// Variables of this step alone that leave no trace.
     pub secrets: Vec<Secret>,
-    /// What the step puts into the image.
+    /// Local files that the step finds below [`COPIED`](super::COPIED).
     pub files: Vec<CopiedFile>,
 }
 
@@ -91,6 +91,8 @@ pub fn on_host(plan: &Plan, sets: &Sets, tools: &Tools) -> Result<Vec<Vec<String
         match step {
             Step::PipInstall(pip) if command::requirements(&pip.packages).is_empty() => {}
             Step::PipInstall(pip) => commands.push(command::pip(tools, pip)),
+            Step::UvSync(_) => return Err("uv_sync".to_owned()),
+            Step::PoetryInstall(_) => return Err("poetry_install_from_file".to_owned()),
             Step::AptInstall { packages } if packages.is_empty() => {}
             Step::AptInstall { packages } => return Err(format!("apt_install({})", packages.join(", "))),
             Step::RunCommands { commands } if commands.is_empty() => {}
@@ -144,6 +146,14 @@ impl Chain {
                     self.given.find_links.clone_from(&pip.find_links);
                     self.layer(LayerKind::Pip, text, command::pip(&self.tools, pip));
                 }
+            }
+            Step::UvSync(sync) => {
+                let command = command::uv_sync(&self.tools, sync);
+                self.with_files(LayerKind::Pip, "uv sync".to_owned(), command, &sync.files);
+            }
+            Step::PoetryInstall(poetry) => {
+                let command = command::poetry(&self.tools, poetry);
+                self.with_files(LayerKind::Pip, "poetry install".to_owned(), command, &poetry.files);
             }
             Step::AptInstall { packages } => {
                 let sorted = command::sorted(packages);
@@ -211,8 +221,13 @@ impl Chain {
             1 => format!("copy {}", first.remote),
             count => format!("copy {count} files"),
         };
+        self.with_files(LayerKind::Files, text, command::copy(), files);
+    }
+
+    /// A layer by a command that finds `files` below [`COPIED`](super::COPIED).
+    fn with_files(&mut self, kind: LayerKind, text: String, command: Vec<String>, files: &[CopiedFile]) {
         self.given.files = files.to_vec();
-        self.layer(LayerKind::Files, text, command::copy());
+        self.layer(kind, text, command);
         self.given.files.clear();
     }
 

@@ -85,13 +85,36 @@ fn pip_options_become_those_of_uv() {
         extra_index_url: Some("https://b.test/simple".into()),
         find_links: Some("/wheels".into()),
         pre: true,
+        options: vec!["--no-deps".into()],
     });
     let made = of(vec![step]);
     let expected = "/opt/pilotlight/bin/uv pip install --python /opt/venv/bin/python --compile-bytecode \
                     --find-links /wheels --default-index https://a.test/simple --index https://b.test/simple \
-                    --index-strategy unsafe-best-match --prerelease allow torch";
+                    --index-strategy unsafe-best-match --prerelease allow --no-deps torch";
     assert_eq!(made.layers[1].command.join(" "), expected);
     assert_eq!(made.layers[1].find_links.as_deref(), Some("/wheels"));
+}
+
+#[test]
+fn what_a_project_locks_goes_into_the_images_environment() {
+    let file = CopiedFile { remote: "/uv.lock".into(), mode: 0o644, content: Content::Blob("00".into()) };
+    let sync = UvSync {
+        files: vec![file.clone()],
+        groups: vec!["g".into()],
+        frozen: true,
+        options: vec!["--no-dev".into()],
+        ..UvSync::default()
+    };
+    let made = of(vec![Step::UvSync(sync)]);
+    let expected = "/usr/bin/env UV_PROJECT_ENVIRONMENT=/opt/venv /opt/pilotlight/bin/uv sync --project \
+                    /opt/pilotlight/build/copied --python /opt/venv/bin/python --inexact --no-install-workspace \
+                    --compile-bytecode --frozen --group=g --no-dev";
+    assert_eq!(made.layers[1].command.join(" "), expected);
+    assert_eq!((made.layers[1].kind, made.layers[1].files.len()), (LayerKind::Pip, 1));
+    let poetry = PoetryInstall { only: vec!["main".into(), "g".into()], ..PoetryInstall::default() };
+    let made = of(vec![Step::PoetryInstall(poetry)]);
+    let script = &made.layers[1].command[2];
+    assert!(script.contains(" --only=main,g && ") || script.contains("'--only=main,g' && "), "{script}");
 }
 
 #[test]

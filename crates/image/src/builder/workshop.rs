@@ -57,7 +57,6 @@ pub(super) struct Job<'a> {
 
 /// What a step works on beside the layers below.
 pub(super) enum Input<'a> {
-    Nothing,
     Lock(&'a str),
     Code(&'a [CodeFile]),
     Files(&'a [CopiedFile]),
@@ -120,9 +119,9 @@ impl Workshop<'_> {
         let inside = input.join(INPUT.trim_start_matches('/'));
         fs_err::create_dir_all(&inside)?;
         match job.input {
-            Input::Nothing => {}
             Input::Lock(list) => fs_err::write(inside.join("runner.txt"), list)?,
             Input::Code(files) => runner::write_code(&input, files)?,
+            Input::Files([]) => {}
             Input::Files(files) => {
                 self.lay_out(files, &staging.join("texts"), &input.join(COPIED.trim_start_matches('/')))?;
             }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use pilotlight_api::manifest::{self, Manifest};
 use pilotlight_core::image::dockerfile::{self, Dockerfile, Scope};
 use pilotlight_core::image::{
-    Base, Content, CopiedFile, Era, PATH, PipInstall, Plan, PythonVersion, Secret, Step,
+    Base, Content, CopiedFile, Era, PATH, PipInstall, Plan, PoetryInstall, PythonVersion, Secret, Step,
+    UvSync,
 };
 use pilotlight_image::{Image, Places};
 use pilotlight_pool::{Pace, Settings};
@@ -54,8 +55,14 @@ pub(crate) fn image(manifest: &Manifest, image: &manifest::Image) -> Result<Plan
 /// What is to be built for a step; `scope` is what Dockerfile lines see of those before.
 fn step(step: &manifest::Step, scope: &mut Scope) -> Result<Vec<Step>, String> {
     Ok(vec![match step.clone() {
-        manifest::Step::PipInstall { packages, find_links, index_url, extra_index_url, pre } => {
-            Step::PipInstall(PipInstall { packages, index_url, extra_index_url, find_links, pre })
+        manifest::Step::PipInstall { packages, find_links, index_url, extra_index_url, pre, options } => {
+            Step::PipInstall(PipInstall { packages, index_url, extra_index_url, find_links, pre, options })
+        }
+        manifest::Step::UvSync { files, groups, extras, frozen, options } => {
+            Step::UvSync(UvSync { files: copied(&files), groups, extras, frozen, options })
+        }
+        manifest::Step::PoetryInstall { files, with, without, only, version } => {
+            Step::PoetryInstall(PoetryInstall { files: copied(&files), with, without, only, version })
         }
         manifest::Step::AptInstall { packages } => Step::AptInstall { packages },
         manifest::Step::RunCommands { commands } => Step::RunCommands { commands },

@@ -32,7 +32,7 @@ def _ignored(name: str, call: str, static: bool = False) -> Row:
 
 _PIP = (
     "[{'kind': 'pip_install', 'packages': ['a', 'b'], 'find_links': 'f', 'index_url': 'i', "
-    "'extra_index_url': 'e', 'pre': True}]"
+    "'extra_index_url': 'e', 'pre': True, 'options': []}]"
 )
 _OPTIONS = "find_links='f', index_url='i', extra_index_url='e', pre=True"
 
@@ -197,15 +197,26 @@ IMAGE = Area(
             "pip_install_private_repos('github.com/a/b', git_user='u', "
             "secrets=[modal.Secret({'GITHUB_TOKEN': 't'})])",
         ),
-        _later(
-            "Image.poetry_install_from_file(", "poetry_install_from_file('program.py', ignore_lockfile=True)"
+        works(
+            "Image.poetry_install_from_file(poetry_pyproject_toml, poetry_lockfile=…, ignore_lockfile=…, "
+            "with_=…, without=…, only=…, poetry_version=…)",
+            "e2e/test_build_steps.py::test_a_poetry_project_is_installed",
+            "sdk/test_image.py::test_a_projects_lock_files_go_along",
         ),
-        refused(
-            "Image.uv_sync",
-            "NotBuiltError",
-            "f: Image.uv_sync" + _LATER,
-            "",
-            "compat/test_image_files.py::test_what_a_project_locks_is_refused_where_it_is_used",
+        _ignored(
+            "Image.poetry_install_from_file(old_installer=…)",
+            "poetry_install_from_file('program.py', ignore_lockfile=True, old_installer=True)",
+        ),
+        works(
+            "Image.uv_sync(uv_project_dir=…, groups=…, extras=…, frozen=…, extra_options=…)",
+            "e2e/test_build_steps.py::test_what_a_project_locks_is_installed",
+            "sdk/test_image.py::test_a_projects_lock_files_go_along",
+        ),
+        notice(
+            "Image.uv_sync(uv_version=…)",
+            "f: Image.uv_sync(uv_version=…) is accepted but not built yet, and has no effect",
+            "open('pyproject.toml', 'w').close()\n"
+            + _function(f"{_BASE}.uv_sync(frozen=False, uv_version='0.9')"),
         ),
         _later("Image.entrypoint(", "entrypoint(['python'])"),
         _step(

@@ -7,7 +7,7 @@ const EXAMPLE: &str = r#"{
   "app": {"name": null, "description": "hello.py"},
   "images": {"im-0": {"base": {"kind": "debian_slim", "python_version": null}, "steps": [
     {"kind": "pip_install", "packages": ["boto3"], "find_links": null, "index_url": null,
-     "extra_index_url": null, "pre": false},
+     "extra_index_url": null, "pre": false, "options": []},
     {"kind": "apt_install", "packages": ["git"]}, {"kind": "run_commands", "commands": ["true"]},
     {"kind": "env", "vars": {"A": "b"}}, {"kind": "workdir", "path": "/x"}]}},
   "files": [{"remote": "/root/hello.py", "local": "/abs/hello.py", "mode": 420, "digest": null, "size": null}],
@@ -257,6 +257,19 @@ fn options_do_not_pass_for_packages() {
         let text = problem(|manifest| manifest.images.get_mut("im-0").unwrap().steps.push(step));
         assert!(text.ends_with("is no package"), "{text}");
     }
+}
+
+#[test]
+fn options_of_installers_are_options_and_groups_are_names() {
+    let told = |step: Step| problem(|manifest| manifest.images.get_mut("im-0").unwrap().steps.push(step));
+    let sync = |options: &[&str], groups: &[&str]| {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let (options, groups) = (words(options), words(groups));
+        Step::UvSync { files: Vec::new(), groups, extras: Vec::new(), frozen: true, options }
+    };
+    assert!(told(sync(&["evil-package"], &[])).contains("`evil-package` is no option"));
+    assert!(told(sync(&[], &["--x"])).contains("`--x` is no name of a group"));
+    assert!(told(sync(&[], &["a b"])).contains("`a b` is no name of a group"));
 }
 
 #[test]
