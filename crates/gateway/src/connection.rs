@@ -85,20 +85,21 @@ pub(crate) async fn serve(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    // hyper's own clock starts with the first byte.
+    let guard = Arc::new(stream::Shared::default());
+    let mut stream = Guarded::new(stream, Arc::clone(&guard));
+    // hyper's own clock starts once it knows the protocol.
     tokio::select! {
-        readable = timeout(HEAD_MAX, stream.readable()) => match readable {
+        begun = timeout(HEAD_MAX, stream.begun()) => match begun {
             Ok(Ok(())) => {}
             _ => return,
         },
         // Nothing is in flight yet.
         _ = closing.wait_for(|closing| *closing) => return,
     }
-    let guard = Arc::new(stream::Shared::default());
     let peer = Arc::new(Peer {
         client: Client::new(address.ip(), &shared.options.trusted_proxies),
         door,
-        guard: Arc::clone(&guard),
+        guard,
         requests: AtomicU64::new(0),
         tunnel: Mutex::new(None),
     });
@@ -106,7 +107,7 @@ pub(crate) async fn serve(
         let (shared, peer) = (Arc::clone(&shared), Arc::clone(&peer));
         async move { Ok::<_, Infallible>(exchange::answer(&shared, &peer, request).await) }
     });
-    let io = TokioIo::new(Guarded::new(stream, guard));
+    let io = TokioIo::new(stream);
     let connection = shared.http.serve_connection_with_upgrades(io, service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a client's connection ended");

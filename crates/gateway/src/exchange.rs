@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use pilotlight_pool::{Lease, LeaseError, Stage};
@@ -12,6 +12,7 @@ use crate::Shared;
 use crate::activity::{Activity, IdleTimer, Upload};
 use crate::body::{Body, Proxied, RequestBody};
 use crate::connection::Peer;
+use crate::guard::check_http2;
 use crate::headers;
 use crate::respond::{Form, Refusal, refuse};
 use crate::routes::{Door, Endpoint};
@@ -52,6 +53,9 @@ async fn forward(
         return Err(Refusal::BadRequest("CONNECT is for proxies"));
     }
     let (mut parts, body) = request.into_parts();
+    if parts.version == Version::HTTP_2 {
+        check_http2(&parts).map_err(Refusal::BadRequest)?;
+    }
     let host = headers::host(&parts)?;
     let (endpoint, mut lease) = find_and_lease(shared, peer.door, host).await?;
 

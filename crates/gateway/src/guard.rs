@@ -3,12 +3,15 @@
 //! hyper drops a `Content-Length` that stands beside `Transfer-Encoding`, merges repeated lengths and accepts any number
 //! of `Host` fields, so a service behind it cannot refuse what RFC 9112 §3.2, §6.1 and §6.3 let a server refuse. The
 //! guard follows the framing of a connection byte by byte (heads, sized bodies, chunks, trailers) and stops at the first
-//! line that two readers could read differently. It passes everything else on unchanged, so it never buffers a body.
+//! line that two readers could read differently. It passes everything else on unchanged: a line when it has ended, a body
+//! as it comes.
 
 mod line;
+mod rules;
 pub(crate) mod stream;
 
-use line::{Head, Length, chunk_size};
+use line::{Head, Length, chunk_size, field};
+pub(crate) use rules::check_http2;
 
 /// The longest line of a head, of a chunk's size or of a trailer.
 const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -16,16 +19,21 @@ const LINE_BYTES_MAX: usize = 64 * 1024;
 /// A framing that is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fault {
-    /// How many of the inspected bytes come before the line at fault.
-    pub(crate) at: usize,
     /// What is wrong, for the client.
     pub(crate) reason: &'static str,
     /// The head that it is in, counted from 1 on this connection; `None` when it is in a body.
     pub(crate) head: Option<u64>,
-    /// What ends the head, given that the bytes before `at` were passed on.
+    /// What makes a head of the lines that were passed on: only a head is answered.
     pub(crate) ending: &'static [u8],
-    /// Whether the request line itself is at fault, so that there is no head to answer.
-    pub(crate) first_line: bool,
+}
+
+/// What the guard has to say about some bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Judgement {
+    /// How many of them may be passed on. What is left is a line that has not ended, or one that is refused.
+    pub(crate) passed: usize,
+    /// What is wrong with the line behind them.
+    pub(crate) fault: Option<Fault>,
 }
 
 /// Where in the framing of a connection the next byte falls.
@@ -45,79 +53,94 @@ enum Place {
 #[derive(Debug)]
 pub(crate) struct Guard {
     place: Place,
-    line: Vec<u8>,
     head: Head,
     heads: u64,
+    /// How much of a line has come and was left over.
+    begun: usize,
 }
 
 impl Guard {
     pub(crate) fn new() -> Self {
-        Self { place: Place::Head, line: Vec::new(), head: Head::default(), heads: 0 }
+        Self { place: Place::Head, head: Head::default(), heads: 0, begun: 0 }
     }
 
     /// Whether the bytes so far end within a request, so that more of it is to come.
     pub(crate) fn amid_request(&self) -> bool {
         match self.place {
             Place::Through => false,
-            Place::Head => !self.line.is_empty() || self.head.begun(),
+            Place::Head => self.begun > 0 || self.head.begun(),
             _ => true,
         }
     }
 
-    /// Follows the connection through these bytes, which come after all that were given before.
-    pub(crate) fn inspect(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        let mut at = 0;
-        while at < bytes.len() {
-            at += match &mut self.place {
-                Place::Through => return Ok(()),
-                Place::Sized(left) | Place::ChunkData(left) => {
-                    let taken = (bytes.len() - at).min(usize::try_from(*left).unwrap_or(usize::MAX));
-                    *left -= taken as u64;
-                    if *left == 0 {
-                        let chunked = matches!(self.place, Place::ChunkData(_));
-                        self.place = if chunked { Place::ChunkEnd } else { Place::Head };
-                    }
-                    taken
-                }
-                _ => {
-                    let ending = ending(&self.line);
-                    self.take_line(&bytes[at..]).map_err(|reason| self.fault(at, reason, ending))?
-                }
-            };
-        }
-        Ok(())
+    /// Whether this is HTTP/2, or a tunnel.
+    pub(crate) fn is_through(&self) -> bool {
+        self.place == Place::Through
     }
 
-    /// Takes the bytes up to the next line feed, or all; a complete line is acted upon.
-    fn take_line(&mut self, bytes: &[u8]) -> Result<usize, &'static str> {
-        let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
-            if self.line.len() + bytes.len() > LINE_BYTES_MAX {
-                return Err("a line is too long");
+    /// How many bytes come next that are passed on whatever they are.
+    pub(crate) fn unread(&self) -> u64 {
+        match self.place {
+            Place::Through => u64::MAX,
+            Place::Sized(left) | Place::ChunkData(left) => left,
+            _ => 0,
+        }
+    }
+
+    /// Follows the connection through these bytes: those that were left over the last time, and what has come since.
+    pub(crate) fn inspect(&mut self, bytes: &[u8]) -> Judgement {
+        let mut passed = 0;
+        let mut begun = std::mem::take(&mut self.begun);
+        while passed < bytes.len() {
+            let rest = &bytes[passed..];
+            let unread = self.unread();
+            if unread > 0 {
+                let taken = rest.len().min(usize::try_from(unread).unwrap_or(usize::MAX));
+                self.skip(taken as u64);
+                passed += taken;
+                continue;
             }
-            self.line.extend_from_slice(bytes);
-            return Ok(bytes.len());
-        };
-        if self.line.len() + end > LINE_BYTES_MAX {
-            return Err("a line is too long");
+            // The beginning of the line was searched before.
+            let end = rest[begun..].iter().position(|byte| *byte == b'\n').map(|end| begun + end);
+            if end.unwrap_or(rest.len()) > LINE_BYTES_MAX {
+                return Judgement { passed, fault: Some(self.fault("a line is too long")) };
+            }
+            let Some(end) = end else {
+                self.begun = rest.len();
+                break;
+            };
+            if let Err(reason) = self.end_line(&rest[..end]) {
+                return Judgement { passed, fault: Some(self.fault(reason)) };
+            }
+            begun = 0;
+            passed += end + 1;
         }
-        let mut line = std::mem::take(&mut self.line);
-        line.extend_from_slice(&bytes[..end]);
-        let outcome = match line.split_last() {
-            Some((b'\r', text)) if !text.contains(&b'\r') => self.end_line(text),
-            _ => Err("a line does not end in CR LF, or contains a CR"),
-        };
-        line.clear();
-        self.line = line;
-        outcome.map(|()| end + 1)
+        Judgement { passed, fault: None }
     }
 
-    fn end_line(&mut self, text: &[u8]) -> Result<(), &'static str> {
+    /// Follows it through so many of the bytes that are passed on whatever they are.
+    pub(crate) fn skip(&mut self, count: u64) {
+        let (Place::Sized(left) | Place::ChunkData(left)) = &mut self.place else {
+            return;
+        };
+        *left -= count;
+        if *left == 0 {
+            let chunked = matches!(self.place, Place::ChunkData(_));
+            self.place = if chunked { Place::ChunkEnd } else { Place::Head };
+        }
+    }
+
+    /// Acts upon a line, given without its LF.
+    fn end_line(&mut self, line: &[u8]) -> Result<(), &'static str> {
+        let text = match line.split_last() {
+            Some((b'\r', text)) if !text.contains(&b'\r') => text,
+            _ => return Err("a line does not end in CR LF, or contains a CR"),
+        };
         match self.place {
             Place::Head if !text.is_empty() => {
-                if !self.head.begun() {
-                    self.heads += 1;
-                }
+                let begun = self.head.begun();
                 self.head.line(text)?;
+                self.heads += u64::from(!begun);
                 if self.heads == 1 && self.head.is_http2() {
                     self.place = Place::Through;
                 }
@@ -141,20 +164,19 @@ impl Guard {
             Place::ChunkEnd if text.is_empty() => self.place = Place::ChunkSize,
             Place::ChunkEnd => return Err("a chunk is longer than its size"),
             Place::Trailers if text.is_empty() => self.place = Place::Head,
-            Place::Trailers | Place::Sized(_) | Place::ChunkData(_) | Place::Through => {}
+            Place::Trailers => {
+                field(text)?;
+            }
+            Place::Sized(_) | Place::ChunkData(_) | Place::Through => {}
         }
         Ok(())
     }
 
-    fn fault(&self, at: usize, reason: &'static str, ending: &'static [u8]) -> Fault {
+    fn fault(&self, reason: &'static str) -> Fault {
         let in_head = self.place == Place::Head;
-        Fault {
-            at,
-            reason,
-            head: in_head.then_some(self.heads),
-            ending,
-            first_line: in_head && !self.head.has_version(),
-        }
+        let number = self.heads + u64::from(!self.head.begun());
+        let ending = if self.head.begun() { END } else { STAND_IN };
+        Fault { reason, head: in_head.then_some(number), ending }
     }
 
     /// Stops looking: what follows is a tunnel's.
@@ -163,15 +185,11 @@ impl Guard {
     }
 }
 
-/// What ends a head of whose last line this much was passed on.
-fn ending(passed: &[u8]) -> &'static [u8] {
-    match passed {
-        b"" => b"\r\n",
-        b"\r" => b"\n",
-        [.., b'\r'] => b"\n\r\n",
-        _ => b"\r\n\r\n",
-    }
-}
+/// What ends a head.
+const END: &[u8] = b"\r\n";
+
+/// Stands for a head whose request line is refused.
+const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! Reads the lines that decide framing. Pure.
 
+use super::rules;
+
 /// The framing that a head announces, gathered line by line.
 #[derive(Debug, Default)]
 pub(super) struct Head {
@@ -11,11 +13,9 @@ pub(super) struct Head {
 
 #[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
 enum Version {
-    /// Nothing of the head has come yet.
+    /// No request line has come yet that can be read.
     #[default]
     Unknown,
-    /// A request line that is not HTTP.
-    Bad,
     Http10,
     Http11,
     Http2,
@@ -34,10 +34,6 @@ impl Head {
         self.version != Version::Unknown
     }
 
-    pub(super) fn has_version(&self) -> bool {
-        matches!(self.version, Version::Http10 | Version::Http11)
-    }
-
     pub(super) fn is_http2(&self) -> bool {
         self.version == Version::Http2
     }
@@ -47,14 +43,7 @@ impl Head {
         if !self.begun() {
             return self.request_line(text);
         }
-        if text.starts_with(b" ") || text.starts_with(b"\t") {
-            return Err("a header is folded over two lines");
-        }
-        let colon = text.iter().position(|byte| *byte == b':').ok_or("a header has no colon")?;
-        let (name, value) = (&text[..colon], text[colon + 1..].trim_ascii());
-        if !name.iter().all(|byte| is_token(*byte)) || name.is_empty() {
-            return Err("a header's name is not a token");
-        }
+        let (name, value) = field(text)?;
         if name.eq_ignore_ascii_case(b"content-length") {
             self.content_length(value)?;
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
@@ -77,17 +66,27 @@ impl Head {
         })
     }
 
+    /// `method SP target SP version` and no other white space (RFC 9112 §3).
     fn request_line(&mut self, text: &[u8]) -> Result<(), &'static str> {
-        let version = text.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-        self.version = match version {
+        if text == b"PRI * HTTP/2.0" {
+            self.version = Version::Http2;
+            return Ok(());
+        }
+        let mut parts = text.splitn(3, |byte| *byte == b' ');
+        let (method, target, version) = (parts.next(), parts.next(), parts.next());
+        let (Some(method), Some(target), Some(version)) = (method, target, version) else {
+            return Err("the request line has no HTTP version");
+        };
+        let version = match version {
             b"HTTP/1.1" => Version::Http11,
             b"HTTP/1.0" => Version::Http10,
-            b"HTTP/2.0" if text == b"PRI * HTTP/2.0" => Version::Http2,
-            _ => Version::Bad,
+            _ => return Err("the request line does not end in HTTP/1.0 or HTTP/1.1"),
         };
-        if self.version == Version::Bad {
-            return Err("the request line has no HTTP version");
+        if !rules::is_token(method) {
+            return Err("its method is not a token");
         }
+        rules::target(method, target)?;
+        self.version = version;
         Ok(())
     }
 
@@ -95,9 +94,9 @@ impl Head {
         if self.chunked {
             return Err("it has both Content-Length and Transfer-Encoding");
         }
-        let length = decimal(value).ok_or("its Content-Length is not a number")?;
-        if self.length.is_some_and(|before| before != length) {
-            return Err("it has two different Content-Length");
+        let length = rules::length(value).ok_or("its Content-Length is not a number")?;
+        if self.length.is_some() {
+            return Err("it has more than one Content-Length");
         }
         self.length = Some(length);
         Ok(())
@@ -122,30 +121,40 @@ impl Head {
         if self.hosts > 1 {
             return Err("it has more than one Host");
         }
-        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+;=".contains(byte);
-        if value.iter().all(allowed) { Ok(()) } else { Err("its Host is not a host") }
+        if value.is_empty() && self.version == Version::Http11 {
+            return Err("its Host is empty");
+        }
+        if rules::is_host(value) { Ok(()) } else { Err("its Host is not a host") }
     }
 }
 
-/// The size that a chunk's first line announces (RFC 9112 §7.1). Extensions are skipped.
+/// Name and value of a field line, of a head or of trailers (RFC 9112 §5).
+pub(super) fn field(text: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
+    if text.starts_with(b" ") || text.starts_with(b"\t") {
+        return Err("a header is folded over two lines");
+    }
+    let colon = text.iter().position(|byte| *byte == b':').ok_or("a header has no colon")?;
+    let (name, value) = (&text[..colon], &text[colon + 1..]);
+    if !rules::is_token(name) {
+        return Err("a header's name is not a token");
+    }
+    if !rules::is_value(value) {
+        return Err("a header's value has a control character in it");
+    }
+    Ok((name, rules::trim(value)))
+}
+
+/// The size that a chunk's first line announces, and nothing behind it but extensions (RFC 9112 §7.1).
 pub(super) fn chunk_size(text: &[u8]) -> Result<u64, &'static str> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-    let rest = text[digits..].trim_ascii_start();
+    let (digits, extensions) = text.split_at(digits);
     // 15 digits cannot overflow; no body is that long.
-    if digits == 0 || digits > 15 || !(rest.is_empty() || rest.starts_with(b";")) {
+    if digits.is_empty() || digits.len() > 15 {
         return Err("a chunk's size is not a number");
     }
-    let digits = std::str::from_utf8(&text[..digits]).map_err(|_| "a chunk's size is not a number")?;
+    if !rules::are_chunk_extensions(extensions) {
+        return Err("a chunk's size is followed by what is no extension");
+    }
+    let digits = std::str::from_utf8(digits).map_err(|_| "a chunk's size is not a number")?;
     u64::from_str_radix(digits, 16).map_err(|_| "a chunk's size is not a number")
-}
-
-/// Digits only: no sign, no list, and nothing that could overflow.
-fn decimal(value: &[u8]) -> Option<u64> {
-    let plain = !value.is_empty() && value.len() <= 18 && value.iter().all(u8::is_ascii_digit);
-    plain.then(|| value.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
-}
-
-/// RFC 9110 §5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
@@ -23,6 +24,12 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// How much of such a request is read at most.
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+/// How much is read at a time where lines may follow.
+const READ_BYTES: usize = 8 * 1024;
+
+/// The length of what an HTTP/2 client says first (RFC 9113 §3.4).
+const PREFACE_BYTES: usize = 24;
 
 /// What the guard of a connection and the service on it tell each other.
 #[derive(Debug, Default)]
@@ -58,6 +65,10 @@ pub(crate) struct Guarded {
     stream: TcpStream,
     guard: Guard,
     shared: Arc<Shared>,
+    /// What was read of lines and not yet passed on.
+    inbox: BytesMut,
+    /// How much of it may be passed on.
+    passed: usize,
     /// What hyper reads in place of the line at fault.
     substitute: &'static [u8],
     refused: Option<io::ErrorKind>,
@@ -71,10 +82,26 @@ impl Guarded {
             stream,
             guard: Guard::new(),
             shared,
+            inbox: BytesMut::new(),
+            passed: 0,
             substitute: b"",
             refused: None,
             stalled: None,
             linger: None,
+        }
+    }
+
+    /// Waits until it is known which protocol the client speaks; hyper has no clock for that.
+    pub(crate) async fn begun(&mut self) -> io::Result<()> {
+        loop {
+            let enough = if self.guard.is_through() { PREFACE_BYTES } else { 1 };
+            if self.passed >= enough || !self.substitute.is_empty() {
+                return Ok(());
+            }
+            if std::future::poll_fn(|cx| self.poll_inbox(cx)).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.inspect();
         }
     }
 
@@ -84,29 +111,36 @@ impl Guarded {
         !self.shared.through.load(Ordering::Acquire) && self.guard.amid_request()
     }
 
-    /// Shows the guard what was read; cuts it off where it is at fault.
-    fn inspect(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
-        if self.shared.through.load(Ordering::Acquire) {
-            self.guard.pass_through();
-        }
-        let Err(fault) = self.guard.inspect(&buf.filled()[before..]) else {
+    fn poll_inbox(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.inbox.reserve(READ_BYTES);
+        // It keeps no state between two polls.
+        std::pin::pin!(self.stream.read_buf(&mut self.inbox)).poll(cx)
+    }
+
+    /// Shows the guard what was read; nothing more is read once it is at fault.
+    fn inspect(&mut self) {
+        let judgement = self.guard.inspect(&self.inbox[self.passed..]);
+        self.passed += judgement.passed;
+        let Some(fault) = judgement.fault else {
             return;
         };
-        buf.set_filled(before + fault.at);
         match fault.head {
             // The head is ended where it went wrong, and the service answers it with what is wrong.
-            Some(head) if !fault.first_line => {
+            Some(head) => {
                 self.shared.set_fault(head, fault.reason);
                 self.substitute = fault.ending;
                 self.refused = Some(io::ErrorKind::WouldBlock);
             }
-            // No head to answer: hyper answers a line that it cannot read with a bare 400.
-            Some(_) => {
-                self.substitute = b"\0\r\n\r\n";
-                self.refused = Some(io::ErrorKind::WouldBlock);
-            }
             None => self.refused = Some(io::ErrorKind::InvalidData),
         }
+    }
+
+    /// Reads what is passed on whatever it is, with no detour through the inbox.
+    fn poll_unread(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        std::task::ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        self.guard.skip((buf.filled().len() - before) as u64);
+        Poll::Ready(Ok(()))
     }
 
     fn track_stall<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -127,6 +161,13 @@ impl AsyncRead for Guarded {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         loop {
+            if this.passed > 0 {
+                let taken = this.passed.min(buf.remaining());
+                buf.put_slice(&this.inbox[..taken]);
+                this.inbox.advance(taken);
+                this.passed -= taken;
+                return Poll::Ready(Ok(()));
+            }
             if !this.substitute.is_empty() {
                 let taken = this.substitute.len().min(buf.remaining());
                 buf.put_slice(&this.substitute[..taken]);
@@ -139,14 +180,18 @@ impl AsyncRead for Guarded {
                 Some(kind) => return Poll::Ready(Err(kind.into())),
                 None => {}
             }
-            let before = buf.filled().len();
-            std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-            let read = buf.filled().len() - before;
-            this.inspect(buf, before);
-            // Nothing left of what was read: an empty read would mean the end, so the substitute follows at once.
-            if read == 0 || buf.filled().len() > before {
+            if this.shared.through.load(Ordering::Acquire) && !this.guard.is_through() {
+                this.guard.pass_through();
+                this.passed = this.inbox.len();
+                continue;
+            }
+            if this.inbox.is_empty() && this.guard.unread() >= buf.remaining() as u64 {
+                return this.poll_unread(cx, buf);
+            }
+            if std::task::ready!(this.poll_inbox(cx))? == 0 {
                 return Poll::Ready(Ok(()));
             }
+            this.inspect();
         }
     }
 }

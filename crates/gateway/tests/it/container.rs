@@ -3,8 +3,8 @@
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -48,6 +48,32 @@ pub(crate) fn serve(socket: &Path) -> Arc<Log> {
         }
     });
     log
+}
+
+/// A container that says nothing but keeps, of each request that came whole, method, target, body and trailers.
+pub(crate) fn record(socket: &Path) -> Arc<Mutex<Vec<String>>> {
+    let listener = UnixListener::bind(socket).unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let shared = Arc::clone(&seen);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let seen = Arc::clone(&shared);
+            let service = service_fn(move |request: Request<Incoming>| {
+                let seen = Arc::clone(&seen);
+                async move {
+                    let start = format!("{} {} ", request.method(), request.uri());
+                    let body = request.into_body().collect().await.map_err(io::Error::other)?;
+                    let trailers = body.trailers().map(|trailers| format!(" {trailers:?}"));
+                    let body = body.to_bytes().escape_ascii().to_string();
+                    seen.lock().unwrap().push([start, body, trailers.unwrap_or_default()].concat());
+                    Ok::<_, io::Error>(Response::new(full("")))
+                }
+            });
+            let http = hyper::server::conn::http1::Builder::new();
+            tokio::spawn(http.serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    seen
 }
 
 /// A container that says these bytes to whoever connects and has sent something, then closes.

@@ -5,6 +5,8 @@
 mod container;
 mod errors;
 mod framing;
+mod framing_cases;
+mod framing_http2;
 mod lifetime;
 mod proxy;
 mod routing;
