@@ -26,7 +26,7 @@ def load(function: dict[str, Any], unpickle: Unpickle) -> Plain | Instance:
     module, qualname, cls = function["module"], function["qualname"], function.get("cls")
     # Taken out: what it closes over may be secret, and large.
     pickle = function.pop("pickle", None)
-    found = _unpickled(function, pickle, unpickle) if pickle else _imported(module, cls or qualname)
+    found = _unpickled(function, pickle, unpickle) if pickle else imported(module, cls or qualname)
     if not cls:
         return Plain(found)
     method = qualname.rpartition(".")[2]
@@ -37,7 +37,8 @@ def load(function: dict[str, Any], unpickle: Unpickle) -> Plain | Instance:
     return Instance(found, method, function["name"])
 
 
-def _imported(module: str, qualname: str) -> Any:
+def imported(module: str, qualname: str) -> Any:
+    """What the user's module has by this name, without a decorator of the SDK's. Raises `StartError`."""
     try:
         found = importlib.import_module(module)
     except BaseException as error:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from ._files import File
     from .mount import Mount
 
 _Method = TypeVar("_Method", bound="Callable[..., Any]")
@@ -148,23 +149,29 @@ class Chain:
         """The local files that build steps need."""
         for step in self._steps:
             inner = step["step"] if step["kind"] == "with" else step
-            yield from inner.get("files", ())
-            yield from inner.get("context", ())
+            for name in ("files", "context", "mounts"):
+                yield from inner.get(name, ())
 
-    def _manifest(self) -> dict[str, Any]:
-        """The image as plain data. Raises `NotBuiltError` for secrets and mounts of the server."""
-        return {"base": dict(self._base), "steps": [_described(step) for step in self._steps]}
+    def _manifest(self, program: Sequence[File] = ()) -> dict[str, Any]:
+        """The image as plain data; `program` are the program's own files.
+
+        Raises `NotBuiltError` for secrets and mounts of the server.
+        """
+        return {"base": dict(self._base), "steps": [_described(step, program) for step in self._steps]}
 
 
-def _described(step: Mapping[str, Any]) -> dict[str, Any]:
+def _described(step: Mapping[str, Any], program: Sequence[File]) -> dict[str, Any]:
     from ._payload import entries
 
     found = dict(step)
     if step["kind"] == "with":
-        found["step"] = _described(step["step"])
+        found["step"] = _described(step["step"], program)
         found["secrets"] = {
             name: value for secret in step["secrets"] for name, value in secret._variables().items()
         }
+    elif "mounts" in step:
+        own = program if found.pop("include_source") else ()
+        found["files"] = entries(found.pop("mounts"), own)
     elif "files" in step:
         found["files"] = entries(step["files"])
     elif "context" in step:

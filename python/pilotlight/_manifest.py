@@ -40,7 +40,7 @@ def build(program: Program) -> dict[str, Any]:
 
     Raises `NotBuiltError` and `InvalidError` for functions that ask for what cannot be given.
     """
-    images = _Images()
+    images = _Images(program.sources)
     payload = Payload(program.sources)
     notices = [*program.notices, *_later.notices(), *program.app._notices]
     described: list[dict[str, Any]] = []
@@ -92,14 +92,15 @@ def python() -> dict[str, str]:
 class _Images:
     """Numbers the distinct images; images that say the same are the same."""
 
-    def __init__(self) -> None:
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
         self.described: dict[str, dict[str, Any]] = {}
         self._keys: dict[str, str] = {}
 
     def key(self, function: Function[..., Any], image: Image) -> str:
         try:
             image._check_built()
-            described = image._manifest()
+            described = image._manifest(self._sources.files)
         except InvalidError as error:
             raise type(error)(f"{function._spec.name}: {error}") from None
         content = json.dumps(described, sort_keys=True)

@@ -71,9 +71,10 @@ class Payload:
         return list(found)
 
 
-def entries(mounts: Iterable[Mount]) -> list[dict[str, Any]]:
-    """The files of `mounts` as the manifest has them; of two for one place the later stays."""
-    places = {file.remote: file.local for mount in mounts for file in mount._files()}
+def entries(mounts: Iterable[Mount], files: Iterable[File] = ()) -> list[dict[str, Any]]:
+    """`files` and those of `mounts` as the manifest has them; of two for one place the later stays."""
+    places = {file.remote: file.local for file in files}
+    places.update((file.remote, file.local) for mount in mounts for file in mount._files())
     return [_entry(local, remote) for remote, local in places.items()]
 
 

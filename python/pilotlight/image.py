@@ -264,12 +264,28 @@ class Image(Packages, LocalFiles):
         kwargs: Mapping[str, Any] | None = None,
         include_source: bool = True,
     ) -> Image:
-        """Runs a function while the image is built; not built yet. Raises `InvalidError`."""
+        """Runs a function of the program while the image is built, with `args` and `kwargs`.
+
+        It is run again when its source, a plain global that it names or an argument changes; what it prints
+        is the build's output. Raises `InvalidError` for a function that cannot be imported, and for arguments
+        that cannot be pickled.
+        """
+        from . import _building
+
+        method = "run_function"
         if not callable(raw_f) or hasattr(raw_f, "_pilotlight_raw"):
-            raise InvalidError(f"run_function: takes a plain, undecorated function, not {raw_f!r}")
-        check_secrets("run_function", [secret] if secret is not None else None)
-        image = self._declare("run_function", getattr(raw_f, "__qualname__", ""), unbuilt="run_function")
-        return image._building("run_function", Building(force_build, env, secrets, gpu))
+            raise InvalidError(f"{method}: takes a plain, undecorated function, not {raw_f!r}")
+        given = [*(secrets or ()), *([secret] if secret is not None else [])]
+        unused = {"cpu": cpu, "memory": memory, "cloud": cloud, "region": region}
+        unused["timeout"] = timeout if timeout != 3600 else None
+        missing = {"volumes": volumes, "network_file_systems": network_file_systems}
+        missing["shared_volumes"] = shared_volumes
+        called = _building.call(method, raw_f, args, kwargs or {})
+        step = {"kind": method, **called, "mounts": tuple(mounts), "include_source": include_source}
+        image = self._declare(method, called, step)._noting(method, **unused)
+        image = image._building(method, Building(force_build, env, given, gpu))
+        unbuilt = tuple(f"Image.{method}({name}=…)" for name, value in missing.items() if value)
+        return image._with(_unbuilt=(*image._unbuilt, *unbuilt)) if unbuilt else image
 
     def env(self, vars: Mapping[str, str]) -> Image:
         """Sets environment variables for the steps that follow and for the container."""

@@ -166,6 +166,67 @@ def test_a_build_step_sees_the_files_that_were_copied_before_it(program, serve, 
     assert command.interrupt() == 0
 
 
+def test_a_function_is_run_while_the_image_is_built(program, serve, tmp_path) -> None:
+    text = """
+        import os
+        import pathlib
+
+        import modal
+
+        import helper
+
+        app = modal.App()
+        PLACE = pathlib.Path("/models")
+
+        async def download(name, *, size):
+            PLACE.mkdir()
+            seen = f" {len(os.environ['TOKEN'])} {modal.is_local()}"
+            (PLACE / name).write_text(helper.WORD * size + seen)
+
+        image = modal.Image.debian_slim().run_function(
+            download,
+            args=("m.bin",),
+            kwargs={"size": 3},
+            secrets=[modal.Secret.from_local_environ(["TOKEN"])],
+        )
+
+        @app.function(image=image)
+        @modal.fastapi_endpoint()
+        def f():
+            return [(PLACE / "m.bin").read_text(), os.environ.get("TOKEN"), helper.WORD]
+    """
+    (tmp_path / "helper.py").write_text('WORD = "a"\n')
+    command = serve(program(text), TOKEN=SECRET)
+    made = f"aaa {len(SECRET)} False"
+    assert request(command.url()).json() == [made, None, "a"]
+    # The program is what it is imported from, and not what it does.
+    mark = command.mark()
+    (tmp_path / "helper.py").write_text('WORD = "b"\n')
+    command.wait_for("Updated in", after=mark)
+    assert request(command.url()).json() == [made, None, "b"]
+    assert command.interrupt() == 0
+
+
+def test_a_function_that_fails_in_a_build_shows_its_own_lines(program, serve) -> None:
+    text = """
+        import modal
+
+        app = modal.App()
+
+        def download():
+            raise RuntimeError("no such model")
+
+        @app.function(image=modal.Image.debian_slim().run_function(download))
+        @modal.fastapi_endpoint()
+        def f():
+            return 1
+    """
+    command = serve(program(text), wait=False)
+    assert command.wait() != 0
+    assert "RuntimeError: no such model" in command.output and "program.py" in command.output
+    assert "_pilotlight_runner" not in command.output
+
+
 PROJECT = """
 [project]
 name = "mine"

@@ -217,6 +217,19 @@ pub enum Step {
         /// The shell and its options; a command line is added as one word.
         command: Vec<String>,
     },
+    /// Runs a function of the user's.
+    RunFunction {
+        /// The module to import.
+        module: String,
+        /// Where the function stands in it.
+        qualname: String,
+        /// A digest of what the function does: it is run again when this changes.
+        source: String,
+        /// A pickle of positional and keyword arguments, in base64.
+        arguments: String,
+        /// The files that it is imported from.
+        files: Vec<File>,
+    },
     /// Local files that are part of the image. [`File::functions`] is empty.
     CopyFiles {
         /// The files.
@@ -254,7 +267,8 @@ impl Step {
             Self::CopyFiles { files }
             | Self::DockerfileCommands { context: files, .. }
             | Self::UvSync { files, .. }
-            | Self::PoetryInstall { files, .. } => files,
+            | Self::PoetryInstall { files, .. }
+            | Self::RunFunction { files, .. } => files,
             Self::With { step, .. } => step.files(),
             _ => &[],
         }
@@ -265,7 +279,8 @@ impl Step {
             Self::CopyFiles { files }
             | Self::DockerfileCommands { context: files, .. }
             | Self::UvSync { files, .. }
-            | Self::PoetryInstall { files, .. } => files,
+            | Self::PoetryInstall { files, .. }
+            | Self::RunFunction { files, .. } => files,
             Self::With { step, .. } => step.files_mut(),
             _ => &mut [],
         }

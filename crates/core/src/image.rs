@@ -12,7 +12,7 @@ mod key;
 mod layer;
 mod version;
 
-pub use command::{APT_ENV, COPIED, PATH, PYTHON_HOME, Tools, UV, UV_CACHE, VENV, VENV_PYTHON};
+pub use command::{APT_ENV, COPIED, HOME, PATH, PYTHON_HOME, Tools, UV, UV_CACHE, VENV, VENV_PYTHON};
 pub use era::{Era, PackageSet, Sets};
 pub use key::Key;
 pub use layer::{LayerKind, LayerPlan, Layers, layers, on_host};
@@ -82,6 +82,8 @@ pub enum Step {
         /// The shell and its options; the command line is added as one word.
         command: Vec<String>,
     },
+    /// `Image.run_function`: a function of the user's.
+    RunFunction(RunFunction),
     /// `RUN` in its exec form: a program without a shell.
     Exec {
         /// The program and its arguments.
@@ -143,6 +145,21 @@ pub enum Content {
     Blob(String),
     /// This text.
     Text(String),
+}
+
+/// What `Image.run_function` was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunFunction {
+    /// The module to import.
+    pub module: String,
+    /// Where the function stands in it.
+    pub qualname: String,
+    /// What the function does, as a digest: it is run again when this changes.
+    pub source: String,
+    /// A pickle of its positional and keyword arguments, in base64.
+    pub arguments: String,
+    /// The user's files, which it is imported from. They are there for the step alone, and are not what its layer is.
+    pub files: Vec<CopiedFile>,
 }
 
 /// What `Image.pip_install` was given.

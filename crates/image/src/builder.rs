@@ -347,6 +347,10 @@ impl<'a> Parts<'a> {
     fn own(&self, workshop: &Workshop<'_>) -> Result<Vec<PathBuf>, Error> {
         let mut below = Vec::new();
         for layer in &self.chain.layers {
+            let input = match layer.kind {
+                LayerKind::Function => Input::Program(&layer.files, self.code(workshop)?),
+                _ => Input::Files(&layer.files),
+            };
             let job = Job {
                 key: &layer.key,
                 parent: Some(&layer.parent),
@@ -358,7 +362,7 @@ impl<'a> Parts<'a> {
                 find_links: layer.find_links.as_deref(),
                 own_env: &layer.own_env,
                 secrets: &layer.secrets,
-                input: Input::Files(&layer.files),
+                input,
             };
             let made = workshop.layer(&job, &below)?;
             below.insert(0, made);
@@ -368,7 +372,27 @@ impl<'a> Parts<'a> {
 
     /// The runner's code and dependencies.
     fn runner(&self, workshop: &Workshop<'_>) -> Result<Vec<PathBuf>, Error> {
-        let job = |key, text, command, input| Job {
+        let command = runner::deps_command(self.python);
+        let text = "the web server inside containers";
+        let deps = Self::ours(workshop, &self.deps, text, &command, Input::Lock(self.lock))?;
+        Ok(vec![self.code(workshop)?, deps])
+    }
+
+    /// The runner's code.
+    fn code(&self, workshop: &Workshop<'_>) -> Result<PathBuf, Error> {
+        let command = runner::code_command(self.python);
+        Self::ours(workshop, &self.code, "the runner", &command, Input::Code(self.files))
+    }
+
+    /// A layer that depends on no image.
+    fn ours(
+        workshop: &Workshop<'_>,
+        key: &Key,
+        text: &str,
+        command: &[String],
+        input: Input<'_>,
+    ) -> Result<PathBuf, Error> {
+        let job = Job {
             key,
             parent: None,
             kind: None,
@@ -381,10 +405,6 @@ impl<'a> Parts<'a> {
             secrets: &[],
             input,
         };
-        let (deps, code) = (runner::deps_command(self.python), runner::code_command(self.python));
-        let deps = job(&self.deps, "the web server inside containers", &deps, Input::Lock(self.lock));
-        let deps = workshop.layer(&deps, &[])?;
-        let code = job(&self.code, "the runner", &code, Input::Code(self.files));
-        Ok(vec![workshop.layer(&code, &[])?, deps])
+        workshop.layer(&job, &[])
     }
 }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,6 +86,15 @@ def test_what_is_not_built_is_refused_when_used_only() -> None:
 
 
 SECRET = modal.Secret({"GITHUB_TOKEN": "x"})
+PLACE = "/models"
+
+
+def download(name: str = "small") -> None:
+    fetched(name)
+
+
+def fetched(name: str) -> str:
+    return f"{PLACE}/{name}"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +115,10 @@ SECRET = modal.Secret({"GITHUB_TOKEN": "x"})
         (Image.from_name("app", "tag"), "from_name"),
         (Image.debian_slim().conda_install(["a"], channels=["c"]), "conda_install"),
         (Image.debian_slim().conda_update_from_environment(__file__), "conda_update_from_environment"),
-        (Image.debian_slim().run_function(print, secrets=[SECRET], args=(1,)), "run_function"),
+        (
+            Image.debian_slim().run_function(download, volumes={"/v": 1}),
+            r"run_function\(volumes=…\)",
+        ),
         (Image.debian_slim().entrypoint(["a"]), "entrypoint"),
         (Image.debian_slim().extend(workspace_id="x"), "extend"),
         (
@@ -342,6 +357,46 @@ def test_the_forms_of_2022_are_lines_of_a_dockerfile(tmp_path: Path) -> None:
     assert [(step["kind"], step["commands"]) for step in steps(extended)] == [
         ("dockerfile_commands", ["RUN a"])
     ]
+
+
+def test_a_function_is_run_again_when_what_it_does_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def only(**options: Any) -> dict[str, Any]:
+        (step,) = Image.debian_slim().run_function(download, **options)._manifest()["steps"]
+        return step
+
+    first = only(args=("large",))
+    assert (first["module"], first["qualname"], first["files"]) == (download.__module__, "download", [])
+    assert pickle.loads(base64.b64decode(first["arguments"])) == (("large",), {})
+    assert only(args=("large",)) == first and only()["arguments"] != first["arguments"]
+    # A global of the function that it calls.
+    monkeypatch.setattr(sys.modules[__name__], "PLACE", "/elsewhere")
+    assert only(args=("large",))["source"] != first["source"]
+    (tmp_path / "a.txt").write_text("a")
+    files = only(mounts=[modal.Mount("/m", local_dir=tmp_path)])["files"]
+    assert [file["remote"] for file in files] == ["/m/a.txt"]
+    (step,) = steps(
+        Image.debian_slim().run_function(download, secret=SECRET, secrets=[modal.Secret({"A": "b"})])
+    )
+    assert step["secrets"] == {"A": "b", "GITHUB_TOKEN": "x"}
+
+
+def test_functions_that_no_build_can_run_are_refused() -> None:
+    for function, said in [
+        (lambda: None, "a function of a module"),
+        (print, "a function of a module"),
+        (lambda i: i, "a function of a module"),
+    ]:
+        with pytest.raises(InvalidError, match=said):
+            Image.debian_slim().run_function(function)
+
+    def inner() -> None: ...
+
+    with pytest.raises(InvalidError, match="defined inside another function"):
+        Image.debian_slim().run_function(inner)
+    with pytest.raises(InvalidError, match="the arguments of download cannot be pickled"):
+        Image.debian_slim().run_function(download, args=(lambda: None,))
 
 
 def test_a_shell_is_for_the_commands_behind_it() -> None:

@@ -35,6 +35,10 @@ const ENV_BYTES_MAX: usize = 128 * 1024;
 /// The most that the pickles of an app may take in base64, bytes: with them a manifest is one request still.
 const PICKLES_BYTES_MAX: usize = 48 * 1024 * 1024;
 
+/// The longest arguments of a function that is run in a build, bytes: they are one word of a command line, of which
+/// execve(2) takes 128 KiB.
+const ARGUMENTS_MAX: usize = 96 * 1024;
+
 /// One broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -208,6 +212,19 @@ fn check_step(step: &Step, path: &str, problems: &mut Problems) {
                 check_file(file, &format!("{path}.{}", file.remote), problems);
             }
         }
+        Step::RunFunction { module, qualname, source, arguments, files } => {
+            problems.require(importable(module), path, || format!("`{module}` is no module name"));
+            problems.require(dotted(qualname), path, || format!("`{qualname}` is no function path"));
+            problems.require(is_one_line(source) && is_one_line(arguments), path, || {
+                "its source or arguments have more than one line".to_owned()
+            });
+            problems.require(arguments.len() <= ARGUMENTS_MAX, path, || {
+                format!("its arguments take more than {} KiB: let it read a file", ARGUMENTS_MAX / 1024)
+            });
+            for file in files {
+                check_file(file, &format!("{path}.{}", file.remote), problems);
+            }
+        }
         Step::CopyFiles { files } => {
             for file in files {
                 check_file(file, &format!("{path}.{}", file.remote), problems);
@@ -311,15 +328,17 @@ fn importable(module: &str) -> bool {
     module.len() <= 256 && module.split('.').all(plain)
 }
 
+/// Names with dots between them.
+fn dotted(text: &str) -> bool {
+    text.len() <= 256
+        && text.split('.').all(|part| {
+            !part.is_empty()
+                && !part.starts_with(|first: char| first.is_ascii_digit())
+                && part.chars().all(|letter| letter.is_alphanumeric() || letter == '_')
+        })
+}
+
 fn check_function(function: &Function, path: &str, problems: &mut Problems) {
-    let dotted = |text: &str| {
-        text.len() <= 256
-            && text.split('.').all(|part| {
-                !part.is_empty()
-                    && !part.starts_with(|first: char| first.is_ascii_digit())
-                    && part.chars().all(|letter| letter.is_alphanumeric() || letter == '_')
-            })
-    };
     let name = &function.name;
     let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) || !byte.is_ascii();
     problems.require(!name.is_empty() && name.len() <= 256 && name.bytes().all(letters), path, || {

@@ -1,6 +1,6 @@
 //! Decides the command line of each build step. Paths are those inside the image.
 
-use super::{PackageSet, PipInstall, PoetryInstall, PythonVersion, UvSync};
+use super::{PackageSet, PipInstall, PoetryInstall, PythonVersion, RunFunction, UvSync};
 
 /// Where build steps find uv.
 pub const UV: &str = "/opt/pilotlight/bin/uv";
@@ -153,6 +153,16 @@ try:
 except OSError as error:
     sys.exit(f'cannot put a file into the image: {error.filename2 or error.filename}: {error.strerror}')
 ";
+
+/// Where the user's files are, in containers as well.
+pub const HOME: &str = "/root";
+
+/// Runs a function of the user's by the runner, which the step has beside the layers.
+pub(super) fn function(step: &RunFunction) -> Vec<String> {
+    let words =
+        [VENV_PYTHON, "-m", "_pilotlight_runner.build", &step.module, &step.qualname, &step.arguments];
+    words.map(str::to_owned).to_vec()
+}
 
 /// Copies files into the image.
 pub(super) fn copy() -> Vec<String> {

@@ -19,6 +19,8 @@ pub enum LayerKind {
     Run,
     /// Local files.
     Files,
+    /// `run_function`: the runner and the user's files are there for it, and the environment of a container.
+    Function,
 }
 
 /// A layer to be built, or found: the command runs on top of the layers before it.
@@ -44,7 +46,8 @@ pub struct LayerPlan {
     pub own_env: Vec<(String, String)>,
     /// Variables of this step alone that leave no trace.
     pub secrets: Vec<Secret>,
-    /// Local files that the step finds below [`COPIED`](super::COPIED).
+    /// Local files: a [`Function`](LayerKind::Function) has them at their own places, and for itself alone; any other
+    /// step finds them below [`COPIED`](super::COPIED).
     pub files: Vec<CopiedFile>,
 }
 
@@ -97,6 +100,7 @@ pub fn on_host(plan: &Plan, sets: &Sets, tools: &Tools) -> Result<Vec<Vec<String
             Step::AptInstall { packages } => return Err(format!("apt_install({})", packages.join(", "))),
             Step::RunCommands { commands } if commands.is_empty() => {}
             Step::RunCommands { commands } => return Err(format!("run_commands({})", commands.join(", "))),
+            Step::RunFunction(function) => return Err(format!("run_function({})", function.qualname)),
             Step::Exec { argv } => return Err(format!("run_commands({})", argv.join(" "))),
             Step::CopyFiles { files } if files.is_empty() => {}
             Step::CopyFiles { .. } => return Err("add_local_file(copy=True)".to_owned()),
@@ -134,6 +138,8 @@ struct Given {
     secrets: Vec<Secret>,
     find_links: Option<String>,
     files: Vec<CopiedFile>,
+    /// What a function does, in place of its files.
+    source: Option<String>,
 }
 
 impl Chain {
@@ -168,6 +174,12 @@ impl Chain {
                     self.layer(LayerKind::Run, format!("run {line}"), command);
                 }
             }
+            Step::RunFunction(function) => {
+                let text = format!("run {}", function.qualname);
+                self.given.source = Some(function.source.clone());
+                self.with_files(LayerKind::Function, text, command::function(function), &function.files);
+                self.given.source = None;
+            }
             Step::Exec { argv } => {
                 self.layer(LayerKind::Run, format!("run {}", command::shell_words(argv)), argv.clone());
             }
@@ -191,12 +203,15 @@ impl Chain {
 
     fn layer(&mut self, kind: LayerKind, text: String, command: Vec<String>) {
         let parent = self.key.clone();
-        let Given { env: own_env, secrets, find_links, files } = self.given.clone();
+        let Given { env: own_env, secrets, find_links, files, source } = self.given.clone();
         self.advance(std::iter::once("layer").chain(command.iter().map(String::as_str)));
         let pairs = own_env.iter().map(|(name, value)| format!("env {name}={value}"));
         // The name alone: who changes a password does not want everything built again.
         let names = secrets.iter().map(|secret| format!("secret {}", secret.name));
-        let given: Vec<String> = pairs.chain(names).chain(files.iter().map(identity)).collect();
+        // A function's files are the whole program, of which any save changes something.
+        let contents = files.iter().filter(|_| source.is_none()).map(identity);
+        let source = source.iter().map(|source| format!("source {source}"));
+        let given: Vec<String> = pairs.chain(names).chain(contents).chain(source).collect();
         if !given.is_empty() {
             self.advance(std::iter::once("given").chain(given.iter().map(String::as_str)));
         }

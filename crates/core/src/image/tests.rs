@@ -118,6 +118,22 @@ fn what_a_project_locks_goes_into_the_images_environment() {
 }
 
 #[test]
+fn a_function_is_what_it_does_and_not_the_program_around_it() {
+    let run = |source: &str, digest: &str, arguments: &str| {
+        let content = Content::Blob(digest.into());
+        let files = vec![CopiedFile { remote: "/root/p.py".into(), mode: 0o644, content }];
+        let (module, qualname) = ("p".into(), "f".into());
+        let (source, arguments) = (source.into(), arguments.into());
+        of(vec![Step::RunFunction(RunFunction { module, qualname, source, arguments, files })])
+    };
+    let made = run("s", "00", "a");
+    assert_eq!((made.layers[1].kind, made.layers[1].files.len()), (LayerKind::Function, 1));
+    assert_eq!(run("s", "01", "a").key, made.key);
+    assert_ne!(run("t", "00", "a").key, made.key);
+    assert_ne!(run("s", "00", "b").key, made.key);
+}
+
+#[test]
 fn options_among_the_packages_keep_their_place() {
     let made = of(vec![pip(&["zope.interface", "--no-deps", "-c /c.txt", "attrs"])]);
     let tail: Vec<&str> = made.layers[1].command.iter().rev().take(5).rev().map(String::as_str).collect();

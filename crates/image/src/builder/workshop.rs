@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use pilotlight_core::image::{
-    APT_ENV, COPIED, Content, CopiedFile, Key, LayerKind, PATH, Secret, UV_CACHE, VENV,
+    APT_ENV, COPIED, Content, CopiedFile, HOME, Key, LayerKind, PATH, Secret, UV_CACHE, VENV,
 };
 use pilotlight_sandbox::Bind;
 
@@ -60,6 +60,8 @@ pub(super) enum Input<'a> {
     Lock(&'a str),
     Code(&'a [CodeFile]),
     Files(&'a [CopiedFile]),
+    /// The user's files at their places, and the layer of the runner's code.
+    Program(&'a [CopiedFile], PathBuf),
 }
 
 /// Where our own mount points and inputs lie.
@@ -118,10 +120,13 @@ impl Workshop<'_> {
         let input = staging.join("input");
         let inside = input.join(INPUT.trim_start_matches('/'));
         fs_err::create_dir_all(&inside)?;
-        match job.input {
+        match &job.input {
             Input::Lock(list) => fs_err::write(inside.join("runner.txt"), list)?,
             Input::Code(files) => runner::write_code(&input, files)?,
             Input::Files([]) => {}
+            Input::Program(files, _) => {
+                self.lay_out(files, &staging.join("texts"), &input)?;
+            }
             Input::Files(files) => {
                 self.lay_out(files, &staging.join("texts"), &input.join(COPIED.trim_start_matches('/')))?;
             }
@@ -130,7 +135,7 @@ impl Workshop<'_> {
         let cache = match job.kind {
             None | Some(LayerKind::Venv) => Some(&self.cache),
             Some(LayerKind::Pip) => Some(&self.users_cache),
-            Some(LayerKind::Apt | LayerKind::Run | LayerKind::Files) => None,
+            Some(LayerKind::Apt | LayerKind::Run | LayerKind::Files | LayerKind::Function) => None,
         };
         binds.extend(cache.map(|source| Bind {
             source: source.clone(),
@@ -151,6 +156,9 @@ impl Workshop<'_> {
             }
         }
         let mut lowers = vec![input, self.uv.layer.clone(), self.hostconf.to_owned()];
+        if let Input::Program(_, code) = &job.input {
+            lowers.push(code.clone());
+        }
         lowers.extend_from_slice(below);
         lowers.push(self.base.layer.clone());
         Ok(Request {
@@ -158,7 +166,7 @@ impl Workshop<'_> {
             binds,
             argv: job.command.to_vec(),
             env: self.env(job),
-            cwd: job.workdir.unwrap_or("/").into(),
+            cwd: job.workdir.unwrap_or(if job.kind == Some(LayerKind::Function) { HOME } else { "/" }).into(),
             scratch: staging.join("scratch"),
             upper: staging.join("fs"),
         })
@@ -206,18 +214,36 @@ impl Workshop<'_> {
             env.push((name.to_owned(), value.to_owned()));
         };
         let settings = self.settings.env_inside();
+        if job.kind == Some(LayerKind::Function) {
+            // What the program sees in its containers, too.
+            for (name, value) in
+                [("MODAL_IS_REMOTE", "1"), ("PILOTLIGHT_IS_REMOTE", "1"), ("PYTHONUNBUFFERED", "1")]
+            {
+                set(name, value);
+            }
+        }
         for (name, value) in settings.iter().chain(&self.base.env).chain(job.env).chain(job.own_env) {
             set(name, value);
         }
         for secret in job.secrets {
             set(&secret.name, &secret.value);
         }
+        if job.kind == Some(LayerKind::Function) {
+            let own = env.iter().find(|(name, value)| name == "PYTHONPATH" && !value.is_empty());
+            let own = own.map_or_else(String::new, |(_, own)| format!(":{own}"));
+            env.retain(|(name, _)| name != "PYTHONPATH");
+            env.push(("PYTHONPATH".to_owned(), format!("{}:{}{own}", runner::LIB, runner::SDK)));
+        }
         env
     }
 
     /// Takes out of a step's changes what no image needs. What a user's own command left anywhere is meant to stay.
     fn tidy(&self, upper: &Path, kind: Option<LayerKind>) -> std::io::Result<()> {
-        let junk = if matches!(kind, Some(LayerKind::Run | LayerKind::Files)) { &[] } else { JUNK };
+        let junk = if matches!(kind, Some(LayerKind::Run | LayerKind::Files | LayerKind::Function)) {
+            &[]
+        } else {
+            JUNK
+        };
         for name in OURS.iter().chain(junk) {
             self.store.remove(&upper.join(name))?;
         }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use pilotlight_api::manifest::{self, Manifest};
 use pilotlight_core::image::dockerfile::{self, Dockerfile, Scope};
 use pilotlight_core::image::{
-    Base, Content, CopiedFile, Era, PATH, PipInstall, Plan, PoetryInstall, PythonVersion, Secret, Step,
-    UvSync,
+    Base, Content, CopiedFile, Era, PATH, PipInstall, Plan, PoetryInstall, PythonVersion, RunFunction,
+    Secret, Step, UvSync,
 };
 use pilotlight_image::{Image, Places};
 use pilotlight_pool::{Pace, Settings};
@@ -75,6 +75,9 @@ fn step(step: &manifest::Step, scope: &mut Scope) -> Result<Vec<Step>, String> {
             Step::Workdir { path }
         }
         manifest::Step::Shell { command } => Step::Shell { command },
+        manifest::Step::RunFunction { module, qualname, source, arguments, files } => {
+            Step::RunFunction(RunFunction { module, qualname, source, arguments, files: copied(&files) })
+        }
         manifest::Step::CopyFiles { files } => Step::CopyFiles { files: copied(&files) },
         manifest::Step::DockerfileCommands { commands, context, build_args } => {
             scope.build_args = build_args;

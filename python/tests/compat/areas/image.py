@@ -188,7 +188,23 @@ IMAGE = Area(
         _later("Image.from_scratch(", "from_scratch()", True),
         _later("Image.from_id(", "from_id('im-1')", True),
         _later("Image.from_name(", "from_name('x')", True),
-        _later("Image.run_function(", "run_function(print)"),
+        works(
+            "Image.run_function(raw_f, env=…, secret=…, secrets=…, mounts=…, args=…, kwargs=…, "
+            "include_source=…)",
+            "e2e/test_build_steps.py::test_a_function_is_run_while_the_image_is_built",
+            "sdk/test_image.py::test_a_function_is_run_again_when_what_it_does_changes",
+        ),
+        notice(
+            "Image.run_function(cpu=…, memory=…, cloud=…, region=…, timeout=…, gpu=…, force_build=…)",
+            "f: Image.run_function(cpu=…) is accepted but not built yet, and has no effect",
+            "def g(): ...\n" + _function(f"{_BASE}.run_function(g, cpu=2)"),
+        ),
+        refused(
+            "Image.run_function(volumes=…, network_file_systems=…, shared_volumes=…)",
+            "NotBuiltError",
+            "f: Image.run_function(volumes=…)" + _LATER,
+            "def g(): ...\n" + _function(f"{_BASE}.run_function(g, volumes={{'/v': 1}})"),
+        ),
         _later("Image.conda_install(", "conda_install('x')"),
         _later("Image.conda_update_from_environment(", "conda_update_from_environment('program.py')"),
         _later("Image.micromamba_install(", "micromamba_install('x')"),
