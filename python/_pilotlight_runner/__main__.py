@@ -17,7 +17,7 @@ import os  # noqa: E402
 import signal  # noqa: E402
 import socket  # noqa: E402
 
-from . import between, errors  # noqa: E402
+from . import between, errors, zygote  # noqa: E402
 from .control import CONTROL_FD, LISTENER_FD, Control  # noqa: E402
 from .life import Life  # noqa: E402
 from .zygote import ORDERS_FD, Order  # noqa: E402
@@ -37,13 +37,13 @@ def _live(life: Life) -> int:
     control.hello(now=not life.loaded)
     configuration = control.configuration()
     try:
-        zygote = life.live(configuration, control, LISTENER_FD)
+        lit = life.live(configuration, control, LISTENER_FD)
     except errors.StartError as error:
         errors.tell(error.text)
         control.failed(error.stage, error.summary, error.text)
         # Threads that the user's module started must not keep a failed container alive.
         os._exit(1)
-    if zygote is None:
+    if lit is None:
         return 0
 
     def live_on(order: Order) -> int:
@@ -52,8 +52,8 @@ def _live(life: Life) -> int:
         return _live(life)
 
     if not between.is_possible():
-        return live_on(zygote.serve())
-    zygote.serve_through(between.run, live_on)
+        return live_on(lit.serve())
+    lit.serve_through(between.run, live_on)
 
 
 def _keep_descriptors() -> None:
@@ -64,6 +64,8 @@ def _keep_descriptors() -> None:
     """
 
     def drop() -> None:
+        if zygote.forking:
+            return
         # Replaced, not closed: the child's objects still own these numbers.
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in ours:

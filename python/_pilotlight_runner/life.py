@@ -87,7 +87,11 @@ class Life:
         """
         self._order = order
         zone = os.environ.get("TZ")
-        _become(order.environment)
+        for name, value in order.environment.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
         os.chdir(order.directory)
         if self._target is None:
             # The files are others than the zygote saw. Those of a function's zygote are the same.
@@ -213,15 +217,6 @@ class Life:
 
     def _made(self, function: dict[str, Any], raw: Callable[..., Any]) -> Any:
         return apps.build(raw, function["name"], function["web"], self._prepare().libraries)
-
-
-def _become(environment: dict[str, str]) -> None:
-    """Make this process's environment another. It is nearly the same, and each change copies memory."""
-    for name in [name for name in os.environ if name not in environment]:
-        del os.environ[name]
-    for name, value in environment.items():
-        if os.environ.get(name) != value:
-            os.environ[name] = value
 
 
 def _shadowed(ahead: frozenset[str]) -> bool:

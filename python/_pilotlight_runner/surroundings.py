@@ -12,8 +12,8 @@ class Surroundings:
     """Environment, working directory, and where imports look, at a moment."""
 
     def __init__(self) -> None:
-        self._environment = dict(os.environ)
-        self._directory = os.getcwd()
+        self.environment = dict(os.environ)
+        self.directory = os.getcwd()
         # The SDK's own finder comes with `import modal`, and finds nothing but the SDK.
         finders = [finder for finder in sys.meta_path if not type(finder).__module__.startswith("pilotlight")]
         self._path = [*sys.path]
@@ -26,30 +26,27 @@ class Surroundings:
     def would_be_lost(self) -> bool:
         """Whether something changed that a fork has anew, and not from memory."""
         now = Surroundings()
-        mine, theirs = ((one._environment, one._directory, one._path) for one in (self, now))
+        mine, theirs = ((one.environment, one.directory, one._path) for one in (self, now))
         return mine != theirs
-
-    def differ_from(self, before: Surroundings) -> None:
-        """Make the same changes to this process that were made since `before`."""
-        for name in before._environment.keys() - self._environment.keys():
-            os.environ.pop(name, None)
-        for name, value in self._environment.items():
-            if before._environment.get(name) != value:
-                os.environ[name] = value
-        if self._directory != before._directory:
-            os.chdir(self._directory)
 
 
 class Change:
     """What was changed between two moments, and the files that are open since."""
 
     def __init__(self, before: Surroundings, descriptors: Descriptors) -> None:
-        self._before = before
+        after = Surroundings()
+        old, new = before.environment, after.environment
+        self._unset = [name for name in old if name not in new]
+        self._set = {name: value for name, value in new.items() if old.get(name) != value}
         # Joining another container changes the directory.
-        self._after = Surroundings()
+        self._directory = after.directory if after.directory != before.directory else None
         self._descriptors = descriptors
 
     def repeat(self) -> None:
         """Make the same changes to this process, which has an environment and a directory of its own."""
         self._descriptors.renew()
-        self._after.differ_from(self._before)
+        for name in self._unset:
+            os.environ.pop(name, None)
+        os.environ.update(self._set)
+        if self._directory is not None:
+            os.chdir(self._directory)

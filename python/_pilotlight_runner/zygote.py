@@ -15,6 +15,7 @@ import array
 import contextlib
 import ctypes
 import fcntl
+import functools
 import gc
 import json
 import os
@@ -29,6 +30,8 @@ ORDERS_FD = 5
 
 #: Where a container's process has each of its files.
 _PLACES = {"stdout": 1, "stderr": 2, "control": 3, "listener": 4, "orders": ORDERS_FD}
+#: A file that puts whoever writes to it into the container's cgroup; one for each hierarchy.
+_DOOR = "cgroup.procs"
 _NAMESPACES = ("user", "pid", "net", "ipc", "uts", "cgroup", "mnt")
 #: Above every place.
 _FIRST_FREE = 32
@@ -61,12 +64,16 @@ _LANDLOCK_MOVE = 1 << 13
 _LANDLOCK_FILES = 1 << 6 | 1 << 11 | _LANDLOCK_MOVE
 _LANDLOCK_SCOPES = 0b11
 
+#: Whether the fork that is being made is a container's process: its descriptors are its own already.
+forking = False
+
 
 class Order(NamedTuple):
     """A container that this process is now."""
 
     id: str
-    environment: dict[str, str]
+    #: What its environment has other than the zygote's, with None for what it does not have.
+    environment: dict[str, str | None]
     directory: str
     #: Whether it is a zygote again, with orders of its own on descriptor 5.
     zygote: bool
@@ -103,6 +110,7 @@ class Zygote:
         self._capabilities = 0
         while self._prctl(_PR_CAPBSET_READ, self._capabilities) >= 0:
             self._capabilities += 1
+        self._environment: dict[str, str] = {}
         self._landlock = int(self._libc.syscall(_LANDLOCK_CREATE_RULESET, None, 0, _LANDLOCK_VERSION))
 
     def serve(self) -> Order:
@@ -113,8 +121,7 @@ class Zygote:
             # Not `os.fork`, which makes the child ready to run anything: this one joins, forks and ends.
             child = self._libc.fork()
             if child == 0:
-                if self._join_and_fork(asked):
-                    self._prctl_name(own)
+                if self._join_and_fork(asked, own):
                     return asked.order
                 os._exit(0)
             asked.close()
@@ -129,12 +136,7 @@ class Zygote:
         own = self._begin()
         while True:
             asked = self._next()
-
-            def be(asked: _Asked = asked) -> int:
-                self._prctl_name(own)
-                return live(asked.order)
-
-            run(lambda asked=asked: self._join_and_fork(asked), be)
+            run(functools.partial(self._join_and_fork, asked, own), functools.partial(live, asked.order))
             # A change of rights hides a process from itself, and the memory was this one's.
             self._prctl(_PR_SET_DUMPABLE, 1)
             asked.close()
@@ -143,32 +145,42 @@ class Zygote:
         own = _name()
         # For `ps` and `top`, which tell a zygote from a container by it.
         self._prctl_name(b"pl-zygote")
+        # What every order is compared with. Nothing changes it between two of them.
+        self._environment = dict(os.environ)
         gc.collect()
         gc.freeze()
         return own
 
     def _next(self) -> _Asked:
         # All that does not have to be done in the fork: there each page that is touched is copied first.
-        asked = _Asked(*_receive(self._orders))
+        asked = _Asked(*_receive(self._orders), self._environment)
         for stream in (sys.stdout, sys.stderr):
             # The user's code may have put something else there, or nothing.
             with contextlib.suppress(AttributeError, OSError, ValueError):
                 stream.flush()
         return asked
 
-    def _join_and_fork(self, asked: _Asked) -> bool:
-        """In a child of the zygote: join, and fork; whether this is the container's process."""
-        # Without the zygote nobody would notice the end of the next one.
-        self._prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    def _join_and_fork(self, asked: _Asked, name: bytes) -> bool:
+        """In a child of the zygote: join, and fork; whether this is the container's process.
+
+        What the fork inherits is done before it, where no page has to be copied for it.
+        """
+        global forking
         inside = False
         try:
             self._join(asked.places)
+            self._settle(asked)
+            self._prctl_name(name)
+            forking = True
             inside = os.fork() == 0
+            forking = False
             if not inside:
                 return False
+            os.setsid()
             self._orders.close()
-            self._settle(asked)
+            self._enroll(asked.doors)
         except BaseException as error:
+            forking = False
             asked.joined.send(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
             if not inside:
                 return False
@@ -181,24 +193,28 @@ class Zygote:
             self._check(self._libc.setns(descriptors[kind], 0), f"join the {kind} namespace")
 
     def _settle(self, asked: _Asked) -> None:
-        """Become the container's process: its cgroup, its user without rights, its files and no other."""
-        for name, descriptor in asked.files:
-            if name == "cgroup.procs":
-                os.write(descriptor, b"0")
+        """Have what the container's process has: its user without rights, its files and no other."""
         os.setgroups([])
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
-        os.setsid()
-        self._arrange(asked.files)
+        self._arrange(asked)
         self._give_up_rights()
         # The change of ids hid this process from itself: its own /proc/self would be nobody's.
         self._prctl(_PR_SET_DUMPABLE, 1)
+        # Without the zygote nobody would notice the end of the container. A change of rights forgets it.
+        self._prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if asked.program is not None:
             self._enclose()
             self._install(asked.program)
 
-    def _arrange(self, files: list[tuple[str, int]]) -> None:
-        given = dict(files)
+    def _enroll(self, doors: list[int]) -> None:
+        """Enter the container's cgroup, as only its own process does: the kernel may end who is there."""
+        for door in doors:
+            os.write(door, b"0")
+            os.close(door)
+
+    def _arrange(self, asked: _Asked) -> None:
+        given = asked.places
         null = _up(os.open(os.devnull, os.O_RDWR))
         for name, place in _PLACES.items():
             if name in given:
@@ -206,15 +222,17 @@ class Zygote:
             else:
                 os.dup2(null, place, inheritable=False)
         os.close(null)
-        for name, descriptor in files:
-            if name != "joined":
+        for name, descriptor in asked.files:
+            if name not in ("joined", _DOOR):
                 os.close(descriptor)
 
     def _give_up_rights(self) -> None:
         self._check(self._prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL), "clear the ambient capabilities")
         self._check(self._prctl(_PR_SET_SECUREBITS, _SECUREBITS), "lock the secure bits")
+        prctl = self._libc.prctl
         for capability in range(self._capabilities):
-            self._check(self._prctl(_PR_CAPBSET_DROP, capability), "drop a capability")
+            if prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) < 0:
+                self._check(-1, "drop a capability")
         header = _Capset(_CAPABILITY_VERSION_3, 0)
         none = (ctypes.c_uint32 * 6)()
         self._check(self._libc.capset(ctypes.byref(header), ctypes.byref(none)), "drop all capabilities")
@@ -256,14 +274,16 @@ class Zygote:
 class _Asked:
     """An order as it came, read."""
 
-    def __init__(self, message: bytes, descriptors: array.array[int]) -> None:
+    def __init__(self, message: bytes, descriptors: array.array[int], environment: dict[str, str]) -> None:
         read = json.loads(message)
         # Out of the way of the places: a descriptor may have come at the number of another's.
         self.files = [(name, _up(descriptor)) for name, descriptor in zip(read["fds"], descriptors)]
         self.places = dict(self.files)
+        self.doors = [descriptor for name, descriptor in self.files if name == _DOOR]
         self.joined = socket.socket(fileno=self.places["joined"])
         program = read["filter"]
-        self.order = Order(read["id"], dict(read["env"]), read["cwd"], program is None, self.joined)
+        changes = _changes(environment, dict(read["env"]))
+        self.order = Order(read["id"], changes, read["cwd"], program is None, self.joined)
         self.program = None if program is None else _filter(bytes.fromhex(program))
 
     def close(self) -> None:
@@ -271,6 +291,12 @@ class _Asked:
         self.joined.detach()
         for _, descriptor in self.files:
             os.close(descriptor)
+
+
+def _changes(before: dict[str, str], after: dict[str, str]) -> dict[str, str | None]:
+    changes: dict[str, str | None] = dict.fromkeys(before.keys() - after.keys())
+    changes.update((name, value) for name, value in after.items() if before.get(name) != value)
+    return changes
 
 
 def _filter(program: bytes) -> _Filter:
