@@ -206,13 +206,26 @@ def memory_kib(pids: Iterable[int]) -> tuple[int, int]:
 
 
 def zygotes() -> dict[int, int]:
-    """Host pids of all zygotes, and of children that they forked ahead, with their parents' pids."""
-    found: dict[int, int] = {}
+    """Host pids of all zygotes below this process, and of children forked ahead, with their parents' pids.
+
+    The zygotes of other servers on the machine are nobody's business here.
+    """
+    parents: dict[int, int] = {}
+    found: list[int] = []
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            if entry.name.isdigit() and (entry / "comm").read_text().strip() == ZYGOTE:
-                found[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-    return found
+            if entry.name.isdigit():
+                pid = int(entry.name)
+                parents[pid] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                if (entry / "comm").read_text().strip() == ZYGOTE:
+                    found.append(pid)
+    return {pid: parents[pid] for pid in found if _is_below(pid, os.getpid(), parents)}
+
+
+def _is_below(pid: int, ancestor: int, parents: dict[int, int]) -> bool:
+    while pid not in (0, ancestor):
+        pid = parents.get(pid, 0)
+    return pid == ancestor
 
 
 def kernel_kib(container: str) -> int:
