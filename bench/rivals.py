@@ -44,8 +44,9 @@ class Rival:
                 try:
                     answer = connection.exchange(connection.head())
                     took = (time.perf_counter() - begun) * 1000
-                finally:
-                    end(process)
+                except (OSError, Failed) as error:
+                    raise Failed(f"{self.name}: {error}; it said {end(process)!r}") from None
+                end(process)
         if answer.status != 200:
             raise Failed(f"{self.name} answered {answer.status}")
         self.samples.append(took)
@@ -69,15 +70,16 @@ class Rival:
         )
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, which podman passes on, then SIGKILL for the whole session."""
+def end(process: subprocess.Popen[bytes]) -> str:
+    """SIGTERM, which podman passes on, then SIGKILL for the whole session. What it wrote to stderr."""
     process.terminate()
     try:
-        process.communicate(timeout=20)
+        _, said = process.communicate(timeout=20)
     except subprocess.TimeoutExpired:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        _, said = process.communicate()
+    return said.decode(errors="replace").strip()
 
 
 def uvicorn(python: Path) -> Rival:

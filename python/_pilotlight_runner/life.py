@@ -63,8 +63,6 @@ class Life:
         """
         role = configuration.get("role", "serve")
         if role == "serve":
-            # Followed from now on: a zygote must not have the thread that does it.
-            control.watch()
             self._serve(configuration["function"], control, socket.socket(fileno=listener))
             return None
         orders = socket.socket(fileno=ORDERS_FD)
@@ -157,6 +155,11 @@ class Life:
         places.enter_user_world(self._start_path)
 
     def _serve(self, function: dict[str, Any], control: Control, listener: socket.socket) -> None:
+        # What runs of the user's before it is ready may take its time, and must not hide the host's death. A
+        # zygote must not have the thread that watches, and where nothing of the user's runs it can wait.
+        at_once = self._app is None or not apps.is_ours(function["web"])
+        if at_once:
+            control.watch()
         server = self._prepare()
         control.imported(self._load(function))
         target, built = self._target, self._app
@@ -173,6 +176,7 @@ class Life:
             time.perf_counter(),
             lifespan=not apps.is_ours(function["web"]),
             confirm=self._confirm,
+            ready=None if at_once else control.watch,
             after=ahead.Teller(control.modules).look if function.get("tells") else None,
         )
         server.run(serving, listener, control)

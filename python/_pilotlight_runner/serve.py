@@ -63,6 +63,8 @@ class Serving:
     confirm: Callable[[], None]
     #: How long to go on accepting after the host was told not to send any more.
     linger_seconds: float = ON_THE_WAY_SECONDS
+    #: Called when the host was told that requests may come.
+    ready: Callable[[], None] | None = None
     #: Called after each request.
     after: Callable[[], None] | None = None
 
@@ -129,6 +131,8 @@ class Server:
         gc.freeze()
         await self._server.startup(sockets=[listener])
         control.ready((time.perf_counter() - serving.began) * 1000)
+        if serving.ready is not None:
+            serving.ready()
         await drain.wait()
         control.draining()
         await asyncio.sleep(serving.linger_seconds)
