@@ -19,6 +19,7 @@ from pathlib import Path
 
 import reload
 import serving
+import traffic
 from cold import cold_start
 from serving import Connection, Failed, get, imports
 from table import HERE, ROOT, Bench, Row, same_python
@@ -126,6 +127,7 @@ ROWS: dict[str, Callable[[Bench], Iterable[Row]]] = {
     "reload": reloads,
     "memory": memory,
     "import": sdk_import,
+    **traffic.ROWS,
 }
 
 
@@ -170,6 +172,11 @@ def write_into(page: Path, text: str) -> None:
     page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
+def group(name: str) -> list[str]:
+    """The rows whose names begin with this one."""
+    return [row for row in ROWS if row.startswith(f"{name}-")]
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="cargo xtask bench", description=__doc__)
@@ -181,8 +188,13 @@ def arguments() -> argparse.Namespace:
         "--warm", type=int, default=2000, metavar="N", help="warm requests each way (default 2000)"
     )
     parser.add_argument("--saves", type=int, default=50, metavar="N", help="saves per program (default 50)")
+    parser.add_argument(
+        "--soak", type=float, default=60, metavar="SECONDS", help="how long load is kept up (default 60)"
+    )
     parser.add_argument("--write", action="store_true", help="put the table into SPECIFICATION.md")
     asked = parser.parse_args()
+    # `gateway` is all of `gateway-…`.
+    asked.rows = [name for row in asked.rows for name in ([row] if row in ROWS else group(row) or [row])]
     if unknown := set(asked.rows) - set(ROWS):
         parser.error(f"no row {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
     return asked
@@ -203,6 +215,7 @@ def main() -> int:
         cold=asked.cold,
         warm=asked.warm,
         saves=asked.saves,
+        soak=asked.soak,
     )
     rows: list[Row] = []
     failed = 0

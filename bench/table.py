@@ -49,6 +49,7 @@ class Bench:
     cold: int
     warm: int
     saves: int
+    soak: float
     python: str = ""
     image: dict[str, str] = field(default_factory=dict[str, str])
     runner: dict[str, str] = field(default_factory=dict[str, str])

@@ -2,8 +2,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -61,17 +61,39 @@ impl Activity {
     }
 }
 
-/// Ends when nothing has passed for a while. One timer per exchange, not reset by each byte.
+/// The timer of a client's connection while no exchange has it. Setting one costs more than an early end of an old one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Spare(Arc<Mutex<Option<Pin<Box<Sleep>>>>>);
+
+impl Spare {
+    fn lock(&self) -> MutexGuard<'_, Option<Pin<Box<Sleep>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends when nothing has passed for a while. One timer per connection, reset neither by each byte nor by each exchange.
 #[derive(Debug)]
 pub(crate) struct IdleTimer {
     activity: Arc<Activity>,
     limit: Duration,
-    sleep: Pin<Box<Sleep>>,
+    /// Ends when the exchange may be over, or before. Taken when this is dropped.
+    sleep: Option<Pin<Box<Sleep>>>,
+    spare: Spare,
+}
+
+impl Drop for IdleTimer {
+    fn drop(&mut self) {
+        *self.spare.lock() = self.sleep.take();
+    }
 }
 
 impl IdleTimer {
-    pub(crate) fn new(activity: Arc<Activity>, limit: Duration) -> Self {
-        Self { activity, limit, sleep: Box::pin(sleep(limit)) }
+    pub(crate) fn new(activity: Arc<Activity>, limit: Duration, spare: &Spare) -> Self {
+        let mut sleep = spare.lock().take().unwrap_or_else(|| Box::pin(sleep(limit)));
+        if activity.last().checked_add(limit).is_some_and(|due| due < sleep.deadline()) {
+            sleep.as_mut().reset(activity.last() + limit);
+        }
+        Self { activity, limit, sleep: Some(sleep), spare: spare.clone() }
     }
 
     /// How long nothing may pass.
@@ -80,8 +102,9 @@ impl IdleTimer {
     }
 
     pub(crate) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let sleep = self.sleep.as_mut().expect("taken by drop alone");
         loop {
-            std::task::ready!(self.sleep.as_mut().poll(cx));
+            std::task::ready!(sleep.as_mut().poll(cx));
             // A duration that reaches beyond what the clock can express never passes.
             let Some(due) = self.activity.last().checked_add(self.limit) else {
                 return Poll::Pending;
@@ -89,7 +112,7 @@ impl IdleTimer {
             if due <= Instant::now() {
                 return Poll::Ready(());
             }
-            self.sleep.as_mut().reset(due);
+            sleep.as_mut().reset(due);
         }
     }
 
@@ -105,11 +128,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_byte_puts_the_end_off() {
         let activity = Activity::new(Upload::Open);
-        let mut timer = IdleTimer::new(Arc::clone(&activity), Duration::from_secs(10));
+        let mut timer = IdleTimer::new(Arc::clone(&activity), Duration::from_secs(10), &Spare::default());
         let begun = Instant::now();
         tokio::time::advance(Duration::from_secs(6)).await;
         activity.touch();
         timer.expired().await;
         assert_eq!(begun.elapsed().as_secs(), 16);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_that_was_used_before_is_as_good_as_a_new_one() {
+        let spare = Spare::default();
+        let seconds = Duration::from_secs;
+        for (before, limit) in [(5, 60), (60, 5), (5, 5)] {
+            let mut timer = IdleTimer::new(Activity::new(Upload::Open), seconds(before), &spare);
+            let expired = tokio::time::timeout(seconds(1), timer.expired()).await;
+            assert!(expired.is_err());
+            drop(timer);
+            let begun = Instant::now();
+            IdleTimer::new(Activity::new(Upload::Open), seconds(limit), &spare).expired().await;
+            assert_eq!(begun.elapsed().as_secs(), limit);
+        }
     }
 }

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::activity::Spare;
 use crate::guard::stream::{self, Guarded};
 use crate::headers::Client;
 use crate::tunnel::Tunnel;
@@ -36,6 +37,8 @@ pub(crate) struct Peer {
     guard: Arc<stream::Shared>,
     requests: AtomicU64,
     tunnel: Mutex<Option<Tunnel>>,
+    /// For the exchanges on it.
+    pub(crate) timer: Spare,
 }
 
 impl Peer {
@@ -102,6 +105,7 @@ pub(crate) async fn serve(
         guard,
         requests: AtomicU64::new(0),
         tunnel: Mutex::new(None),
+        timer: Spare::default(),
     });
     let service = service_fn(|request| {
         let (shared, peer) = (Arc::clone(&shared), Arc::clone(&peer));

@@ -66,7 +66,7 @@ async fn forward(
     let mut exchange = Exchange {
         shared,
         peer,
-        timer: Some(IdleTimer::new(Arc::clone(&activity), endpoint.timeout)),
+        timer: Some(IdleTimer::new(Arc::clone(&activity), endpoint.timeout, &peer.timer)),
         timeout: endpoint.timeout,
         activity,
         upgrade: upgrade.and(client_upgrade),
@@ -163,7 +163,8 @@ impl Exchange<'_> {
         headers::to_client(response.headers_mut(), false);
         let upstreams = self.shared.upstreams.clone();
         let timer = self.timer.take();
-        let timer = timer.unwrap_or_else(|| IdleTimer::new(Arc::clone(&self.activity), self.timeout));
+        let timer = timer
+            .unwrap_or_else(|| IdleTimer::new(Arc::clone(&self.activity), self.timeout, &self.peer.timer));
         Ok(response.map(|incoming| {
             Body::Proxied(Box::new(Proxied {
                 incoming,

@@ -22,6 +22,7 @@ mod routes;
 mod tasks;
 mod tunnel;
 mod upstream;
+mod write;
 
 use std::net::{IpAddr, SocketAddrV4};
 use std::sync::Arc;

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::body::RequestBody;
 use crate::tasks;
+use crate::write::Container;
 
 /// Idle connections kept per container. More than that are closed when their exchange ends.
 const IDLE_MAX: usize = 128;
@@ -96,7 +97,8 @@ impl Upstreams {
 
     async fn open(&self, address: &Address) -> io::Result<Connection> {
         let stream = connect(address).await?;
-        let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        let (sender, driver) =
+            http1::handshake(TokioIo::new(Container(stream))).await.map_err(io::Error::other)?;
         let idle: Weak<Idle> = Arc::downgrade(&self.0);
         let address = address.clone();
         let driver = tasks::spawn(async move {

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use super::Guard;
+use crate::write;
 
 /// How long a client may take no byte of an answer that is ready. Then it is gone for all we know.
 const WRITE_STALL: Duration = Duration::from_mins(2);
@@ -207,7 +208,7 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let poll = write::small_as_one(Pin::new(&mut self.stream), cx, bufs);
         self.track_stall(cx, poll)
     }
 

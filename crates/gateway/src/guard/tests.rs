@@ -1,5 +1,7 @@
 //! The guard by itself. What passes and what does not is a table of the integration tests, `framing_cases`.
 
+mod fuzz;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,0 +1,3 @@
+//! The one place that spawns.
+
+pub(crate) use tokio::spawn;
