@@ -179,7 +179,7 @@ def test_only_the_source_that_was_added_is_there(program, serve) -> None:
 def test_without_its_source_a_function_does_not_load(program, serve) -> None:
     text = OWN_SOURCE.replace('.add_local_python_source("helper", "program")', "")
     command: Command = serve(program(text))
-    assert request(command.url("f")).status == 500
+    assert request(command.url("f")).status == 503
     command.wait_for("ModuleNotFoundError: No module named 'program'")
 
 

@@ -139,7 +139,7 @@ def test_a_module_that_crashes_in_the_container(crash: str, program, serve) -> N
     )
     command = serve(file)
     answer = request(command.url(), Accept="application/json")
-    assert answer.status == 500
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
     assert answer.json()["error"]["code"] == "function_failed_to_start"
     if "RuntimeError" in crash:
         command.wait_for(r"f \| .*RuntimeError: not here")

@@ -117,7 +117,7 @@ def test_a_start_that_takes_too_long_is_told_in_the_log(program, serve) -> None:
     """
     command = serve(program(text))
     answer = request(command.url())
-    assert answer.status == 500 and "not ready within 4s" in answer.text, answer.text
+    assert answer.status == 503 and "not ready within 4s" in answer.text, answer.text
     command.wait_for("begun")
     command.wait_for("the container is ended: it was still making its app after 4 s; `startup_timeout` gives")
 

@@ -71,10 +71,13 @@ impl Refusal {
         match self {
             Self::EndpointNotFound => StatusCode::NOT_FOUND,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::QueueFull | Self::EndpointReplaced => StatusCode::SERVICE_UNAVAILABLE,
+            // The next request may find a version, or a start, that works (RFC 9110 §15.6.4).
+            Self::FunctionFailedToStart(_) | Self::QueueFull | Self::EndpointReplaced => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::NoContainerInTime | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
             // As Modal answers for a container that was killed, for its memory or otherwise.
-            Self::FunctionFailedToStart(_) | Self::ContainerDied => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::ContainerDied => StatusCode::INTERNAL_SERVER_ERROR,
             Self::ContainerFailedToStart | Self::InvalidAnswer => StatusCode::BAD_GATEWAY,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         }

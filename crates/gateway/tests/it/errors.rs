@@ -74,7 +74,8 @@ async fn a_start_that_fails_is_told_by_its_summary() {
     };
     world.launcher.plan(move |_| Outcome::Fail(failure(Stage::Import)));
     let answer = world.get("/").await;
-    assert_eq!((answer.status, answer.code()), (500, "function_failed_to_start".into()));
+    assert_eq!((answer.status, answer.code()), (503, "function_failed_to_start".into()));
+    assert_eq!(answer.header("retry-after"), Some("1"));
     assert!(answer.text().contains("ModuleNotFoundError: No module named 'x'"));
     assert!(!answer.text().contains("Traceback: secret"), "the traceback is not the client's");
 }
@@ -150,6 +151,6 @@ async fn errors_are_text_for_those_who_ask_for_text_and_empty_for_head() {
     assert!(answer.text().starts_with("pilotlight: the function failed to start"), "{}", answer.text());
     let mut client = world.connect().await;
     client.write("HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-    assert_eq!(client.head_answer().await.status, 500);
+    assert_eq!(client.head_answer().await.status, 503);
     assert!(client.rest().await.is_empty());
 }
