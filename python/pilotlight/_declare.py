@@ -67,6 +67,8 @@ def with_concurrency(
         raise InvalidError(
             f"{name}: allow_concurrent_inputs= and @modal.concurrent say the same: keep @modal.concurrent"
         )
+    if settings.single_use and concurrency.max_inputs > 1:
+        raise InvalidError(f"{name}: {_settings.SINGLE_AND_MANY}: drop @modal.concurrent")
     return settings._replace(max_inputs=concurrency.max_inputs, target_inputs=concurrency.target_inputs)
 
 

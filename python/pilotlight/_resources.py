@@ -32,7 +32,6 @@ def check(era: str, where: str, options: Mapping[str, Any]) -> None:
     regions = cast("list[object]", region) if isinstance(region, (list, tuple)) else [region]
     if region is not None and not all(isinstance(one, str) and one for one in regions):
         raise InvalidError(f"{where}: region must be a string or a list of strings, not {region!r}")
-    _check_at_least_one(where, "max_inputs", options.get("max_inputs"))
 
 
 def check_schedule(name: str, schedule: object, required: list[str]) -> None:
@@ -53,8 +52,3 @@ def _check_objects(where: str, options: Mapping[str, Any]) -> None:
         value = options.get(name)
         if value is not None and type(value).__name__ != kind:
             raise InvalidError(f"{where}: expected a modal.{kind} for {name}=, not {value!r}")
-
-
-def _check_at_least_one(where: str, name: str, value: object) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise InvalidError(f"{where}: {name} must be a whole number of at least 1, not {value!r}")

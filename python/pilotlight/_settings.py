@@ -26,11 +26,13 @@ class Settings(NamedTuple):
     mounts: tuple[Mount, ...]
     min_containers: int
     max_containers: int | None
+    buffer_containers: int
     scaledown_window: float
     timeout: float
     startup_timeout: float | None
     max_inputs: int
     target_inputs: int | None
+    single_use: bool
     cpu: float | None
     memory: int | None
     ephemeral_disk: int | None
@@ -46,8 +48,9 @@ class Settings(NamedTuple):
 
 _BUILT = frozenset(
     "image secret secrets env mounts cpu memory ephemeral_disk min_containers max_containers "
-    "scaledown_window timeout startup_timeout name is_generator serialized include_source block_network "
-    "keep_warm concurrency_limit container_idle_timeout allow_concurrent_inputs allow_cross_region_volumes "
+    "buffer_containers _experimental_buffer_containers single_use_containers max_inputs scaledown_window "
+    "timeout startup_timeout name is_generator serialized include_source block_network keep_warm "
+    "concurrency_limit container_idle_timeout allow_concurrent_inputs allow_cross_region_volumes "
     "nonpreemptible enable_memory_snapshot checkpointing_enabled".split()
 )
 
@@ -57,6 +60,8 @@ TIMEOUT_SECONDS_DEFAULT = 300.0
 SECONDS_MAX = 86_400
 #: The most inputs one container handles at a time.
 INPUTS_MAX = 1000
+#: Why a container cannot be for a single use and handle several inputs at a time.
+SINGLE_AND_MANY = "a container for a single use handles one input, never several at a time"
 # `keep_warm=True` meant two containers (Modal 2022).
 KEEP_WARM_TRUE = 2
 _SCALEDOWN_SECONDS_MAX = 3600
@@ -74,7 +79,7 @@ def settings(era: str, where: str, options: Mapping[str, Any]) -> Settings:
     _resources.check(era, where, options)
     for name in ("volumes", "shared_volumes", "network_file_systems"):
         check_volumes(where, name, options.get(name))
-    low, high = _containers(where, options)
+    low, high, spare = _containers(where, options)
     timeout = options.get("timeout", TIMEOUT_SECONDS_DEFAULT)
     if timeout is None:
         if era == "app":
@@ -89,6 +94,7 @@ def settings(era: str, where: str, options: Mapping[str, Any]) -> Settings:
         mounts=_mounts(where, options.get("mounts", ())),
         min_containers=low,
         max_containers=high,
+        buffer_containers=spare,
         scaledown_window=_number(
             where, window, options.get(window), 2 if era == "app" else 1, _SCALEDOWN_SECONDS_MAX
         )
@@ -97,6 +103,7 @@ def settings(era: str, where: str, options: Mapping[str, Any]) -> Settings:
         startup_timeout=_number(where, "startup_timeout", options.get("startup_timeout"), 1, SECONDS_MAX),
         max_inputs=inputs or 1,
         target_inputs=None,
+        single_use=_single_use(where, options),
         cpu=_number(where, "cpu", _pair(where, "cpu", options.get("cpu")), 0, _CORES_MAX) or None,
         memory=whole(where, "memory", _pair(where, "memory", options.get("memory")), 1, _MIB_MAX),
         ephemeral_disk=whole(where, "ephemeral_disk", options.get("ephemeral_disk"), 1, _DISK_MIB_MAX),
@@ -154,7 +161,7 @@ def check_volumes(where: str, name: str, volumes: object) -> None:
             raise InvalidError(f"{where}: {name}=: expected a modal.Volume for {text!r}, not {volume!r}")
 
 
-def _containers(where: str, options: Mapping[str, Any]) -> tuple[int, int | None]:
+def _containers(where: str, options: Mapping[str, Any]) -> tuple[int, int | None, int]:
     low = _spelling(options, "min_containers", "keep_warm")
     value = options.get(low)
     if low == "keep_warm" and isinstance(value, bool):
@@ -164,9 +171,22 @@ def _containers(where: str, options: Mapping[str, Any]) -> tuple[int, int | None
     max_containers = whole(where, high, options.get(high), 1)
     if max_containers is not None and min_containers > max_containers:
         raise InvalidError(f"{where}: {low} ({min_containers}) is more than {high} ({max_containers})")
-    for name in ("buffer_containers", "_experimental_buffer_containers"):
-        whole(where, name, options.get(name), 0)
-    return min_containers, max_containers
+    spare = _spelling(options, "buffer_containers", "_experimental_buffer_containers")
+    return min_containers, max_containers, whole(where, spare, options.get(spare), 0) or 0
+
+
+def _single_use(where: str, options: Mapping[str, Any]) -> bool:
+    # `max_inputs=1` before Modal 1.3; it never took another number.
+    total = options.get("max_inputs")
+    if total is not None and (isinstance(total, bool) or total != 1):
+        raise InvalidError(
+            f"{where}: max_inputs=, the inputs of a container's whole life, can only be 1, not {total!r}; "
+            "how many it handles at a time is for @modal.concurrent(max_inputs=…)"
+        )
+    asked = _flag(where, "single_use_containers", options.get("single_use_containers")) or total is not None
+    if asked and (options.get("allow_concurrent_inputs") or 1) > 1:
+        raise InvalidError(f"{where}: {SINGLE_AND_MANY}: drop allow_concurrent_inputs=")
+    return asked
 
 
 def _image(where: str, image: object) -> Image | None:

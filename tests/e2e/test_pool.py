@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from tools import Server, children, request, wait_until
 
 SLOW = """
@@ -75,6 +77,76 @@ def test_several_inputs_share_a_container_when_allowed(program, serve) -> None:
     with ThreadPoolExecutor(8) as pool:
         hosts = {a.json() for a in pool.map(lambda _: request(command.url() + "?seconds=0.5"), range(8))}
     assert len(hosts) == 1
+
+
+def test_spare_containers_are_there_while_a_request_is_at_work(program, serve) -> None:
+    text = """
+        import asyncio
+
+        import modal
+        from fastapi.responses import StreamingResponse
+
+        app = modal.App()
+
+        @app.function(buffer_containers=2, scaledown_window=2)
+        @modal.fastapi_endpoint()
+        def f():
+            async def endless():
+                yield "begun"
+                await asyncio.Event().wait()
+
+            return StreamingResponse(endless())
+    """
+    command = serve(program(text))
+    pid = command.process.pid
+    with urllib.request.urlopen(command.url(), timeout=60) as answer:
+        assert answer.read(5) == b"begun"
+        wait_until(lambda: runners(pid) == 3)
+    wait_until(lambda: runners(pid) == 0)
+
+
+@pytest.mark.parametrize(
+    "decorators",
+    [
+        "modal.Stub().webhook(max_inputs=1)",
+        "modal.App().function(single_use_containers=True)\n@modal.fastapi_endpoint()",
+    ],
+)
+def test_a_container_for_a_single_use_is_gone_after_it(decorators: str, program, serve) -> None:
+    home, decorator = decorators.split("()", 1)
+    text = (
+        f"import socket\nimport modal\n\napp = {home}()\n\n@app{decorator}\n"
+        "def f():\n    return socket.gethostname()\n"
+    )
+    command = serve(program(text))
+    with ThreadPoolExecutor(4) as pool:
+        hosts = [answer.json() for answer in pool.map(lambda _: request(command.url()), range(6))]
+    assert len(set(hosts)) == 6, hosts
+    wait_until(lambda: runners(command.process.pid) == 0)
+
+
+def test_a_function_that_does_not_start_answers_when_it_is_mended(program, serve) -> None:
+    text = """
+        import os
+
+        import modal
+
+        app = modal.App()
+
+        @app.function()
+        @modal.asgi_app()
+        def f():
+            raise RuntimeError("broken")
+    """
+    command = serve(program(text))
+    for _ in range(3):
+        answer = request(command.url())
+        assert answer.status == 503 and "RuntimeError: broken" in answer.text, answer.text
+    command.wait_for(r"f \| RuntimeError: broken")
+    mark = command.mark()
+    program(SLOW.format(options=""))
+    command.wait_for("Updated", after=mark)
+    assert request(command.url()).status == 200
 
 
 def test_a_killed_container_costs_only_its_own_request(program, serve) -> None:

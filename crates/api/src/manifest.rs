@@ -358,6 +358,9 @@ pub struct Function {
     /// The most containers at a time; `null` means the server's own limit.
     #[serde(default)]
     pub max_containers: Option<u32>,
+    /// Spare containers that are kept while the function has requests.
+    #[serde(default)]
+    pub buffer_containers: u32,
     /// How long a container may be idle before it goes, seconds.
     #[serde(default = "default_scaledown_window")]
     pub scaledown_window: f64,
@@ -373,6 +376,9 @@ pub struct Function {
     /// Inputs per container from which on another one is started; `null` means the same as `max_inputs`.
     #[serde(default)]
     pub target_inputs: Option<u32>,
+    /// Whether a container handles one input and goes; `max_inputs` is then 1.
+    #[serde(default)]
+    pub single_use: bool,
     /// CPU cores; `null` means no limit of its own.
     #[serde(default)]
     pub cpu: Option<f64>,

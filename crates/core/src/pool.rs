@@ -7,6 +7,7 @@
 //! - A request that finds no free slot waits, first come first served, and containers are started for those waiting.
 //! - The container used last is used next, so that surplus containers go idle and stop.
 //! - A request is given to at most one container; what dies with its container is never given to another.
+//! - A container for a single use leaves with the one request that it is given.
 //! - A container is named by a number that is never reused: late news about one that is gone is ignored.
 
 mod backoff;
@@ -240,6 +241,9 @@ impl Pool {
                 return;
             };
             container.running.push(request);
+            if container.single_use {
+                container.phase = Phase::Leaving { how: Stop::Drain };
+            }
             self.waiting.pop_front();
             out.push(Action::Assign(request, number));
         }
@@ -364,7 +368,8 @@ impl Pool {
 
     /// Spare containers are kept only while there is work.
     fn buffer(&self) -> usize {
-        let active = self.busy() > 0 || !self.waiting.is_empty();
+        let active =
+            !self.waiting.is_empty() || self.containers.values().any(|container| !container.is_idle());
         if active { self.settings.buffer_containers } else { 0 }
     }
 

@@ -56,7 +56,7 @@ impl Pool {
         timeout_at(deadline.into(), wait).await.unwrap_or(Err(LeaseError::Deadline))
     }
 
-    /// Other settings from now on. `max_inputs` holds for containers that start from now on.
+    /// Other settings from now on. `max_inputs` and `single_use` hold for containers that start from now on.
     pub fn update(&self, settings: Settings) {
         self.control.send_modify(|control| control.settings = settings);
     }

@@ -263,6 +263,8 @@ def declare(text: str) -> dict[str, Any]:
         ("max_containers=0", "max_containers must be a whole number from 1"),
         ("min_containers=2, max_containers=1", r"min_containers \(2\) is more than max_containers \(1\)"),
         ("buffer_containers='1'", "buffer_containers must be a whole number"),
+        ("max_inputs=2", r"max_inputs=, the inputs .* can only be 1, not 2"),
+        ("max_inputs=True", r"can only be 1, not True"),
         ("scaledown_window=3601", "scaledown_window must be a number from"),
         ("timeout=0", "timeout must be a number from 1 to 86400"),
         ("timeout=86401", "timeout must be a number from 1 to 86400"),
@@ -439,6 +441,45 @@ def test_misuse_raises_the_listed_error(text: str, error: type[BaseException], m
 )
 def test_what_an_era_allows_is_allowed(text: str) -> None:
     declare(text)
+
+
+@pytest.mark.parametrize(
+    ("decorators", "expected"),
+    [
+        ("@app.function()\n@modal.fastapi_endpoint()", (0, False)),
+        ("@app.function(buffer_containers=3)\n@modal.fastapi_endpoint()", (3, False)),
+        ("@app.function(single_use_containers=True)\n@modal.fastapi_endpoint()", (0, True)),
+        ("@app.function(single_use_containers=False)\n@modal.fastapi_endpoint()", (0, False)),
+        ("@app.function(max_inputs=1)\n@modal.fastapi_endpoint()", (0, True)),
+        (
+            "@app.function(single_use_containers=True)\n@modal.concurrent(max_inputs=1)\n"
+            "@modal.fastapi_endpoint()",
+            (0, True),
+        ),
+    ],
+)
+def test_spare_containers_and_single_use_reach_the_manifest(
+    decorators: str, expected: tuple[int, bool], project: Project
+) -> None:
+    found = function_of(project, decorators)
+    assert (found["buffer_containers"], found["single_use"]) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        STUB + f"@stub.function(max_inputs=1, allow_concurrent_inputs=2)\n{WEB}",
+        APP + f"@app.function(single_use_containers=True)\n@modal.concurrent(max_inputs=2)\n{WEB}",
+    ],
+)
+def test_a_single_use_is_not_several_at_a_time(text: str) -> None:
+    with pytest.raises(InvalidError, match="a single use handles one input, never several at a time: drop"):
+        declare(text)
+
+
+def test_a_single_use_is_asked_for_with_true_or_false() -> None:
+    with pytest.raises(InvalidError, match="single_use_containers must be True or False, not 1"):
+        declare(APP + f"@app.function(single_use_containers=1)\n{WEB}")
 
 
 def test_domains_concurrency_network_and_context_reach_the_manifest(project: Project) -> None:

@@ -396,6 +396,13 @@ fn check_limits(function: &Function, path: &str, problems: &mut Problems) {
     problems.require(min <= max, &field("min_containers"), || {
         format!("{min} is more than max_containers, {max}")
     });
+    let buffer = function.buffer_containers;
+    problems.require(buffer <= CONTAINERS_MAX, &field("buffer_containers"), || {
+        format!("{buffer} is more than {CONTAINERS_MAX}")
+    });
+    problems.require(!function.single_use || function.max_inputs == 1, &field("single_use"), || {
+        format!("a container for a single use handles one input at a time, not {}", function.max_inputs)
+    });
     problems.require((1..=INPUTS_MAX).contains(&function.max_inputs), &field("max_inputs"), || {
         format!("{} is not between 1 and {INPUTS_MAX}", function.max_inputs)
     });

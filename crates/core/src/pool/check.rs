@@ -17,6 +17,8 @@ impl Pool {
         for (number, container) in &self.containers {
             assert!(*number < ContainerNumber(self.next), "a number nobody gave");
             assert!(container.running.len() <= container.max_inputs, "more requests than slots");
+            let used = container.served || !container.is_idle();
+            assert!(!(container.single_use && used && container.has_room()), "a second use");
             match container.phase {
                 Phase::Starting { .. } | Phase::Stopping { kill_at: Some(_) } => {
                     assert!(container.is_idle(), "a request in a container that starts or drains");

@@ -9,6 +9,8 @@ use super::{RequestId, Settings, Stop};
 pub(super) struct Container {
     /// What it was told at its start: how many requests it takes at a time.
     pub(super) max_inputs: usize,
+    /// What it was started for: one request, and no other after it.
+    pub(super) single_use: bool,
     pub(super) phase: Phase,
     pub(super) running: Vec<RequestId>,
     /// Whether any request has ended here.
@@ -34,6 +36,7 @@ impl Container {
     pub(super) fn starting(now: Instant, settings: &Settings) -> Self {
         Self {
             max_inputs: settings.max_inputs,
+            single_use: settings.single_use,
             phase: Phase::Starting { until: now + settings.startup_timeout },
             running: Vec::new(),
             served: false,

@@ -20,7 +20,7 @@ pub enum Event {
     Arrived(RequestId),
     /// The container must not be given another request.
     Broken(ContainerNumber),
-    /// Other settings from now on. `max_inputs` holds for containers that start from now on.
+    /// Other settings from now on. `max_inputs` and `single_use` hold for containers that start from now on.
     Configure(Settings),
     /// The container is gone.
     Exited(ContainerNumber),

@@ -24,6 +24,9 @@ pub struct Settings {
     pub pace: Option<Pace>,
     /// At most this many requests wait for a container; the next are refused. At least one.
     pub queue_max: usize,
+    /// Whether a container is given one request in its life (`single_use_containers`). It then takes one at a time, and
+    /// is replaced from the moment it is given that request.
+    pub single_use: bool,
     /// How long a container may take to become ready.
     pub startup_timeout: Duration,
     /// From this many requests per container on, another one is started; up to `max_inputs` go to those that are there
@@ -47,7 +50,7 @@ impl Settings {
         self.drain_timeout = self.drain_timeout.min(FOREVER);
         self.idle = self.idle.min(FOREVER);
         self.startup_timeout = self.startup_timeout.min(FOREVER);
-        self.max_inputs = self.max_inputs.max(1);
+        self.max_inputs = if self.single_use { 1 } else { self.max_inputs.max(1) };
         self.queue_max = self.queue_max.max(1);
         self.pace = self.pace.map(|pace| Pace {
             starts: pace.starts.max(1),
@@ -71,6 +74,7 @@ impl Default for Settings {
             min_containers: 0,
             pace: None,
             queue_max: 1000,
+            single_use: false,
             startup_timeout: Duration::from_mins(5),
             target_inputs: None,
         }

@@ -356,6 +356,59 @@ fn spare_containers_are_kept_while_there_is_work() {
 }
 
 #[test]
+fn spare_containers_are_never_more_than_the_bound() {
+    let mut bench = Bench::new(Settings { buffer_containers: 5, ..bounded(2) });
+    assert_eq!(bench.step(Arrived(r(1))), [Start(c(0)), Start(c(1))]);
+    bench.step(Started(c(0)));
+    bench.step(Started(c(1)));
+    assert_eq!(bench.step(Arrived(r(2))), [Assign(r(2), c(1))]);
+}
+
+#[test]
+fn a_container_for_a_single_use_leaves_with_its_request() {
+    let mut bench = Bench::new(Settings { max_inputs: 4, single_use: true, ..bounded(2) });
+    assert_eq!(bench.step(Arrived(r(1))), [Start(c(0))]);
+    assert_eq!(bench.step(Started(c(0))), [Assign(r(1), c(0))]);
+    assert_eq!(bench.step(Arrived(r(2))), [Start(c(1))], "nobody waits for a container that is used up");
+    assert_eq!(bench.step(Started(c(1))), [Assign(r(2), c(1))]);
+    assert_eq!(bench.step(Arrived(r(3))), [], "those that leave count");
+    assert_eq!(bench.step(Finished(c(0), r(1))), [stop(0, Drain)]);
+    assert_eq!(bench.step(Exited(c(0))), [Start(c(2))]);
+    assert_eq!(bench.step(Finished(c(1), r(2))), [stop(1, Drain)]);
+    assert_eq!(bench.step(Started(c(2))), [Assign(r(3), c(2))]);
+}
+
+#[test]
+fn what_is_kept_warm_for_a_single_use_is_replaced_when_it_is_given_away() {
+    let mut bench = Bench::new(Settings { single_use: true, ..warm(1) });
+    assert_eq!(bench.step(Woke), [Start(c(0))]);
+    assert_eq!(bench.step(Started(c(0))), []);
+    assert_eq!(bench.step(Arrived(r(1))), [Assign(r(1), c(0)), Start(c(1))]);
+    assert_eq!(bench.step(Started(c(1))), []);
+    assert_eq!(bench.step(Finished(c(0), r(1))), [stop(0, Drain)]);
+    assert_eq!(bench.step(Exited(c(0))), []);
+}
+
+#[test]
+fn spare_containers_for_a_single_use_are_kept_while_there_is_work() {
+    let mut bench = Bench::new(Settings { buffer_containers: 1, single_use: true, ..Settings::default() });
+    assert_eq!(bench.step(Arrived(r(1))), [Start(c(0)), Start(c(1))]);
+    assert_eq!(bench.step(Started(c(0))), [Assign(r(1), c(0))]);
+    assert_eq!(bench.step(Started(c(1))), []);
+    assert_eq!(bench.after(100, Woke), [], "a request is at work");
+    assert_eq!(bench.step(Finished(c(0), r(1))), [stop(0, Drain), stop(1, Drain)]);
+}
+
+#[test]
+fn a_container_is_for_as_many_requests_as_when_it_was_started() {
+    let mut bench = Bench::with_one_ready(Settings::default());
+    assert_eq!(bench.step(Configure(Settings { single_use: true, ..Settings::default() })), []);
+    assert_eq!(bench.step(Arrived(r(1))), [Assign(r(1), c(0))]);
+    assert_eq!(bench.step(Finished(c(0), r(1))), []);
+    assert_eq!(bench.step(Arrived(r(2))), [Assign(r(2), c(0))]);
+}
+
+#[test]
 fn a_trial_starts_one_container_that_stays() {
     let mut bench = Bench::new(Settings::default());
     assert_eq!(bench.step(Trial), [Start(c(0))]);

@@ -48,8 +48,9 @@ struct Model {
 struct Seen {
     assigned: BTreeSet<RequestId>,
     max_inputs: usize,
+    single_use: bool,
     ready: bool,
-    /// It was told to stop, or is broken: nothing may be assigned any more.
+    /// It was told to stop, is broken or used up: nothing may be assigned any more.
     closed: bool,
     stop: Option<Stop>,
 }
@@ -102,6 +103,7 @@ impl Model {
                 assert!(!self.retired, "assigned by a retired pool");
                 seen.assigned.insert(request);
                 assert!(seen.assigned.len() <= seen.max_inputs, "more requests than slots");
+                seen.closed = seen.single_use;
             }
             Action::Reject(request, reason) => {
                 let index = self.waiting.iter().position(|waiting| *waiting == request);
@@ -112,7 +114,8 @@ impl Model {
             Action::Start(number) => {
                 assert!(!self.retired, "a start in a retired pool");
                 assert!(self.numbers.insert(number), "a number used twice");
-                let seen = Seen { max_inputs: self.settings.max_inputs, ..Seen::default() };
+                let Settings { max_inputs, single_use, .. } = self.settings;
+                let seen = Seen { max_inputs, single_use, ..Seen::default() };
                 self.alive.insert(number, seen);
                 let max = self.settings.max_containers.unwrap_or(usize::MAX);
                 assert!(self.alive.len() <= max, "more containers than allowed");
@@ -150,12 +153,13 @@ fn settings() -> impl Strategy<Value = Settings> {
     let target = prop::option::of(1..4usize);
     let counts = (0..3usize, prop::option::of(1..5usize), 1..4usize, 1..8usize, 0..2usize, target);
     let pace = prop::option::of((1..3usize, seconds(1..3)).prop_map(|(starts, slow)| Pace { starts, slow }));
-    (counts, seconds(0..5), seconds(1..5), pace).prop_map(
+    (counts, seconds(0..5), seconds(1..5), pace, prop::bool::weighted(0.2)).prop_map(
         |(
             (min_containers, max_containers, max_inputs, queue_max, buffer_containers, target_inputs),
             idle,
             startup_timeout,
             pace,
+            single_use,
         )| Settings {
             buffer_containers,
             drain_timeout: Duration::from_secs(3),
@@ -165,6 +169,7 @@ fn settings() -> impl Strategy<Value = Settings> {
             min_containers,
             pace,
             queue_max,
+            single_use,
             startup_timeout,
             target_inputs,
         },

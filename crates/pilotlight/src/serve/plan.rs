@@ -109,12 +109,14 @@ fn copied(files: &[manifest::File]) -> Vec<CopiedFile> {
 /// The pool's knobs of a function.
 pub(crate) fn settings(function: &manifest::Function) -> Settings {
     Settings {
+        buffer_containers: function.buffer_containers as usize,
         idle: seconds(function.scaledown_window),
         max_containers: function.max_containers.map(|max| max as usize),
         max_inputs: function.max_inputs as usize,
         pace: Some(pace()),
         min_containers: function.min_containers as usize,
         queue_max: QUEUE_MAX,
+        single_use: function.single_use,
         startup_timeout: start_timeout(function),
         target_inputs: function.target_inputs.map(|target| target as usize),
         ..Settings::default()

@@ -67,6 +67,18 @@ def _common(prefix: str) -> tuple[Row, ...]:
             expect="f['max_containers'] == 2",
         ),
         works(
+            f"{prefix}(buffer_containers=…)",
+            "e2e/test_pool.py::test_spare_containers_are_there_while_a_request_is_at_work",
+            sees=f"{prefix}(buffer_containers=2)",
+            expect="f['buffer_containers'] == 2",
+        ),
+        works(
+            f"{prefix}(max_inputs=…)",
+            "e2e/test_pool.py::test_a_container_for_a_single_use_is_gone_after_it",
+            sees=f"{prefix}(max_inputs=1)",
+            expect="f['single_use'] is True",
+        ),
+        works(
             f"{prefix}(scaledown_window=…)",
             "e2e/test_pool.py::test_the_first_request_starts_a_container_and_idling_ends_it",
             sees=f"{prefix}(scaledown_window=7)",
@@ -109,12 +121,10 @@ _LATER = {
     "gpu": "'T4'",
     "network_file_systems": "{'/data': modal.NetworkFileSystem.from_name('n')}",
     "volumes": "{'/data': modal.Volume.from_name('v')}",
-    "buffer_containers": "1",
     "proxy": "modal.Proxy.from_name('p')",
     "cloud": "'gcp'",
     "region": "'eu'",
     "i6pn": "True",
-    "max_inputs": "1",
 }
 _LATER_STUB = {
     "retries": "3",
@@ -126,14 +136,12 @@ _LATER_STUB = {
     "_experimental_scheduler": "True",
     "_experimental_scheduler_placement": "'x'",
     "_experimental_gpus": "['T4']",
-    "_experimental_buffer_containers": "1",
     "_experimental_proxy_ip": "'x'",
     "_experimental_custom_scaling_factor": "0.5",
 }
 _LATER_APP = {
     "routing_region": "'eu'",
     "restrict_modal_access": "True",
-    "single_use_containers": "True",
     "experimental_options": "{'x': 'y'}",
     "_experimental_restrict_output": "True",
 }
@@ -171,6 +179,11 @@ STUB = Area(
             "@stub.function(container_idle_timeout=…)",
             sees="@stub.function(container_idle_timeout=7)",
             expect="f['scaledown_window'] == 7",
+        ),
+        works(
+            "@stub.function(_experimental_buffer_containers=…)",
+            sees="@stub.function(_experimental_buffer_containers=2)",
+            expect="f['buffer_containers'] == 2",
         ),
         works(
             "@stub.function(checkpointing_enabled=…)",
@@ -229,6 +242,12 @@ APP = Area(
             "@app.function(serialized=…)",
             "sdk/test_decorators.py::test_serialized_functions_are_sent_by_value_without_what_they_ask_for",
             "e2e/test_classes.py::test_a_serialized_function_needs_no_import",
+        ),
+        works(
+            "@app.function(single_use_containers=…)",
+            "e2e/test_pool.py::test_a_container_for_a_single_use_is_gone_after_it",
+            sees="@app.function(single_use_containers=True)",
+            expect="f['single_use'] is True",
         ),
         works(
             "@app.function(nonpreemptible=…)",

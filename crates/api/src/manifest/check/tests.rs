@@ -15,7 +15,7 @@ const EXAMPLE: &str = r#"{
     "web": {"kind": "endpoint", "method": "GET", "docs": true, "cors": true}, "label": null,
     "custom_domains": ["api.example.com"], "cls": null, "pickled": null, "context": "{}",
     "min_containers": 0, "max_containers": null, "scaledown_window": 60.0, "timeout": 300.0, "startup_timeout": null, "max_inputs": 1,
-    "target_inputs": null, "cpu": null, "memory": null, "ephemeral_disk": null, "block_network": false, "snapshot": null,
+    "target_inputs": null, "buffer_containers": 0, "single_use": false, "cpu": null, "memory": null, "ephemeral_disk": null, "block_network": false, "snapshot": null,
     "env": {"TOKEN": "hush"}}],
   "watch": ["/abs/hello.py"], "notices": ["one"], "imports": []
 }"#;
@@ -133,7 +133,7 @@ fn paths_that_leave_their_place_are_refused() {
 #[test]
 fn each_rule_is_told_in_a_sentence() {
     type Case = (fn(&mut Manifest), &'static str);
-    let table: [Case; 26] = [
+    let table: [Case; 28] = [
         (
             |m| m.manifest = 2,
             "manifest: this is format 2, and only format 1 is understood: update pilotlight",
@@ -174,6 +174,17 @@ fn each_rule_is_told_in_a_sentence() {
         (
             |m| m.functions[0].max_containers = Some(0),
             "functions.f.max_containers: 0 is not between 1 and 10000",
+        ),
+        (
+            |m| m.functions[0].buffer_containers = 20_000,
+            "functions.f.buffer_containers: 20000 is more than 10000",
+        ),
+        (
+            |m| {
+                m.functions[0].max_inputs = 2;
+                m.functions[0].single_use = true;
+            },
+            "functions.f.single_use: a container for a single use handles one input at a time, not 2",
         ),
         (|m| m.functions[0].max_inputs = 0, "functions.f.max_inputs: 0 is not between 1 and 1000"),
         (
