@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use pilotlight_api::progress::MissingPart;
 use pilotlight_core::hearth::Budget;
-use pilotlight_sandbox::Isolation;
 use pilotlight_sandbox::doctor::{self, State};
+use pilotlight_sandbox::{Isolation, PrivateNetworks};
 
 /// The environment variables that pilotlight reads, each with what it means.
 pub(crate) mod env {
@@ -33,6 +33,10 @@ pub(crate) mod env {
     pub(crate) const ZYGOTE_MEMORY: &str = "PILOTLIGHT_ZYGOTE_MEMORY";
     /// How long a zygote is kept from which nothing is forked, seconds. Default 3600. Since 0.1.
     pub(crate) const ZYGOTE_LIFETIME: &str = "PILOTLIGHT_ZYGOTE_LIFETIME";
+
+    /// Which private networks containers reach: `allow`, the default, `deny`, or the addresses and networks that are
+    /// reached in spite of a denial, with commas between. Since 0.1.
+    pub(crate) const PRIVATE_NETWORKS: &str = "PILOTLIGHT_PRIVATE_NETWORKS";
 
     /// The value of `PILOTLIGHT_<NAME>`, else of `MODAL_<NAME>`; an empty one counts as none.
     pub(crate) fn setting(name: &str) -> Option<String> {
@@ -65,6 +69,8 @@ pub(crate) struct Config {
     pub(crate) isolation: Isolation,
     /// What zygotes may take.
     pub(crate) hearth: Budget,
+    /// Which private networks containers reach.
+    pub(crate) private: PrivateNetworks,
 }
 
 /// How long a zygote is kept that nothing is forked from.
@@ -88,6 +94,15 @@ fn number(name: &str, unit: &str) -> anyhow::Result<Option<u64>> {
         )
         .into()),
     }
+}
+
+/// Which private networks containers reach.
+fn private_networks() -> anyhow::Result<PrivateNetworks> {
+    let Ok(text) = std::env::var(env::PRIVATE_NETWORKS) else { return Ok(PrivateNetworks::default()) };
+    text.parse().map_err(|error| {
+        let hint = "give `allow`, `deny`, or what is to be reached: `10.0.3.7,192.168.5.0/24`";
+        crate::exit::UserError::new(format!("`{}`: {error}", env::PRIVATE_NETWORKS), hint).into()
+    })
 }
 
 impl Config {
@@ -129,7 +144,8 @@ impl Config {
             unused: number(env::ZYGOTE_LIFETIME, "seconds")?.map_or(ZYGOTE_LIFETIME, Duration::from_secs),
         };
         let (rootless, isolation) = (!user.is_root(), Isolation::Sandbox);
-        Ok(Self { state_dir, run_root, rootless, port, isolation, hearth })
+        let private = private_networks()?;
+        Ok(Self { state_dir, run_root, rootless, port, isolation, hearth, private })
     }
 
     /// The same with what `--isolation` says, where it says something.

@@ -20,7 +20,8 @@ use crate::channel::{Channel, MESSAGE_BYTES_MAX, encode};
 use crate::helper::PLAIN;
 use crate::message::{Answer, Given, Hello, Reply, Request};
 use crate::{
-    Error, Event, Failure, Fds, Isolation, Owner, Seen, Signal, Spec, Started, Supervisor, look, sweep,
+    Error, Event, Failure, Fds, Isolation, Owner, PrivateNetworks, Seen, Signal, Spec, Started, Supervisor,
+    look, sweep,
 };
 
 use late::Late;
@@ -62,6 +63,8 @@ pub struct Options {
     pub owner: Owner,
     /// Of the host, what containers may be shown beside the userland and interpreters.
     pub shown: Vec<PathBuf>,
+    /// Which private networks containers reach.
+    pub private: PrivateNetworks,
     /// Where helpers come from, when this process may not start any.
     pub supervisor: Option<Arc<Supervisor>>,
 }
@@ -76,6 +79,7 @@ impl Options {
             isolation: Isolation::Sandbox,
             owner: Owner::this_process(),
             shown: Vec::new(),
+            private: PrivateNetworks::default(),
             supervisor: None,
         }
     }
@@ -477,6 +481,7 @@ pub(crate) fn launch(options: &Options, lock: BorrowedFd<'_>) -> Result<(Channel
         state_dir: options.state_dir.clone(),
         shown: options.shown.clone(),
         owner: options.owner,
+        private: options.private.clone(),
     });
     ours.send(&hello, &[lock]).map_err(failed)?;
     Ok((ours, child))

@@ -136,7 +136,7 @@ fn open_workshop(
     entered: Entered,
     title: Option<title::Area>,
 ) -> Result<(Workshop, Hold), Failure> {
-    let Hello { run_dir, state_dir, shown, owner, .. } = hello;
+    let Hello { run_dir, state_dir, shown, owner, private } = hello;
     let cgroups =
         entered.cgroups().ok_or(rustix::io::Errno::NOSYS).doing("find the memory controller of cgroups")?;
     cgroups.prepare(&shell::server_name(&run_dir)).doing("make the cgroup of this server")?;
@@ -151,7 +151,7 @@ fn open_workshop(
     for directory in [&slots, &run_dir.join("scratch")] {
         fs::create_dir_all(directory).doing_at("make", directory)?;
     }
-    let hold = if authority.is_root() { Hold::new() } else { Hold::alone(&machine) };
+    let hold = if authority.is_root() { Hold::new(&private) } else { Hold::alone(&machine, &private) };
     let hold = hold.doing("set up the network of containers (nf_tables)")?;
     let route = netlink::Socket::route().doing("open a netlink socket")?;
     let places = || Places::open(&run_dir, &state_dir, shown, owner);
@@ -171,6 +171,7 @@ fn open_workshop(
             disks: Disks::default(),
             said_boundless: false,
             obstacle,
+            group: private.group(),
             title,
         },
         hold,

@@ -61,6 +61,7 @@ pub use helper::helper_main;
 pub use identity::{adopt, become_server, reveal};
 pub use look::Seen;
 pub use net::inside::inside_addresses;
+pub use net::private::PrivateNetworks;
 pub use owner::{IMAGE_IDS, Owner};
 pub use spec::{Bind, Command, Fds, Isolation, Limits, Network, Spec};
 pub use supervisor::{Supervisor, supervise};

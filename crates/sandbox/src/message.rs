@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Command, ExitStatus, Failure, Limits, Owner, Phases, Signal, Spec};
+use crate::{Command, ExitStatus, Failure, Limits, Owner, Phases, PrivateNetworks, Signal, Spec};
 
 /// Server to helper. Every request but `Hello` is answered by `Reply::Done` with its number.
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,6 +35,7 @@ pub(crate) struct Hello {
     /// Of the host, what may be shown beside the userland and interpreters.
     pub(crate) shown: Vec<PathBuf>,
     pub(crate) owner: Owner,
+    pub(crate) private: PrivateNetworks,
 }
 
 impl Request {

@@ -7,6 +7,7 @@ pub(crate) mod link;
 pub(crate) mod nat;
 pub(crate) mod netlink;
 mod networkd;
+pub(crate) mod private;
 
 use std::net::Ipv4Addr;
 
@@ -15,8 +16,10 @@ use crate::message::Address;
 /// The network that all containers of a machine share: 10.213.0.0/16.
 pub(crate) const NETWORK: [u8; 2] = [10, 213];
 
-/// The group number of our host ends, by which the packet filter knows them. ("pl".)
-pub(crate) const GROUP: u32 = 0x706c;
+/// The group numbers of our host ends, by which the packet filter knows them, begin with these two bytes ("pl"). The
+/// other two say which private networks are reached: [`private::PrivateNetworks::group`].
+pub(crate) const GROUP: u32 = 0x706c_0000;
+const GROUP_MASK: u32 = 0xffff_0000;
 
 /// The loopback interface is the first of every namespace.
 const LOOPBACK_INDEX: u32 = 1;

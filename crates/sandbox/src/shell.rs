@@ -37,6 +37,8 @@ pub(crate) struct Workshop {
     pub(crate) disks: Disks,
     /// Whether it has been told that disks have no bounds here.
     pub(crate) said_boundless: bool,
+    /// The group of the links that it makes.
+    pub(crate) group: u32,
     /// What keeps containers from reaching the outside, until it has been told.
     pub(crate) obstacle: Option<String>,
     /// Where this process's argument bytes are, for naming its children in `ps`.
@@ -142,7 +144,8 @@ pub(crate) fn make(
     let address = match spec.network {
         Network::Outbound => {
             notes.extend(workshop.obstacle.take());
-            net::link::make(&workshop.route, slot.number, pid).doing("make the container's link")?;
+            net::link::make(&workshop.route, slot.number, pid, workshop.group)
+                .doing("make the container's link")?;
             Some(net::address(slot.number))
         }
         Network::None => None,

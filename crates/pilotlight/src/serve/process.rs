@@ -20,7 +20,7 @@ use pilotlight_api::server::Reserved;
 use pilotlight_core::hearth::Budget;
 use pilotlight_image::HostPython;
 use pilotlight_image::settings::Settings;
-use pilotlight_sandbox::{Isolation, Owner, Supervisor};
+use pilotlight_sandbox::{Isolation, Owner, PrivateNetworks, Supervisor};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -56,6 +56,8 @@ pub(crate) struct Order {
     pub(crate) isolation: Isolation,
     /// What zygotes may take: KiB, and how long one is kept unused.
     pub(crate) hearth: (u64, Duration),
+    /// Which private networks containers reach.
+    pub(crate) private: PrivateNetworks,
     /// Of a daemon: whether it tells its starter that it is ready.
     pub(crate) announce: bool,
     pub(crate) quiet: bool,
@@ -73,6 +75,7 @@ impl Order {
             port: config.port,
             isolation: config.isolation,
             hearth: (config.hearth.kib, config.hearth.unused),
+            private: config.private.clone(),
             announce: false,
             quiet: false,
         }
@@ -84,8 +87,9 @@ impl Order {
     }
 
     fn config(&self) -> Config {
-        let Self { state_dir, run_root, rootless, port, isolation, hearth: (kib, unused), .. } = self.clone();
-        Config { state_dir, run_root, rootless, port, isolation, hearth: Budget { kib, unused } }
+        let Self { state_dir, run_root, rootless, port, isolation, hearth: (kib, unused), private, .. } =
+            self.clone();
+        Config { state_dir, run_root, rootless, port, isolation, hearth: Budget { kib, unused }, private }
     }
 }
 
@@ -151,6 +155,7 @@ pub(crate) fn supervise(order: &Order) -> anyhow::Result<ExitCode> {
         isolation: order.isolation,
         owner,
         shown: Settings::of_this_machine().local_paths().to_vec(),
+        private: order.private.clone(),
         ..pilotlight_sandbox::Options::new(&order.run_dir, &order.state_dir)
     };
     let mut server = std::process::Command::new("/proc/self/exe");

@@ -9,6 +9,7 @@ use fs_err as fs;
 use rustix::fs::FlockOperation;
 
 use super::netlink::Socket;
+use super::private::PrivateNetworks;
 use super::{inside, nat, networkd};
 use crate::sweep::is_any_live;
 
@@ -26,7 +27,7 @@ pub(crate) struct Hold {
 impl Hold {
     /// Sets up the packet filter, and where the machine allows it the addresses of inside. Waits for one who is just
     /// taking both away.
-    pub(crate) fn new() -> io::Result<Hold> {
+    pub(crate) fn new(private: &PrivateNetworks) -> io::Result<Hold> {
         if let Some(directory) = Path::new(LOCK).parent() {
             fs::create_dir_all(directory)?;
         }
@@ -36,13 +37,13 @@ impl Hold {
         if let Err(error) = networkd::set_up() {
             tracing::warn!(%error, "systemd-networkd was not told to leave the links of containers alone");
         }
-        set_up(None)?;
+        set_up(None, private)?;
         Ok(Hold { lock: Some(lock) })
     }
 
     /// Sets up both in the network namespace that is this helper's alone. `machine`: see [`nat::set_up`].
-    pub(crate) fn alone(machine: &[Ipv4Addr]) -> io::Result<Hold> {
-        set_up(Some(machine))?;
+    pub(crate) fn alone(machine: &[Ipv4Addr], private: &PrivateNetworks) -> io::Result<Hold> {
+        set_up(Some(machine), private)?;
         Ok(Hold { lock: None })
     }
 
@@ -52,8 +53,8 @@ impl Hold {
     }
 }
 
-fn set_up(machine: Option<&[Ipv4Addr]>) -> io::Result<()> {
-    nat::set_up(machine)?;
+fn set_up(machine: Option<&[Ipv4Addr]>, private: &PrivateNetworks) -> io::Result<()> {
+    nat::set_up(machine, private)?;
     // Without them containers cannot call endpoints by their names, and that is all.
     if let Err(error) = Socket::route().and_then(|socket| inside::set_up(&socket)) {
         tracing::warn!(%error, "containers cannot call this server's endpoints");

@@ -4,7 +4,7 @@ use std::io;
 use std::net::Ipv4Addr;
 
 use super::netlink::{ACK, Batch, CREATE, EXCLUSIVE, Socket, short};
-use super::{GROUP, LOOPBACK_INDEX, address, host_end};
+use super::{LOOPBACK_INDEX, address, host_end};
 use crate::message::Address;
 
 /// The host ends get these numbers plus their slot: known before they exist, so that one batch makes and configures
@@ -20,26 +20,26 @@ const IPV4: u8 = short(libc::AF_INET).to_le_bytes()[0];
 /// From `<linux/veth.h>` and `<linux/if_link.h>`; not in `libc`.
 const VETH_INFO_PEER: u16 = 1;
 
-/// Makes the pair of a slot: `pl<n>h` here, configured and up, and `eth0` in the network namespace of `pid`.
-pub(crate) fn make(socket: &Socket, slot: u32, pid: i32) -> io::Result<()> {
-    match try_make(socket, slot, pid) {
+/// Makes the pair of a slot: `pl<n>h` here, in this group, configured and up, and `eth0` in the network namespace of `pid`.
+pub(crate) fn make(socket: &Socket, slot: u32, pid: i32, group: u32) -> io::Result<()> {
+    match try_make(socket, slot, pid, group) {
         // The slot's last container is dead, but the kernel has not taken its link away yet.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             remove(socket, &host_end(slot))?;
-            try_make(socket, slot, pid)
+            try_make(socket, slot, pid, group)
         }
         result => result,
     }
 }
 
-fn try_make(socket: &Socket, slot: u32, pid: i32) -> io::Result<()> {
+fn try_make(socket: &Socket, slot: u32, pid: i32, group: u32) -> io::Result<()> {
     let Address { gateway, inside, prefix } = address(slot);
     let index = FIRST_INDEX + slot;
     let mut batch = Batch::default();
     batch.add(libc::RTM_NEWLINK, ACK | CREATE | EXCLUSIVE, &link(index, true), |attributes| {
         attributes.put(libc::IFLA_ADDRESS, &hardware(gateway));
         attributes.text(libc::IFLA_IFNAME, &host_end(slot));
-        attributes.number(libc::IFLA_GROUP, GROUP);
+        attributes.number(libc::IFLA_GROUP, group);
         attributes.nest(libc::IFLA_LINKINFO, |attributes| {
             attributes.text(libc::IFLA_INFO_KIND, "veth");
             attributes.nest(libc::IFLA_INFO_DATA, |attributes| {

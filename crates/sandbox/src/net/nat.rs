@@ -23,11 +23,12 @@
 //! }
 //! ```
 //!
-//! Host ends are known by their interface group, which a container cannot change and no other interface has by
-//! accident. <https://wiki.nftables.org/wiki-nftables/index.php/Main_Page>
+//! Host ends are known by their interface group (`pl` is short for its first two bytes), which a container cannot change
+//! and no other interface has by accident. What [`private`] decides stands in tables of its own. <https://wiki.nftables.org/wiki-nftables/index.php/Main_Page>
 
 pub(crate) mod forward;
 mod number;
+mod private;
 mod rule;
 
 use std::io;
@@ -36,7 +37,8 @@ use std::net::Ipv4Addr;
 use fs_err as fs;
 
 use super::netlink::{ACK, Attributes, Batch, CREATE, Socket, short};
-use super::{GROUP, LOOPBACK_INDEX, NETWORK, inside};
+use super::private::PrivateNetworks;
+use super::{LOOPBACK_INDEX, NETWORK, inside};
 use rule::{Match, Rule, Verdict};
 
 const TABLE: &str = "pilotlight";
@@ -53,6 +55,9 @@ const NEW_RULE: u16 = SUBSYSTEM | 6;
 const BATCH_BEGIN: u16 = short(libc::NFNL_MSG_BATCH_BEGIN);
 const BATCH_END: u16 = short(libc::NFNL_MSG_BATCH_END);
 
+/// The length of struct nfgenmsg.
+const HEAD_BYTES: usize = 4;
+
 /// NLM_F_APPEND: rules go to the end of their chain.
 const APPEND: u16 = short(libc::NLM_F_APPEND);
 
@@ -65,7 +70,7 @@ const DNS: u16 = 53;
 
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 
-/// A chain of the table.
+/// A chain of a table.
 struct Chain {
     name: &'static str,
     kind: &'static str,
@@ -80,14 +85,11 @@ struct Chain {
 /// are kept out of reach, and nothing that comes in is for anybody in there.
 ///
 /// Connections survive the replacement: their translation is in the connection table, not in the rules.
-pub(crate) fn set_up(machine: Option<&[Ipv4Addr]>) -> io::Result<()> {
+pub(crate) fn set_up(machine: Option<&[Ipv4Addr]>, private: &PrivateNetworks) -> io::Result<()> {
     let mut batch = begin();
-    // Deleting needs the table to exist, creating does not mind that it does.
-    table(&mut batch, NEW_TABLE, TABLE);
-    table(&mut batch, DELETE_TABLE, TABLE);
-    table(&mut batch, NEW_TABLE, TABLE);
-    for chain in chains(machine) {
-        add_chain(&mut batch, &chain);
+    replace(&mut batch, TABLE, &chains(machine));
+    if let Some((name, chain)) = private::table(private, &private::resolvers()) {
+        replace(&mut batch, &name, &[chain]);
     }
     finish(&mut batch);
     Socket::netfilter()?.send(&batch)?;
@@ -97,13 +99,26 @@ pub(crate) fn set_up(machine: Option<&[Ipv4Addr]>) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the table, if there.
+/// Removes the tables, if there.
 pub(crate) fn remove() -> io::Result<()> {
     let mut batch = begin();
     table(&mut batch, NEW_TABLE, TABLE);
     table(&mut batch, DELETE_TABLE, TABLE);
+    for name in private::tables()? {
+        table(&mut batch, DELETE_TABLE, &name);
+    }
     finish(&mut batch);
     Socket::netfilter()?.send(&batch)
+}
+
+/// Makes a table anew. Deleting needs it to exist, creating does not mind that it does.
+fn replace(batch: &mut Batch, name: &str, chains: &[Chain]) {
+    table(batch, NEW_TABLE, name);
+    table(batch, DELETE_TABLE, name);
+    table(batch, NEW_TABLE, name);
+    for chain in chains {
+        add_chain(batch, name, chain);
+    }
 }
 
 /// Whether this kernel has nf_tables: makes a table and deletes it in one transaction.
@@ -123,7 +138,7 @@ fn chains(machine: Option<&[Ipv4Addr]>) -> [Chain; 4] {
             hook: libc::NF_INET_POST_ROUTING,
             priority: 100,
             rules: vec![Rule {
-                matches: vec![Match::Ipv4, Match::OutGroupNot(GROUP), Match::SourcePrefix(NETWORK)],
+                matches: vec![Match::Ipv4, Match::ToContainerNot, Match::SourcePrefix(NETWORK)],
                 verdict: Verdict::Masquerade,
             }],
         },
@@ -134,7 +149,7 @@ fn chains(machine: Option<&[Ipv4Addr]>) -> [Chain; 4] {
             // As `raw` in nft(8). Not the interface's `rp_filter`: systemd-sysctl sets that again behind us.
             priority: -300,
             rules: vec![Rule {
-                matches: vec![Match::InGroup(GROUP), Match::SourceElsewhere],
+                matches: vec![Match::FromContainer, Match::SourceElsewhere],
                 verdict: Verdict::Drop,
             }],
         },
@@ -156,7 +171,7 @@ fn chains(machine: Option<&[Ipv4Addr]>) -> [Chain; 4] {
 }
 
 fn input_rules(alone: bool) -> Vec<Rule> {
-    let from_container = || Match::InGroup(GROUP);
+    let from_container = || Match::FromContainer;
     let to_inside = || Match::DestinationPrefix(&inside::INSIDE);
     let mut rules = vec![
         Rule { matches: vec![from_container(), Match::Established], verdict: Verdict::Accept },
@@ -182,13 +197,13 @@ fn input_rules(alone: bool) -> Vec<Rule> {
 }
 
 fn forward_rules(machine: &[Ipv4Addr]) -> Vec<Rule> {
-    let from_container = || Match::InGroup(GROUP);
+    let from_container = || Match::FromContainer;
     let link_local = |more: Option<Match>, verdict| {
         let matches = [from_container(), Match::Ipv4, Match::DestinationPrefix(LINK_LOCAL)];
         Rule { matches: matches.into_iter().chain(more).collect(), verdict }
     };
     let mut rules = vec![
-        Rule { matches: vec![from_container(), Match::OutGroup(GROUP)], verdict: Verdict::Drop },
+        Rule { matches: vec![from_container(), Match::ToContainer], verdict: Verdict::Drop },
         Rule { matches: vec![from_container(), Match::Ipv6], verdict: Verdict::Drop },
         Rule {
             matches: vec![from_container(), Match::Ipv4, Match::SourcePrefixNot(NETWORK)],
@@ -223,9 +238,9 @@ fn table(batch: &mut Batch, kind: u16, name: &str) {
     });
 }
 
-fn add_chain(batch: &mut Batch, chain: &Chain) {
+fn add_chain(batch: &mut Batch, table: &str, chain: &Chain) {
     batch.add(NEW_CHAIN, ACK | CREATE, &head(INET, 0), |attributes| {
-        attributes.text(number::NFTA_CHAIN_TABLE, TABLE);
+        attributes.text(number::NFTA_CHAIN_TABLE, table);
         attributes.text(number::NFTA_CHAIN_NAME, chain.name);
         attributes.nest(number::NFTA_CHAIN_HOOK, |attributes| {
             attributes.network_number(number::NFTA_HOOK_HOOKNUM, chain.hook.cast_unsigned());
@@ -235,7 +250,7 @@ fn add_chain(batch: &mut Batch, chain: &Chain) {
     });
     for rule in &chain.rules {
         batch.add(NEW_RULE, ACK | CREATE | APPEND, &head(INET, 0), |attributes: &mut Attributes<'_>| {
-            attributes.text(number::NFTA_RULE_TABLE, TABLE);
+            attributes.text(number::NFTA_RULE_TABLE, table);
             attributes.text(number::NFTA_RULE_CHAIN, chain.name);
             attributes.nest(number::NFTA_RULE_EXPRESSIONS, |list| rule.write(list));
         });

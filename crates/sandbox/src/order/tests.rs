@@ -22,6 +22,7 @@ fn hello() -> Request {
         state_dir: "/s".into(),
         shown: vec![],
         owner: Owner::default(),
+        private: crate::PrivateNetworks::default(),
     })
 }
 

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::mpsc;
 
-use pilotlight_sandbox::{ExitStatus, Network, Signal, Spec, inside_addresses};
+use pilotlight_sandbox::{ExitStatus, Network, PrivateNetworks, Signal, Spec, inside_addresses};
 
-use crate::world::World;
+use crate::world::{World, unique};
 
 #[path = "../../src/net/netlink.rs"]
 #[expect(dead_code, reason = "the crate's own, of which a test needs less")]
@@ -163,6 +163,27 @@ fn of_link_local_addresses_only_name_servers_are_reached() {
     let resolver = Neighbour::at(Ipv4Addr::new(169, 254, 214, 1), 53);
     let spec = client(&world, resolver.address, Network::Outbound, "10");
     assert_eq!(world.run(&spec).stdout, "ping from 169.254.214.1\n");
+}
+
+#[test]
+fn private_networks_are_reached_as_the_setting_says() {
+    // Two neighbours in a private range; servers of three settings run side by side.
+    let [one, two] = [5, 6].map(|subnet| Neighbour::at(Ipv4Addr::new(10, 214, subnet, 1), 0));
+    let settings = ["allow", "deny", "10.214.6.0/24"].map(|text| text.parse::<PrivateNetworks>().unwrap());
+    let mut worlds = settings.map(|private| {
+        let run_dir = std::path::Path::new("/run/pilotlight").join(unique());
+        World::with(&run_dir, |options| options.private = private)
+    });
+    let mut ask = |world: usize, neighbour: &Neighbour, seconds: &str, name: &str| {
+        let mut spec = client(&worlds[world], neighbour.address, Network::Outbound, seconds);
+        spec.id.push_str(name);
+        worlds[world].run(&spec).stdout
+    };
+    assert_eq!(ask(0, &one, "10", "-one"), "ping from 10.214.5.1\n");
+    assert_eq!(ask(1, &one, "0.3", "-one"), "failed timeout\n");
+    assert_eq!(ask(1, &two, "0.3", "-two"), "failed timeout\n");
+    assert_eq!(ask(2, &one, "0.3", "-one"), "failed timeout\n");
+    assert_eq!(ask(2, &two, "10", "-two"), "ping from 10.214.6.1\n");
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl Raw {
         let path = |path: &Path| path.to_str().unwrap().to_owned();
         let owner = json!({"uid": 0, "gid": 0});
         json!({"Hello": {"run_dir": path(&self.run_dir), "state_dir": path(self.state.path()), "shown": [],
-                         "owner": owner}})
+                         "owner": owner, "private": "allow"}})
     }
 
     fn lock(&self) -> std::fs::File {

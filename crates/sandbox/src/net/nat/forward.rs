@@ -1,14 +1,11 @@
 //! Whether somebody else's packet filter drops what containers send: an accept in our table does not overrule a drop in
 //! another, and a policy of drop on the forward hook is what Docker and ufw set.
 
-use super::{SUBSYSTEM, head, number};
+use super::{HEAD_BYTES, SUBSYSTEM, head, number};
 use crate::net::netlink::{Batch, DUMP, Socket, attributes, messages};
 
 /// NFT_MSG_GETCHAIN.
 const GET_CHAIN: u16 = SUBSYSTEM | 4;
-
-/// The length of struct nfgenmsg.
-const HEAD_BYTES: usize = 4;
 
 /// What to tell the user, if there is such a chain. Where the filter cannot be read there is nothing to tell.
 pub(crate) fn obstacle() -> Option<String> {

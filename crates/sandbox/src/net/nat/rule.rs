@@ -2,6 +2,7 @@
 
 use super::number;
 use crate::net::netlink::Attributes;
+use crate::net::{GROUP, GROUP_MASK};
 
 /// A rule: when all matches hold, the verdict.
 pub(super) struct Rule {
@@ -13,13 +14,15 @@ pub(super) struct Rule {
 pub(super) enum Match {
     Ipv4,
     Ipv6,
+    /// It came in by a container's link.
+    FromContainer,
     /// It came in by an interface of this group.
     InGroup(u32),
     /// It came in by another interface than this one.
     InInterfaceNot(u32),
-    /// It goes out by one.
-    OutGroup(u32),
-    OutGroupNot(u32),
+    /// It goes out by a container's link.
+    ToContainer,
+    ToContainerNot,
     /// The first two bytes of its IPv4 source address; after `Ipv4` only.
     SourcePrefix([u8; 2]),
     SourcePrefixNot([u8; 2]),
@@ -29,6 +32,11 @@ pub(super) enum Match {
     DestinationPrefix(&'static [u8]),
     /// Its IPv4 destination address; after `Ipv4` only.
     DestinationAddress([u8; 4]),
+    /// The bits of its IPv4 destination address that the mask has; after `Ipv4` only.
+    DestinationIn {
+        address: [u8; 4],
+        mask: [u8; 4],
+    },
     /// It goes to this port of UDP, of TCP.
     UdpTo(u16),
     TcpTo(u16),
@@ -85,14 +93,20 @@ impl Match {
         match *self {
             Match::Ipv4 => self::protocol(list, libc::NFPROTO_IPV4),
             Match::Ipv6 => self::protocol(list, libc::NFPROTO_IPV6),
+            Match::FromContainer => containers(list, libc::NFT_META_IIFGROUP, EQUAL),
             Match::InGroup(number) => group(list, libc::NFT_META_IIFGROUP, EQUAL, number),
             Match::InInterfaceNot(index) => group(list, libc::NFT_META_IIF, NOT_EQUAL, index),
-            Match::OutGroup(number) => group(list, libc::NFT_META_OIFGROUP, EQUAL, number),
-            Match::OutGroupNot(number) => group(list, libc::NFT_META_OIFGROUP, NOT_EQUAL, number),
+            Match::ToContainer => containers(list, libc::NFT_META_OIFGROUP, EQUAL),
+            Match::ToContainerNot => containers(list, libc::NFT_META_OIFGROUP, NOT_EQUAL),
             Match::SourcePrefix(prefix) => prefix_at(list, IPV4_SOURCE_AT, EQUAL, &prefix),
             Match::SourcePrefixNot(prefix) => prefix_at(list, IPV4_SOURCE_AT, NOT_EQUAL, &prefix),
             Match::SourceElsewhere => way_back_is_missing(list),
             Match::DestinationAddress(address) => prefix_at(list, IPV4_DESTINATION_AT, EQUAL, &address),
+            Match::DestinationIn { address, mask } => {
+                payload(list, libc::NFT_PAYLOAD_NETWORK_HEADER, IPV4_DESTINATION_AT, 4);
+                bits(list, mask);
+                compare(list, EQUAL, &address);
+            }
             Match::DestinationPrefix(prefix) => prefix_at(list, IPV4_DESTINATION_AT, EQUAL, prefix),
             Match::UdpTo(port) => port_of(list, libc::IPPROTO_UDP, port),
             Match::TcpTo(port) => port_of(list, libc::IPPROTO_TCP, port),
@@ -133,16 +147,26 @@ fn established(list: &mut Attributes<'_>) {
         data.network_number(number::NFTA_CT_DREG, REGISTER);
         data.network_number(number::NFTA_CT_KEY, libc::NFT_CT_STATE.cast_unsigned());
     });
+    bits(list, ESTABLISHED_OR_RELATED.to_ne_bytes());
+    compare(list, NOT_EQUAL, &[0; 4]);
+}
+
+/// Whether the group of an interface is one of ours.
+fn containers(list: &mut Attributes<'_>, key: libc::c_int, how: u32) {
+    meta(list, key);
+    bits(list, GROUP_MASK.to_ne_bytes());
+    compare(list, how, &GROUP.to_ne_bytes());
+}
+
+/// Leaves only these bits of four bytes.
+fn bits(list: &mut Attributes<'_>, mask: [u8; 4]) {
     expression(list, "bitwise", |data| {
         data.network_number(number::NFTA_BITWISE_SREG, REGISTER);
         data.network_number(number::NFTA_BITWISE_DREG, REGISTER);
         data.network_number(number::NFTA_BITWISE_LEN, 4);
-        data.nest(number::NFTA_BITWISE_MASK, |value| {
-            value.put(number::NFTA_DATA_VALUE, &ESTABLISHED_OR_RELATED.to_ne_bytes());
-        });
+        data.nest(number::NFTA_BITWISE_MASK, |value| value.put(number::NFTA_DATA_VALUE, &mask));
         data.nest(number::NFTA_BITWISE_XOR, |value| value.put(number::NFTA_DATA_VALUE, &[0; 4]));
     });
-    compare(list, NOT_EQUAL, &[0; 4]);
 }
 
 fn way_back_is_missing(list: &mut Attributes<'_>) {
