@@ -3,7 +3,7 @@
 //! In the notation of nft(8):
 //!
 //! ```text
-//! table inet pilotlight {
+//! table inet pilotlight-2 {
 //!   chain postrouting { type nat hook postrouting priority 100;
 //!     meta nfproto ipv4 oifgroup != pl ip saddr 10.213.0.0/16 masquerade }
 //!   chain prerouting { type filter hook prerouting priority -300;
@@ -41,7 +41,9 @@ use super::private::PrivateNetworks;
 use super::{LOOPBACK_INDEX, NETWORK, inside};
 use rule::{Match, Rule, Verdict};
 
-const TABLE: &str = "pilotlight";
+/// The number goes up when the rules know containers by something else than before: servers of two versions may run side
+/// by side, and none may take away the rules that keep the other's containers apart.
+const TABLE: &str = "pilotlight-2";
 
 /// NFPROTO_INET of `<linux/netfilter.h>`: IPv4 and IPv6 in one table.
 const INET: u8 = 1;

@@ -2,7 +2,7 @@
 //! servers of one setting share it, and those of others are not concerned, since it knows its links by another group.
 //!
 //! ```text
-//! table inet pilotlight-<setting> {
+//! table inet pilotlight-2-<setting> {
 //!   chain forward { type filter hook forward priority 0;
 //!     iifgroup <setting> ip daddr <resolver> udp dport 53 accept      # and tcp: of the machine's resolv.conf
 //!     iifgroup <setting> ip daddr <exception> accept
