@@ -21,8 +21,10 @@ while order.zygote:
     order = Zygote(socket.socket(fileno=5)).serve()
     order.confirm()
 os.chdir(order.directory)
-os.environ.clear()
-os.environ.update(order.environment)
+for name, value in order.environment.items():
+    os.environ.pop(name, None)
+    if value is not None:
+        os.environ[name] = value
 exec(order.environment['PROGRAM'])
 ";
 
