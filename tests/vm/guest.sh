@@ -4,10 +4,10 @@
 set -u
 . /payload/environment
 export PYTHONPATH=/payload/site PYTHONDONTWRITEBYTECODE=1 PILOTLIGHT_BINARY=/payload/bin/pilotlight LANG=C.UTF-8 TERM=dumb
-mkdir -p "$CARGO_TARGET_DIR/tmp"
+# The target directory may lie in the tree.
+mkdir -p "$TREE" "$CARGO_TARGET_DIR/tmp"
+ln -s /payload/* "$TREE"
 ln -s /payload/bin "$CARGO_TARGET_DIR/debug"
-mkdir -p "$(dirname "$TREE")"
-ln -s /payload "$TREE"
 cd /payload
 failed=0
 
