@@ -32,6 +32,8 @@ pub(crate) enum Suite {
     Compat,
     /// The runner, without a container.
     Runner,
+    /// The gateway before the servers that containers may run.
+    Http,
     /// The built binary, in real containers: what must work.
     E2e,
     /// What must not be possible, tried from inside real containers.
@@ -39,7 +41,8 @@ pub(crate) enum Suite {
 }
 
 impl Suite {
-    const ALL: [Self; 6] = [Self::Rust, Self::Sdk, Self::Compat, Self::Runner, Self::E2e, Self::Security];
+    const ALL: [Self; 7] =
+        [Self::Rust, Self::Sdk, Self::Compat, Self::Runner, Self::Http, Self::E2e, Self::Security];
 
     fn name(self) -> &'static str {
         match self {
@@ -47,6 +50,7 @@ impl Suite {
             Self::Sdk => "sdk",
             Self::Compat => "compat",
             Self::Runner => "runner",
+            Self::Http => "http",
             Self::E2e => "e2e",
             Self::Security => "security",
         }
@@ -63,7 +67,7 @@ impl Suite {
 
     fn parse(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|suite| suite.name() == name).with_context(|| {
-            format!("no suite `{name}`: there are rust, sdk, compat, runner, e2e and security")
+            format!("no suite `{name}`: there are rust, sdk, compat, runner, http, e2e and security")
         })
     }
 }
@@ -216,6 +220,18 @@ fn python(tree: &Tree, venv: &Venv, suite: Suite, options: &Options, watch: &Wat
     if !suite.contains() {
         pytest.env("PYTHONPATH", tree.root.join("python"));
     }
+    if suite == Suite::Http {
+        check(cargo(tree).args([
+            "build",
+            "--package",
+            "pilotlight-gateway",
+            "--example",
+            "traffic",
+            "--locked",
+        ]))?;
+        pytest.env("PILOTLIGHT_TRAFFIC", tree.binary("debug").with_file_name("examples").join("traffic"));
+        pytest.env("PILOTLIGHT_SERVERS", venv.prepare_servers(tree)?.folder());
+    }
     watch.mark(&mut pytest);
     let status = status(&mut pytest)?;
     // pytest writes no report when it cannot even start.
@@ -230,6 +246,7 @@ fn places(tree: &Tree, suite: Suite) -> Vec<&'static str> {
         Suite::Sdk => &["python/tests/sdk"],
         Suite::Compat => &["python/tests/compat"],
         Suite::Runner => &["python/tests/runner"],
+        Suite::Http => &["tests/http"],
         Suite::E2e => &["tests/e2e"],
         Suite::Security => &["tests/security"],
     };

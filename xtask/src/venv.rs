@@ -29,6 +29,12 @@ impl Venv {
         venv.filled(python, &tree.root.join("tests/requirements-sdk.txt"))
     }
 
+    /// One with the servers that `tests/http` puts behind the gateway.
+    pub(crate) fn prepare_servers(&self, tree: &Tree) -> Result<Self> {
+        let venv = Self { folder: tree.target.join("test-venv-servers"), uv: self.uv.clone() };
+        venv.filled(Path::new("python3"), &tree.root.join("tests/http/requirements.txt"))
+    }
+
     fn filled(self, python: &Path, requirements: &Path) -> Result<Self> {
         let venv = self;
         let wanted = fs_err::read_to_string(requirements)?;
@@ -54,6 +60,11 @@ impl Venv {
             .args(["pip", "install", "--require-hashes", "--python-version", python, "--target"])
             .arg(folder);
         check(install.arg("--requirement").arg(requirements))
+    }
+
+    /// Where it is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The path of a program of the environment.

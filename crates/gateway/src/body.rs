@@ -121,6 +121,8 @@ impl HttpBody for Body {
 pub(crate) struct Proxied {
     pub(crate) incoming: Incoming,
     pub(crate) connection: Option<Connection>,
+    /// Whether the connection may carry another exchange after this one.
+    pub(crate) reusable: bool,
     pub(crate) lease: Lease,
     pub(crate) activity: Arc<Activity>,
     pub(crate) timer: IdleTimer,
@@ -174,6 +176,7 @@ impl Drop for Proxied {
         let whole = self.ended || self.incoming.is_end_stream();
         // A connection whose request was not read to its end would hand the rest to the next one.
         if whole
+            && self.reusable
             && self.activity.upload() == Upload::Complete
             && let Some(connection) = self.connection.take()
         {

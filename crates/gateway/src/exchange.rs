@@ -169,6 +169,8 @@ impl Exchange<'_> {
             Body::Proxied(Box::new(Proxied {
                 incoming,
                 connection: Some(connection),
+                // A server that refuses to switch may have switched its own side already.
+                reusable: self.upgrade.is_none(),
                 lease,
                 activity: Arc::clone(&self.activity),
                 timer,

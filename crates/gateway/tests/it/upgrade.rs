@@ -98,3 +98,16 @@ async fn h2c_is_not_passed_on() {
         .await;
     assert!(answer.status == 200 && !answer.text().to_lowercase().contains("h2"), "{}", answer.text());
 }
+
+#[tokio::test]
+async fn a_connection_on_which_an_upgrade_was_refused_is_not_used_again() {
+    let world = World::new().await;
+    let log = container::serve(&world.socket);
+    let mut client = world.connect().await;
+    let plain = "HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (rest, connections) in [(plain, 1), (plain, 1), (UPGRADE, 1), (plain, 2)] {
+        client.write(format!("GET / {rest}")).await;
+        assert_eq!(client.answer().await.text(), "hello");
+        assert_eq!(log.connections.load(Ordering::Relaxed), connections);
+    }
+}
