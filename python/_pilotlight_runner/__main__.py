@@ -51,7 +51,7 @@ def _live(life: Life) -> int:
         life.move(order)
         return _live(life)
 
-    if not between.is_possible():
+    if not lit.through:
         return live_on(lit.serve())
     lit.serve_through(between.run, live_on)
 

@@ -60,6 +60,12 @@ def is_possible() -> bool:
     soft, _ = resource.getrlimit(resource.RLIMIT_STACK)
     if soft != resource.RLIM_INFINITY and soft < _BELOW + _depth * _EACH + _LEFT_BYTES_MIN:
         return False
+    return _works()
+
+
+@functools.cache
+def _works() -> bool:
+    # Forks of this process know it without a trial of their own.
     child = os.fork()
     if child == 0:
         try:

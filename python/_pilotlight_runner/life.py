@@ -14,7 +14,7 @@ import time
 import traceback
 from typing import Any, Callable
 
-from . import ahead, apps, deps, errors, forks, fresh, load, places, warm
+from . import ahead, apps, between, deps, errors, forks, fresh, load, places, warm
 from .classes import Instance, Plain
 from .control import CONTROL_FD, LISTENER_FD, Control, Lit
 from .descriptors import Descriptors, opened
@@ -74,9 +74,11 @@ class Life:
             lit = self._light_function(configuration["function"])
         # The user's code may have taken the signal that puts zygotes out. A fork takes it again.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # Tried before it is told: from then on a zygote has no child but for an order.
+        through = not lit.obstacles and between.is_possible()
         control.lit(lit)
         self._zygote_id = os.getpid()
-        return None if lit.obstacles else Zygote(orders)
+        return None if lit.obstacles else Zygote(orders, through)
 
     def move(self, order: Order) -> None:
         """Become the container that a fork joined: its environment, directory, module path.

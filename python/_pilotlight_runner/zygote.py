@@ -101,7 +101,9 @@ class _Filter(ctypes.Structure):
 class Zygote:
     """What is needed to fork into containers, prepared before the first order."""
 
-    def __init__(self, orders: socket.socket) -> None:
+    def __init__(self, orders: socket.socket, through: bool) -> None:
+        #: Whether its forks can be made through `between`.
+        self.through = through
         # Elsewhere than the forks of user code expect it: its place is theirs to replace.
         self._orders = socket.socket(fileno=fcntl.fcntl(orders.detach(), fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE))
         # A `PyDLL` keeps the interpreter's lock: nothing of the interpreter moves while its `fork` runs.

@@ -21,6 +21,12 @@ def test_the_fork_has_the_memory_and_ends_as_a_program_does() -> None:
         assert between.is_possible()
         kept = ["before"]
 
+        def is_running(pid):
+            try:
+                return open(f"/proc/{pid}/stat").read().split()[2] != "Z"
+            except OSError:
+                return False
+
         def say(*words):
             os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
@@ -47,7 +53,7 @@ def test_the_fork_has_the_memory_and_ends_as_a_program_does() -> None:
             between.run(fork, lambda: be(turn))
             pid = int(os.read(reader, 10))
             # It is a child of a process that is gone, as the container's is.
-            while os.path.exists(f"/proc/{pid}") and open(f"/proc/{pid}/stat").read().split()[2] != "Z":
+            while is_running(pid):
                 pass
             assert kept == ["before"]
         say("left as it was")
