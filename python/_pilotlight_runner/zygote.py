@@ -101,7 +101,7 @@ class _Filter(ctypes.Structure):
 class Zygote:
     """What is needed to fork into containers, prepared before the first order."""
 
-    def __init__(self, orders: socket.socket, through: bool) -> None:
+    def __init__(self, orders: socket.socket, through: bool = False) -> None:
         #: Whether its forks can be made through `between`.
         self.through = through
         # Elsewhere than the forks of user code expect it: its place is theirs to replace.
