@@ -9,6 +9,7 @@ from typing import Any, Callable
 
 from .deps import Libraries
 from .errors import StartError
+from .relay import Relay
 
 #: Threads for WSGI requests. They are made when needed; how many requests run at once is the host's decision,
 #: and a request whose client has left may still hold its thread.
@@ -20,8 +21,13 @@ def is_ours(web: dict[str, Any]) -> bool:
     return web.get("kind") == "endpoint"
 
 
+def is_running(web: dict[str, Any]) -> bool:
+    """Whether making the app starts what a fork would not have: threads, sockets, other processes."""
+    return web.get("kind") == "web_server"
+
+
 def build(function: Callable[..., Any], name: str, web: dict[str, Any], libraries: Libraries) -> Any:
-    """The ASGI app of the function `name`. Raises `StartError` with stage `app`."""
+    """The ASGI app of the function `name`, or a `Relay`. Raises `StartError` with stage `app`."""
     kind = web.get("kind")
     try:
         if kind == "endpoint":
@@ -30,6 +36,9 @@ def build(function: Callable[..., Any], name: str, web: dict[str, Any], librarie
             return _asgi(_called(function, name, "ASGI"), name)
         if kind == "wsgi":
             return _wsgi(_called(function, name, "WSGI"), name, libraries)
+        if kind == "web_server":
+            function()
+            return Relay(name, web["port"], web["startup_timeout"])
     except StartError:
         raise
     except BaseException as error:

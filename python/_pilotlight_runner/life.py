@@ -218,7 +218,7 @@ class Life:
             with closing(self._prepare().libraries.new_event_loop()) as loop:
                 self._target.enter_early(loop)
         # An object of the user's makes its app, or is it, after its last hook.
-        if isinstance(self._target, Plain):
+        if isinstance(self._target, Plain) and not apps.is_running(function["web"]):
             self._app = self._made(function, self._target.function)
 
     def _made(self, function: dict[str, Any], raw: Callable[..., Any]) -> Any:

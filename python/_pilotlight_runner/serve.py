@@ -19,6 +19,7 @@ from .classes import Instance, Plain
 from .deps import Libraries
 from .guard import Guard
 from .lifespan import Lifespan
+from .relay import Relay
 
 #: Longer than any peer keeps an idle connection: closing is the gateway's part, or it would race with a
 #: request.
@@ -118,6 +119,9 @@ class Server:
         drain = asyncio.Event()
         control.drain = lambda: loop.call_soon_threadsafe(drain.set)
         loop.add_signal_handler(signal.SIGTERM, drain.set)
+        if isinstance(app, Relay):
+            await _relay(app, serving, listener, control, drain)
+            return
         lifespan = self._server.lifespan = Lifespan(app, serving.name)
         if serving.lifespan:
             await lifespan.startup()
@@ -130,15 +134,36 @@ class Server:
         # What is alive now stays alive: later collections need not look at it.
         gc.freeze()
         await self._server.startup(sockets=[listener])
-        control.ready((time.perf_counter() - serving.began) * 1000)
-        if serving.ready is not None:
-            serving.ready()
+        _tell_ready(serving, control)
         await drain.wait()
         control.draining()
         await asyncio.sleep(serving.linger_seconds)
         # Stops accepting, closes idle connections, waits for held requests, then asks for the lifespan's
         # shutdown.
         await self._server.shutdown(sockets=[listener])
+
+
+async def _relay(
+    relay: Relay, serving: Serving, listener: socket.socket, control: Host, drain: asyncio.Event
+) -> None:
+    """Serve what the user's own server answers, until drained or that server is gone."""
+    await relay.opened()
+    gc.freeze()
+    await relay.listen(listener)
+    _tell_ready(serving, control)
+    ends = [asyncio.ensure_future(event.wait()) for event in (drain, relay.gone)]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for end in ends:
+        end.cancel()
+    control.draining()
+    await asyncio.sleep(serving.linger_seconds)
+    await relay.close()
+
+
+def _tell_ready(serving: Serving, control: Host) -> None:
+    control.ready((time.perf_counter() - serving.began) * 1000)
+    if serving.ready is not None:
+        serving.ready()
 
 
 @contextlib.contextmanager

@@ -163,8 +163,10 @@ def _check_label(function: Function[..., Any], labels: dict[str, str]) -> None:
 
 def _web(home: Application, function: Function[..., Any]) -> dict[str, Any] | None:
     web = function._spec.web
-    if web is None or web.kind == "web_server":
+    if web is None:
         return None
+    if web.server is not None:
+        return {"kind": web.kind, **web.server._asdict()}
     if web.kind != "endpoint":
         return {"kind": web.kind}
     # `/docs` was on for every webhook until June 2024, and is off today unless asked for (Modal A8, B6).

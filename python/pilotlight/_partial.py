@@ -25,6 +25,14 @@ _CO_GENERATOR = 0x20
 _CO_ASYNC_GENERATOR = 0x200
 
 
+class WebServer(NamedTuple):
+    """The server that a function starts."""
+
+    port: int
+    startup_timeout: float
+    """Seconds."""
+
+
 class Web(NamedTuple):
     """How a function answers the web."""
 
@@ -39,6 +47,8 @@ class Web(NamedTuple):
     custom_domains: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What a notice says about it, each behind the function's name."""
+    server: WebServer | None = None
+    """Of the kind `web_server`."""
 
 
 class Concurrency(NamedTuple):

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from . import _settings
-from ._partial import Concurrency, PartialClass, PartialFunction, Web, as_partial, give_web
+from ._partial import Concurrency, PartialClass, PartialFunction, Web, WebServer, as_partial, give_web
 from ._public import called
 from .exception import DeprecationError, InvalidError
 
@@ -124,7 +124,10 @@ def web_server(
     custom_domains: Sequence[str] | None = None,
     requires_proxy_auth: bool = False,
 ) -> WebDecorator:
-    """The function starts a server of its own on `port`: checked, and not served by this version yet."""
+    """The function starts a server of its own on `port` of all addresses, and returns; requests go there.
+
+    The container is ready when the port takes connections, for which it has `startup_timeout` seconds.
+    """
     if callable(port):
         raise InvalidError("@modal.web_server needs a port: write @modal.web_server(8000)")
     if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= _PORT_MAX:  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -134,8 +137,7 @@ def web_server(
     if not startup_timeout > 0:
         raise InvalidError(f"@modal.web_server: startup_timeout must be more than 0, not {startup_timeout!r}")
     web = make_web("web_server", "web_server", "GET", None, label, custom_domains, requires_proxy_auth)
-    note = "@modal.web_server is accepted but not built yet: this endpoint is not served"
-    return _decorator(web._replace(notes=(*web.notes, note)))
+    return _decorator(web._replace(server=WebServer(port, float(startup_timeout))))
 
 
 @called("@modal.webhook")

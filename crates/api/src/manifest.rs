@@ -401,7 +401,7 @@ pub struct Function {
 }
 
 /// How a function answers HTTP.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Web {
     /// A handler that is wrapped in a FastAPI app of its own.
@@ -417,6 +417,13 @@ pub enum Web {
     Asgi,
     /// A function that returns a WSGI app.
     Wsgi,
+    /// A function that starts a server of its own.
+    WebServer {
+        /// The port at which it listens.
+        port: u16,
+        /// How long it may take until it does, seconds.
+        startup_timeout: f64,
+    },
 }
 
 impl Manifest {

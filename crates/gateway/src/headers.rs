@@ -79,6 +79,7 @@ pub(crate) fn host(parts: &request::Parts) -> Result<&str, Refusal> {
 pub(crate) fn to_container(
     parts: &mut request::Parts,
     client: &Client,
+    keep_alive: bool,
 ) -> Result<Option<HeaderValue>, Refusal> {
     let host =
         HeaderValue::from_str(host(parts)?).map_err(|_| Refusal::BadRequest("its host is not ASCII"))?;
@@ -101,6 +102,8 @@ pub(crate) fn to_container(
     if let Some(protocol) = &upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol.clone());
+    } else if !keep_alive {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(upgrade)
 }
@@ -230,7 +233,7 @@ mod tests {
                 ("accept", "*/*"),
             ],
         );
-        assert_eq!(to_container(&mut request, &stranger()).unwrap(), None);
+        assert_eq!(to_container(&mut request, &stranger(), true).unwrap(), None);
         let mut names: Vec<&str> = request.headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["accept", "host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"]);
@@ -250,7 +253,7 @@ mod tests {
             ("my_own", "kept"),
         ];
         let mut request = parts("/", claims);
-        to_container(&mut request, &stranger()).unwrap();
+        to_container(&mut request, &stranger(), true).unwrap();
         let all: Vec<_> = request.headers.get_all("x-forwarded-for").iter().collect();
         assert_eq!(all, ["10.0.0.9"]);
         assert_eq!(request.headers["x-forwarded-proto"], "http");
@@ -261,7 +264,7 @@ mod tests {
 
         let mut request = parts("/", claims);
         let proxy = Client::new("10.0.0.9".parse().unwrap(), &["10.0.0.9".parse().unwrap()]);
-        to_container(&mut request, &proxy).unwrap();
+        to_container(&mut request, &proxy, true).unwrap();
         let all: Vec<_> = request.headers.get_all("x-forwarded-for").iter().collect();
         assert_eq!(all, ["1.1.1.1", "2.2.2.2", "10.0.0.9"]);
         assert_eq!(request.headers["x-forwarded-proto"], "https");
@@ -271,7 +274,7 @@ mod tests {
     fn the_target_names_the_host_and_becomes_a_path() {
         let mut request = parts("http://inner.example:81/a?b=1", &[("host", "outer")]);
         assert_eq!(host(&request).unwrap(), "inner.example:81");
-        to_container(&mut request, &stranger()).unwrap();
+        to_container(&mut request, &stranger(), true).unwrap();
         assert_eq!(request.uri, "/a?b=1");
         assert_eq!(request.headers["host"], "inner.example:81");
         assert!(host(&parts("http://me@inner/", &[])).is_err());
@@ -282,14 +285,14 @@ mod tests {
     fn an_upgrade_is_passed_on_when_it_is_one() {
         let websocket = [("host", "a"), ("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")];
         let mut request = parts("/", &websocket);
-        assert_eq!(to_container(&mut request, &stranger()).unwrap().unwrap(), "websocket");
+        assert_eq!(to_container(&mut request, &stranger(), true).unwrap().unwrap(), "websocket");
         assert_eq!(request.headers["connection"], "upgrade");
         for other in [
             [("host", "a"), ("connection", "keep-alive"), ("upgrade", "websocket")],
             [("host", "a"), ("connection", "upgrade, http2-settings"), ("upgrade", "h2c")],
         ] {
             let mut request = parts("/", &other);
-            assert_eq!(to_container(&mut request, &stranger()).unwrap(), None);
+            assert_eq!(to_container(&mut request, &stranger(), true).unwrap(), None);
             assert!(!request.headers.contains_key("upgrade"));
         }
     }

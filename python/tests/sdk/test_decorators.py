@@ -496,15 +496,15 @@ def test_domains_concurrency_network_and_context_reach_the_manifest(project: Pro
     assert (found["cls"], found["pickled"]) == (None, None)
 
 
-def test_a_web_server_and_plain_functions_are_named_and_the_rest_is_served(project: Project) -> None:
+def test_plain_functions_are_named_and_the_rest_is_served(project: Project) -> None:
     found = project.manifest(
         "import modal\napp = modal.App('x')\n@app.function()\n@modal.web_server(8000)\ndef f(): ...\n"
         "@app.function(schedule=modal.Period(days=1))\ndef g(): ...\n@app.function()\n"
         "@modal.fastapi_endpoint()\ndef h(): ..."
     )
-    assert [function["web"] is None for function in found["functions"]] == [True, True, False]
+    assert [function["web"] is None for function in found["functions"]] == [False, True, False]
+    assert found["functions"][0]["web"] == {"kind": "web_server", "port": 8000, "startup_timeout": 5.0}
     assert found["notices"] == [
-        "f: @modal.web_server is accepted but not built yet: this endpoint is not served",
         "g: is not a web endpoint; calling functions is not built yet",
         "g: schedule= is accepted but not built yet, and has no effect",
     ]

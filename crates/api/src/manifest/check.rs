@@ -362,6 +362,10 @@ fn check_function(function: &Function, path: &str, problems: &mut Problems) {
             format!("`{method}` is no HTTP method: use one of {}", known.join(", "))
         });
     }
+    if let Some(Web::WebServer { port, startup_timeout }) = &function.web {
+        let ok = *port > 0 && *startup_timeout > 0.0 && *startup_timeout <= TIMEOUT_MAX;
+        problems.require(ok, path, || format!("port {port} within {startup_timeout} s is no web server"));
+    }
     if let Some(cls) = &function.cls {
         let inside = function.qualname.strip_prefix(cls.as_str()).and_then(|rest| rest.strip_prefix('.'));
         problems.require(inside.is_some_and(|method| !method.contains('.')), path, || {

@@ -83,6 +83,7 @@ async fn gate(socket: &str, endpoints: usize) -> Result<(), Box<dyn Error>> {
         pool,
         start_timeout: Duration::from_mins(1),
         timeout: Duration::from_mins(1),
+        keep_alive: true,
     });
     let own = Addresses { port: Some(listener.port()), ..Addresses::default() };
     let others = (1..endpoints).map(|number| Addresses {

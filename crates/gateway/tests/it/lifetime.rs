@@ -47,6 +47,18 @@ async fn idle_connections_go_with_their_container() {
 }
 
 #[tokio::test]
+async fn a_server_of_the_users_gets_a_connection_for_each_request() {
+    let world = World::new().await;
+    let log = container::serve(&world.socket);
+    world.publish(|endpoint| endpoint.keep_alive = false);
+    for _ in 0..3 {
+        assert_eq!(world.get("/").await.status, 200);
+    }
+    assert_eq!(log.connections.load(Ordering::SeqCst), 3);
+    eventually(|| world.gateway.idle_connections() == 0).await;
+}
+
+#[tokio::test]
 async fn a_request_whose_pool_is_retired_meanwhile_goes_to_the_next_version() {
     let world = World::new().await;
     world.launcher.plan(|_| Outcome::Hold);

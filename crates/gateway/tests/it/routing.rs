@@ -41,6 +41,7 @@ impl Town {
             pool,
             start_timeout: patience,
             timeout: patience,
+            keep_alive: true,
         };
         self.routes.push((Arc::new(endpoint), addresses));
         self.gateway.publish(Routes::new(self.routes.clone()));

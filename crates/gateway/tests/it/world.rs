@@ -53,6 +53,7 @@ impl World {
             pool: self.pool.clone(),
             start_timeout: PATIENCE,
             timeout: PATIENCE,
+            keep_alive: true,
         };
         change(&mut endpoint);
         self.gateway.publish(Routes::new([(Arc::new(endpoint), self.addresses())]));

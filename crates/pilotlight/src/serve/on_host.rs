@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pilotlight_api::error::{ApiError, Code};
-use pilotlight_api::manifest::Function;
+use pilotlight_api::manifest::{Function, Web};
 use pilotlight_sandbox::{Isolation, Spec};
 
 use super::plan::PACKAGES;
@@ -13,13 +13,16 @@ const FILES: &str = "files";
 
 /// Refuses what without the sandbox would be promised and not kept.
 pub(crate) fn check(isolation: Isolation, function: &Function) -> Result<(), ApiError> {
-    if isolation == Isolation::Process && function.block_network {
-        let message =
-            format!("function `{}` has `block_network=True`, which needs the sandbox", function.name);
-        let error = ApiError::new(Code::Invalid, message);
-        return Err(error.hint("leave out `--isolation=process`, or `block_network`"));
-    }
-    Ok(())
+    let (what, leave_out) = match &function.web {
+        _ if isolation != Isolation::Process => return Ok(()),
+        _ if function.block_network => ("block_network=True", "block_network"),
+        // Each container has its own ports, where it has a network of its own.
+        Some(Web::WebServer { .. }) => ("@modal.web_server", "the web server"),
+        _ => return Ok(()),
+    };
+    let message = format!("function `{}` has `{what}`, which needs the sandbox", function.name);
+    Err(ApiError::new(Code::Invalid, message)
+        .hint(format!("leave out `--isolation=process`, or {leave_out}")))
 }
 
 /// Makes a specification whose paths are those of a root file system one for the host.

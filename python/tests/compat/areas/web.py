@@ -121,10 +121,14 @@ WEB = Area(
         _auth("fastapi_endpoint", _TODAY),
         *_app("asgi_app", "asgi", "runner/test_apps.py::test_asgi"),
         *_app("wsgi_app", "wsgi", "runner/test_apps.py::test_wsgi"),
-        notice(
+        works(
             "@modal.web_server(port, startup_timeout=…, label=…, custom_domains=…)",
-            "f: @modal.web_server is accepted but not built yet: this endpoint is not served",
-            f"{_TODAY}@modal.web_server(8000, startup_timeout=9, label='x', custom_domains=['a.example'])",
+            "e2e/test_web_server.py::test_a_server_of_the_users_own_is_served",
+            "e2e/test_web_server.py::test_a_server_that_does_not_come_is_told",
+            sees=f"{_TODAY}@modal.web_server(8000, startup_timeout=9, label='x', "
+            "custom_domains=['a.example'])",
+            expect="f['web'] == {'kind': 'web_server', 'port': 8000, 'startup_timeout': 9.0} "
+            "and f['label'] == 'x' and f['custom_domains'] == ['a.example']",
         ),
         _auth("web_server", _TODAY, "8000, "),
         works(

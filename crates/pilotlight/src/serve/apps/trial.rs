@@ -38,6 +38,8 @@ pub(super) struct Candidate {
     pub(super) launcher: Arc<FunctionLauncher>,
     pub(super) settings: Settings,
     pub(super) timeout: Duration,
+    /// See the gateway's field of this name.
+    pub(super) keep_alive: bool,
     pub(super) address: Address,
 }
 
@@ -90,6 +92,7 @@ impl Candidate {
                 pool,
                 start_timeout: self.settings.startup_timeout + START_SLACK,
                 timeout: self.timeout,
+                keep_alive: self.keep_alive,
             }),
             address: self.address,
             actor,

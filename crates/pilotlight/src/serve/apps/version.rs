@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use pilotlight_api::error::{ApiError, Code};
-use pilotlight_api::manifest::{Function, Manifest};
+use pilotlight_api::manifest::{Function, Manifest, Web};
 use pilotlight_api::progress::Progress;
 use pilotlight_core::image::Plan;
 use pilotlight_image::tree::TreeFile;
@@ -155,6 +155,7 @@ impl Apps {
             launcher,
             settings: plan::settings(function),
             timeout: plan::seconds(function.timeout),
+            keep_alive: !matches!(function.web, Some(Web::WebServer { .. })),
             address: Address { names, listener },
         })
     }
