@@ -125,8 +125,6 @@ pub struct Options {
     pub code: Vec<CodeFile>,
     /// What containers of the images get: without the sandbox, images are made on the host itself.
     pub isolation: Isolation,
-    /// Whether containers have other ids than this process, without mounts that shift them: an ordinary user's.
-    pub shifted: bool,
 }
 
 impl Options {
@@ -135,7 +133,7 @@ impl Options {
         let base = std::env::var("PILOTLIGHT_BASE").unwrap_or_default().parse()?;
         let settings = Settings::of_this_machine();
         let (sets, isolation) = (Sets::default(), Isolation::Sandbox);
-        Ok(Self { state_dir, python, base, sets, settings, code, isolation, shifted: false })
+        Ok(Self { state_dir, python, base, sets, settings, code, isolation })
     }
 }
 
@@ -292,9 +290,8 @@ impl Builder {
         progress: &dyn Progress,
         cancel: &AtomicBool,
     ) -> Result<Vec<PathBuf>, Error> {
-        let Options { state_dir, python, settings, shifted, .. } = &*self.options;
+        let Options { state_dir, python, settings, .. } = &*self.options;
         let uv = tools::ensure(state_dir, python, settings, progress, cancel)?;
-        let ours = if *shifted { Cache::Inside } else { Cache::Ours };
         let workshop = Workshop {
             store: &self.store,
             steps: &*self.steps,
@@ -303,7 +300,7 @@ impl Builder {
             hostconf,
             blobs: state_dir.join(BLOBS),
             uv: &uv,
-            cache: tools::cache(state_dir, ours)?,
+            cache: tools::cache(state_dir, Cache::Images)?,
             users_cache: tools::cache(state_dir, Cache::Users)?,
             progress,
             cancel,

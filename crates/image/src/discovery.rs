@@ -73,7 +73,7 @@ pub fn ensure(
         return Ok(found);
     }
     let uv = tools::ensure(state_dir, wanted.python, settings, progress, cancel)?;
-    let cache = tools::cache(state_dir, tools::Cache::Ours).map_err(store::Error::Io)?;
+    let cache = tools::cache(state_dir, tools::Cache::Host).map_err(store::Error::Io)?;
     let text = format!("packages for importing programs with Python {} here", wanted.python.python());
     let waiting = || progress.line(ID, "waiting for another server that installs them");
     let (path, _) = store.make(&wanted.key(), cancel, waiting, |staging| {

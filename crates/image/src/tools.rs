@@ -102,10 +102,11 @@ pub fn find(state_dir: &Path) -> Option<Uv> {
 /// what the host itself and every image get must not come from there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cache {
-    /// The eras' sets and the runner's packages: also installed on the host, for discovery.
-    Ours,
-    /// The same for images alone, where containers have other ids than this process and files cannot be both's.
-    Inside,
+    /// The eras' sets, installed on the host for discovery, by whoever runs the command.
+    Host,
+    /// The eras' sets and the runner's packages in images. Files of another owner, as the host's are, have none inside:
+    /// nothing there could take their place (EOVERFLOW, mount_setattr(2)).
+    Images,
     /// What is installed without a sandbox: nothing of that is to be believed by anybody else.
     Process,
     /// What users name in `pip_install`.
@@ -115,8 +116,8 @@ pub(crate) enum Cache {
 /// A cache of this state directory, made if it is not there.
 pub(crate) fn cache(state_dir: &Path, whose: Cache) -> io::Result<PathBuf> {
     let cache = state_dir.join(match whose {
-        Cache::Ours => "cache/uv",
-        Cache::Inside => "cache/uv-inside",
+        Cache::Host => "cache/uv",
+        Cache::Images => "cache/uv-images",
         Cache::Process => "process/.cache",
         Cache::Users => "cache/uv-users",
     });

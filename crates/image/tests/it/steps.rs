@@ -69,7 +69,6 @@ impl Setting {
             settings: Settings::new(&vars, &BTreeMap::new()),
             code: Vec::new(),
             isolation: pilotlight_sandbox::Isolation::Sandbox,
-            shifted: false,
         };
         let recorder = Arc::new(Recorder::default());
         let builder = Builder::with_steps(options, Arc::clone(&recorder) as Arc<dyn Steps>).unwrap();
@@ -148,8 +147,8 @@ fn code_of_users_packages_cannot_reach_the_cache_of_ours() {
     setting.build(vec![pip(), run("echo")]);
     let requests = setting.requests();
     let cache = |word| setting.cache_of(find(&requests, word));
-    assert_eq!(cache("uv venv"), Some("cache/uv".into()));
-    assert_eq!(cache("runner.txt"), Some("cache/uv".into()));
+    assert_eq!(cache("uv venv"), Some("cache/uv-images".into()));
+    assert_eq!(cache("runner.txt"), Some("cache/uv-images".into()));
     assert_eq!(cache("six"), Some("cache/uv-users".into()));
     assert_eq!(cache("echo"), None);
 }

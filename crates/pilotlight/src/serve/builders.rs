@@ -91,8 +91,7 @@ impl Builders {
         containers: &Containers,
     ) -> anyhow::Result<Self> {
         let options = Options::new(config.state_dir.clone(), python, embedded::container_files())?;
-        let Config { isolation, rootless: shifted, .. } = *config;
-        let options = Options { isolation, shifted, settings, ..options };
+        let options = Options { isolation: config.isolation, settings, ..options };
         let first = Builder::with_steps(options, Arc::new(containers.clone()))?;
         Ok(Self { first, by_python: Mutex::default() })
     }
