@@ -73,6 +73,7 @@ impl Suite {
 }
 
 /// What to run.
+#[derive(Clone)]
 pub(crate) struct Options {
     suites: Vec<Suite>,
     pytest: Vec<String>,
@@ -140,20 +141,24 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<()> {
     let left = watch.end()?;
 
     let total = rows.iter().fold(Count::default(), |sum, (_, count, _)| sum + *count);
-    say("\nsuite    passed  failed  skipped  seconds");
+    say("\nsuite    passed  failed  skipped  flaky  seconds");
     for (suite, count, seconds) in &rows {
-        let (name, Count { passed, failed, skipped }) = (suite.name(), count);
-        say(&format!("{name:<8} {passed:>6}  {failed:>6}  {skipped:>7}  {seconds:>7.1}"));
+        let (name, Count { passed, failed, skipped, flaky }) = (suite.name(), count);
+        say(&format!("{name:<8} {passed:>6}  {failed:>6}  {skipped:>7}  {flaky:>5}  {seconds:>7.1}"));
     }
     for process in &left {
         say(&format!("left behind: {process}"));
     }
-    result(&format!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped));
-    if total.failed > 0 {
-        bail!("{} tests failed", total.failed);
+    let Count { passed, failed, skipped, flaky } = total;
+    result(&format!("{passed} passed, {failed} failed, {skipped} skipped, {flaky} flaky"));
+    if failed > 0 {
+        bail!("{failed} tests failed");
     }
-    if total.skipped > 0 && ci() {
-        bail!("{} tests were skipped; in CI each one runs", total.skipped);
+    if flaky > count::FLAKY_MAX {
+        bail!("{flaky} tests held only when they ran once more, {} may", count::FLAKY_MAX);
+    }
+    if skipped > 0 && ci() {
+        bail!("{skipped} tests were skipped; in CI each one runs");
     }
     if !left.is_empty() {
         bail!("{} processes were left behind by the tests (and ended now)", left.len());
@@ -172,14 +177,29 @@ fn cargo(tree: &Tree) -> Command {
 }
 
 fn rust(tree: &Tree, watch: &Watch) -> Result<Count> {
+    let mut failed = Vec::new();
+    let count = libtest(tree, watch, &[], &mut failed)?;
+    if !count.may_be_flaky() || failed.is_empty() {
+        return Ok(count);
+    }
+    say("once more, those that failed:");
+    let again: Vec<_> = ["--", "--exact"].into_iter().chain(failed.iter().map(String::as_str)).collect();
+    Ok(count.after(libtest(tree, watch, &again, &mut Vec::new())?))
+}
+
+/// Runs `cargo test` of the workspace with more arguments, and collects the names of what failed.
+fn libtest(tree: &Tree, watch: &Watch, arguments: &[&str], failed: &mut Vec<String>) -> Result<Count> {
     let mut count = Count::default();
     let mut tests = cargo(tree);
-    tests.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
+    tests.args(["test", "--workspace", "--locked", "--no-fail-fast"]).args(arguments);
     if std::env::var_os(FUZZ_SECONDS).is_none() {
         tests.env(FUZZ_SECONDS, "60");
     }
     watch.mark(&mut tests);
-    let status = watched(&mut tests, |line| count = count + count::libtest_line(line))?;
+    let status = watched(&mut tests, |line| {
+        count = count + count::libtest_line(line);
+        failed.extend(count::libtest_failed(line).map(str::to_owned));
+    })?;
     Ok(count.with_status(status.success()))
 }
 
@@ -203,12 +223,29 @@ fn sdk_elsewhere(tree: &Tree, venv: &Venv, options: &Options, watch: &Watch) -> 
 }
 
 fn python(tree: &Tree, venv: &Venv, suite: Suite, options: &Options, watch: &Watch) -> Result<Count> {
+    // pytest keeps there which tests failed.
+    let cache = tree.target.join("test-cache");
+    if cache.exists() {
+        fs_err::remove_dir_all(&cache)?;
+    }
+    let mut options = options.clone();
+    options.pytest.extend(["-o".to_owned(), format!("cache_dir={}", cache.display())]);
+    let count = pytest(tree, venv, suite, &options, watch)?;
+    if !count.may_be_flaky() {
+        return Ok(count);
+    }
+    say("once more, those that failed:");
+    options.pytest.extend(["--last-failed", "--last-failed-no-failures=none"].map(str::to_owned));
+    Ok(count.after(pytest(tree, venv, suite, &options, watch)?))
+}
+
+fn pytest(tree: &Tree, venv: &Venv, suite: Suite, options: &Options, watch: &Watch) -> Result<Count> {
     let report = tree.target.join(format!("test-{}.xml", suite.name()));
     if report.exists() {
         fs_err::remove_file(&report)?;
     }
     let mut pytest = command(venv.tool("python"));
-    pytest.current_dir(&tree.root).args(["-m", "pytest", "-p", "no:cacheprovider", "-ra", "--timeout=300"]);
+    pytest.current_dir(&tree.root).args(["-m", "pytest", "-ra", "--timeout=300"]);
     pytest.arg("--rootdir").arg(&tree.root).arg(format!("--junitxml={}", report.display()));
     pytest.args(places(tree, suite)).args(&options.pytest);
     pytest.env("PATH", venv.path()?).env("PYTHONDONTWRITEBYTECODE", "1");

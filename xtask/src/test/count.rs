@@ -9,6 +9,8 @@ pub(crate) struct Count {
     pub(crate) failed: u64,
     /// Did not run: ignored, skipped, expected to fail.
     pub(crate) skipped: u64,
+    /// Failed, and held when they ran once more by themselves: also counted as passed.
+    pub(crate) flaky: u64,
 }
 
 impl std::ops::Add for Count {
@@ -19,6 +21,7 @@ impl std::ops::Add for Count {
             passed: self.passed + other.passed,
             failed: self.failed + other.failed,
             skipped: self.skipped + other.skipped,
+            flaky: self.flaky + other.flaky,
         }
     }
 }
@@ -32,6 +35,25 @@ impl Count {
         }
         self
     }
+
+    /// Whether so few tests failed that each may have met a moment that seldom comes, rather than a mistake.
+    pub(crate) fn may_be_flaky(self) -> bool {
+        (1..=FLAKY_MAX).contains(&self.failed)
+    }
+
+    /// These counts, once the failed tests ran again by themselves and gave `again`.
+    pub(crate) fn after(self, again: Self) -> Self {
+        let flaky = self.failed.min(again.passed);
+        Self { passed: self.passed + flaky, failed: self.failed - flaky, flaky, ..self }
+    }
+}
+
+/// How many failed tests of a whole run may hold at their second try.
+pub(crate) const FLAKY_MAX: u64 = 3;
+
+/// The name in a line of libtest that tells of a failed test: `test pool::grows ... FAILED`.
+pub(crate) fn libtest_failed(line: &str) -> Option<&str> {
+    line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
 }
 
 /// The counts of one line of libtest: `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
@@ -87,24 +109,28 @@ pub(crate) fn junit(report: &str) -> Count {
     let (tests, failed, skipped): (u64, u64, u64) =
         (number("tests"), number("failures") + number("errors"), number("skipped"));
     // A test whose teardown fails too is counted in both.
-    Count { passed: tests.saturating_sub(failed + skipped), failed, skipped }
+    Count { passed: tests.saturating_sub(failed + skipped), failed, skipped, flaky: 0 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn counted(passed: u64, failed: u64, skipped: u64) -> Count {
+        Count { passed, failed, skipped, flaky: 0 }
+    }
+
     #[test]
     fn libtest_lines_are_read() {
         let line = "test result: FAILED. 3 passed; 2 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.01s";
-        assert_eq!(libtest_line(line), Count { passed: 3, failed: 2, skipped: 1 });
+        assert_eq!(libtest_line(line), counted(3, 2, 1));
         assert_eq!(libtest_line("test pool::grows ... ok"), Count::default());
     }
 
     #[test]
     fn pytests_last_line_is_read() {
         let line = "==== 1 failed, 12 passed, 2 skipped, 1 error in 4.00s (0:00:04) ====";
-        assert_eq!(pytest_line(line), Count { passed: 12, failed: 2, skipped: 2 });
+        assert_eq!(pytest_line(line), counted(12, 2, 2));
         assert_eq!(pytest_line("== sandbox: begins, 6.1.0, in time"), Count::default());
     }
 
@@ -112,7 +138,7 @@ mod tests {
     fn junit_reports_are_read() {
         let report = r#"<?xml version="1.0"?><testsuites name="all"><testsuite name="pytest" errors="1" failures="2"
             skipped="3" tests="10" time="0.1"><testcase name="x" tests="99"/></testsuite></testsuites>"#;
-        assert_eq!(junit(report), Count { passed: 4, failed: 3, skipped: 3 });
+        assert_eq!(junit(report), counted(4, 3, 3));
         assert_eq!(junit("nothing"), Count::default());
     }
 
@@ -121,8 +147,31 @@ mod tests {
         let nothing = Count::default();
         assert_eq!(nothing.with_status(true).failed, 1);
         assert_eq!(nothing.with_status(false).failed, 1);
-        let good = Count { passed: 5, failed: 0, skipped: 0 };
+        let good = counted(5, 0, 0);
         assert_eq!(good.with_status(true), good);
         assert_eq!(good.with_status(false).failed, 1);
+    }
+
+    #[test]
+    fn a_test_that_holds_at_its_second_try_is_flaky() {
+        let first = counted(10, 2, 0);
+        assert_eq!(first.after(counted(2, 0, 0)), Count { passed: 12, failed: 0, skipped: 0, flaky: 2 });
+        assert_eq!(first.after(counted(1, 1, 0)), Count { passed: 11, failed: 1, skipped: 0, flaky: 1 });
+        // Nothing ran at the second try: nothing is forgiven.
+        assert_eq!(first.after(Count::default()), first);
+    }
+
+    #[test]
+    fn many_failures_are_a_mistake() {
+        assert!(counted(10, 1, 0).may_be_flaky());
+        assert!(!counted(10, 0, 0).may_be_flaky());
+        assert!(!counted(10, FLAKY_MAX + 1, 0).may_be_flaky());
+    }
+
+    #[test]
+    fn libtests_failed_tests_are_named() {
+        assert_eq!(libtest_failed("test pool::grows ... FAILED"), Some("pool::grows"));
+        assert_eq!(libtest_failed("test pool::grows ... ok"), None);
+        assert_eq!(libtest_failed("test result: FAILED. 3 passed; 2 failed"), None);
     }
 }
