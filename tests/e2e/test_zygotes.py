@@ -436,8 +436,8 @@ def test_nothing_of_the_host_or_of_a_sibling_is_open(program, server: Server) ->
     ways = {path(request(url)) for url in urls.values()}
     assert ways == {"function-zygote", "image-zygote", "plain"}
     holders: dict[str, set[int]] = {}
-    # The zygotes of the image and of one function, and a container of each way. What tried to be the zygote of
-    # the threaded function may be ending still.
+    # The zygotes of the image and of one function, and a container of each way. What tried to be the zygote
+    # of the threaded function may be ending still.
     wait_until(lambda: len(runners(server.pid())) == 5)
     contained = runners(server.pid())
     for pid in contained:
