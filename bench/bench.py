@@ -20,7 +20,7 @@ from pathlib import Path
 import reload
 import serving
 import traffic
-from cold import cold_start
+from cold import cold_start, daemon, deploy, to_zero
 from serving import Connection, Failed, get, imports
 from table import HERE, ROOT, Bench, Row, same_python
 
@@ -77,9 +77,10 @@ def reloads(bench: Bench) -> Iterable[Row]:
 
 
 def memory(bench: Bench) -> Iterable[Row]:
-    """Memory of each of four warm containers of one function after a request, and of the zygotes."""
-    with bench.serve(bench.program("hello_app")) as server:
-        address = server.address("held")
+    """Memory of four warm containers, forks of their function's zygote, after a request each; of zygotes."""
+    with daemon(bench) as environment:
+        address = deploy(bench, bench.program("hello_app"), environment, "held")
+        to_zero(address)
         answers: list[str] = []
         threads = [
             threading.Thread(target=lambda: answers.append(json.loads(get(address)[1].body)))
@@ -95,7 +96,7 @@ def memory(bench: Bench) -> Iterable[Row]:
         both = [serving.memory_kib(serving.processes(container)) for container in containers]
         kernel = [serving.kernel_kib(container) for container in containers]
         lit = [serving.memory_kib([pid]) for pid in serving.zygotes()]
-    note = f"{len(containers)} containers side by side, all processes"
+    note = f"{len(containers)} containers side by side, deployed, all processes"
     whole = [(own + kept) / 1024 for (_, own), kept in zip(both, kernel)]
     yield Row("memory per warm container, private and the kernel's", "MiB", whole, note)
     yield Row("of that, private", "MiB", [own / 1024 for _, own in both])

@@ -217,28 +217,34 @@ def first_after_deploy(bench: Bench) -> Iterable[Row]:
     """The first request after each deploy of a changed file, asked as soon as the command has returned."""
     file = bench.program("cold_now")
     text = file.read_text()
+    starts = Starts()
+    with daemon(bench) as environment:
+        for turn in range(max(10, bench.cold // 10)):
+            file.write_text(text.replace("Hello world!", f"Hello {turn}!"))
+            starts.add(*Endpoint(deploy(bench, file, environment, "hello_0")).cold())
+    yield starts.row("first request after a deploy")
+
+
+@contextlib.contextmanager
+def daemon(bench: Bench) -> Iterator[dict[str, str]]:
+    """Runs a server to deploy to; gives the environment of its commands."""
     environment = {**os.environ, "PILOTLIGHT_STATE_DIR": str(bench.folder / "state"), "NO_COLOR": "1"}
-    command = [str(bench.binary), "server"]
     server = subprocess.Popen(
-        command,
+        [str(bench.binary), "server"],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         preexec_fn=serving.pin(bench.server_cpus),
     )
-    starts = Starts()
     try:
-        for turn in range(max(10, bench.cold // 10)):
-            file.write_text(text.replace("Hello world!", f"Hello {turn}!"))
-            starts.add(*Endpoint(deploy(bench, file, environment)).cold())
+        yield environment
     finally:
         server.terminate()
         server.wait(60)
-    yield starts.row("first request after a deploy")
 
 
-def deploy(bench: Bench, file: Path, environment: dict[str, str]) -> tuple[str, int]:
-    """Deploys; gives the address of `hello_0`."""
+def deploy(bench: Bench, file: Path, environment: dict[str, str], function: str) -> tuple[str, int]:
+    """Deploys; gives the address of a function."""
     command = [str(bench.binary), "deploy", str(file)]
     deadline = time.monotonic() + serving.BUILD_SECONDS_MAX
     while True:
@@ -247,7 +253,7 @@ def deploy(bench: Bench, file: Path, environment: dict[str, str]) -> tuple[str, 
         )
         told = done.stdout + done.stderr
         for line in told.splitlines():
-            if "hello_0 => " in line:
+            if f"{function} => " in line:
                 return "127.0.0.1", int(line.rstrip("/").rpartition(":")[2])
         # The server may still be starting.
         if "no server is running" not in told.lower() or time.monotonic() > deadline:
@@ -255,11 +261,25 @@ def deploy(bench: Bench, file: Path, environment: dict[str, str]) -> tuple[str, 
         time.sleep(0.1)
 
 
+def to_zero(address: tuple[str, int], path: str = "/") -> None:
+    """Waits until the function has its zygote and no container."""
+    way = ""
+    while way != "function-zygote":
+        answer = get(address, path)[1]
+        way = path_of(answer)
+        told = json.loads(answer.body)
+        serving.wait_gone(told if isinstance(told, str) else told[0])
+
+
 def burst(bench: Bench) -> Iterable[Row]:
-    """200 containers of one function, asked for at once: from the first connect to the last start."""
+    """200 containers of one function, asked for at once: from the first connect to the last start.
+
+    The function has its zygote and no container, as at any other cold start.
+    """
     count = 200
     with bench.serve(bench.program("cold_now")) as server:
         address = server.address("held")
+        to_zero(address, "/?seconds=0")
         begun = time.time()
         answers: list[tuple[str, float]] = []
         failures: list[str] = []

@@ -49,13 +49,13 @@ def imported_1():
     return answer()
 
 
-@app.function(scaledown_window=60, max_containers=200)
+@app.function(scaledown_window=2, max_containers=200)
 @pilotlight.fastapi_endpoint()
-async def held():
+async def held(seconds: float = 30):
     """Long enough that no container takes a second request of the same burst."""
     import asyncio
     import time
 
     begun = time.time()
-    await asyncio.sleep(30)
+    await asyncio.sleep(seconds)
     return [os.environ["MODAL_TASK_ID"], begun]

@@ -7,7 +7,7 @@ import pilotlight
 app = pilotlight.App("bench-hello")
 
 
-@app.function(scaledown_window=60, max_containers=4)
+@app.function(scaledown_window=5, max_containers=4)
 @pilotlight.fastapi_endpoint()
 async def held():
     import asyncio

@@ -331,8 +331,9 @@ def test_containers_start_and_go_on_without_their_zygotes(program, server: Serve
     assert {answer.status for answer in answers} == {200}
     fresh = [answer for answer in answers if answer.json()["host"] != running]
     assert len(fresh) == 2, "the warm one has gone on"
-    # The image's is lit again; the function's own died too soon to be tried again.
-    assert {path(answer) for answer in fresh} == {"image-zygote"}
+    # The image's is lit again, which one container does not wait for; the function's own died too soon to be
+    # tried again.
+    assert {path(answer) for answer in fresh} <= {"image-zygote", "plain"}
 
 
 def test_a_zygote_goes_with_its_app_though_the_program_ignores_sigterm(program, server: Server) -> None:

@@ -12,6 +12,7 @@ mod written;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -69,6 +70,8 @@ pub(crate) struct Zygote {
     state: Fate,
     containers: Containers,
     used: Mutex<Used>,
+    /// Whether a container went ahead instead of waiting for it.
+    overtaken: AtomicBool,
 }
 
 /// When something was last forked from a zygote, and how many are being forked now.
@@ -295,6 +298,7 @@ impl Zygotes {
             state: state.clone(),
             containers: self.0.containers.clone(),
             used: Mutex::new(Used { at: Instant::now(), holds: 0 }),
+            overtaken: AtomicBool::new(false),
         });
         lock(&self.0.all).push(Arc::downgrade(&zygote));
         tasks::spawn(Kind::Zygote, burn(self.clone(), wanted, id, Arc::downgrade(&zygote), state));
@@ -310,6 +314,11 @@ impl Zygote {
             State::Failed(_) => lock(&self.used).at.elapsed() > AGAIN,
             State::Lighting | State::Lit | State::Unfit => false,
         }
+    }
+
+    /// Whether a container that could be forked from this starts without it. One does while it is being lit.
+    fn goes_ahead(&self) -> bool {
+        matches!(*self.state.borrow(), State::Lighting) && !self.overtaken.swap(true, Ordering::Relaxed)
     }
 
     /// Its state once it is no longer being lit.

@@ -103,14 +103,20 @@ impl FunctionLight {
         }
     }
 
-    /// The nearest zygote that can be forked from now. Waits for the image's, which takes no longer than its imports
-    /// would, and for none of the user's code: the function's own is lit beside, for the next container.
+    /// The nearest zygote to fork from, and `None` for a container that is to import everything itself.
+    ///
+    /// Waits for none of the user's code: the function's own is lit beside, for the next container. One container does
+    /// not wait for the image's either while that is being lit, which takes as long as the container's own imports do;
+    /// all others do, since many that import side by side would be slower.
     pub(crate) async fn nearest(&self) -> Option<From> {
         if !self.used {
             return None;
         }
         if let Some(own) = self.lit() {
             return Some(From::new(&own, Path::Function));
+        }
+        if self.held().goes_ahead() {
+            return None;
         }
         let image = self.image().await?;
         _ = self.own(&image);
@@ -186,14 +192,17 @@ impl FunctionLight {
     }
 
     async fn image(&self) -> Option<Arc<Zygote>> {
-        let image = {
-            let mut kept = lock(&self.image);
-            match kept.as_ref().filter(|zygote| !zygote.is_spent()) {
-                Some(zygote) => Arc::clone(zygote),
-                None => Arc::clone(kept.insert(self.zygotes.image(&self.template))),
-            }
-        };
+        let image = self.held();
         matches!(image.settled().await, State::Lit).then_some(image)
+    }
+
+    /// The image's zygote, which is lit anew if it is out.
+    fn held(&self) -> Arc<Zygote> {
+        let mut kept = lock(&self.image);
+        match kept.as_ref().filter(|zygote| !zygote.is_spent()) {
+            Some(zygote) => Arc::clone(zygote),
+            None => Arc::clone(kept.insert(self.zygotes.image(&self.template))),
+        }
     }
 
     /// The function's own zygote; lights it unless it is, or is not to be.
