@@ -14,7 +14,7 @@ use crate::body::{Body, Proxied, RequestBody};
 use crate::connection::Peer;
 use crate::guard::check_http2;
 use crate::headers;
-use crate::respond::{Form, Refusal, refuse};
+use crate::respond::{Asker, Refusal, refuse};
 use crate::routes::{Door, Endpoint};
 use crate::tunnel::Tunnel;
 use crate::upstream::Connection;
@@ -30,13 +30,12 @@ const REPLACEMENT_MAX: Duration = Duration::from_secs(5);
 
 /// Answers one request; the platform's own errors included.
 pub(crate) async fn answer(shared: &Shared, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
-    // An error has to know its form after the request is gone.
-    let (method, form) = (request.method().clone(), Form::of(request.headers()));
+    let asker = Asker::of(&request);
     match forward(shared, peer, request).await {
         Ok(response) => response,
         Err(refusal) => {
             tracing::debug!(code = refusal.code(), "request refused");
-            refuse(&refusal, &method, form)
+            refuse(&refusal, &asker)
         }
     }
 }

@@ -10,6 +10,7 @@
 //! Bodies are streamed and framed anew in both directions; a connection becomes a tunnel only after 101. The route
 //! table is immutable and swapped whole; nothing in a request's way blocks, and no lock is held across an await.
 
+mod accept;
 mod activity;
 mod body;
 mod connection;

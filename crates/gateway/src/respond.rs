@@ -2,11 +2,18 @@
 //! page under `docs/errors/`.
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Response, StatusCode};
+use http::header::{self, HeaderValue};
+use http::{HeaderName, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 
+use crate::accept::Form;
 use crate::body::Body;
+
+/// Names the error where the body does not: in text, and in an answer to `HEAD`.
+const CODE: HeaderName = HeaderName::from_static("pilotlight-error");
+
+/// What a page of another origin may read of an error's head.
+const EXPOSED: &str = "pilotlight-error, retry-after";
 
 /// Why the gateway answers itself instead of the function.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +22,7 @@ pub enum Refusal {
     #[error("no endpoint answers at this host: check the URL, or serve or deploy the app again")]
     EndpointNotFound,
     /// The request's framing is ambiguous or broken (RFC 9112 §3.2, §6.3); the connection is closed.
-    #[error("the request is malformed: {0}")]
+    #[error("the request is malformed: {0}; correct the client, or the proxy before the server")]
     BadRequest(&'static str),
     /// As many requests wait for a container as may wait.
     #[error("too many requests are waiting for this function: try again shortly, or raise max_containers")]
@@ -89,22 +96,98 @@ impl Refusal {
     }
 }
 
+/// What an answer to a refused request has to know of it, once it is gone. Cheap: values of headers are shared, and read
+/// only when there is a refusal.
+pub(crate) struct Asker {
+    method: Method,
+    accept: Option<HeaderValue>,
+    origin: Option<HeaderValue>,
+    /// What a browser wants to know before it sends the request itself, if this is its question.
+    preflight: Option<Preflight>,
+}
+
+/// The request that a browser asks about (<https://fetch.spec.whatwg.org/#cors-preflight-fetch>).
+struct Preflight {
+    method: HeaderValue,
+    headers: Option<HeaderValue>,
+}
+
+impl Asker {
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
+        let headers = request.headers();
+        let mut lines = headers.get_all(header::ACCEPT).iter();
+        let mut accept = lines.next().cloned();
+        if lines.next().is_some() {
+            let lines: Vec<&[u8]> =
+                headers.get_all(header::ACCEPT).iter().map(HeaderValue::as_bytes).collect();
+            accept = HeaderValue::from_bytes(&lines.join(&b", "[..])).ok();
+        }
+        let origin = headers.get(header::ORIGIN).cloned();
+        let asked = if request.method() == Method::OPTIONS && origin.is_some() {
+            headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)
+        } else {
+            None
+        };
+        let preflight = asked.map(|method| Preflight {
+            method: method.clone(),
+            headers: headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned(),
+        });
+        Self { method: request.method().clone(), accept, origin, preflight }
+    }
+
+    fn form(&self) -> Form {
+        Form::of(self.accept.as_ref().and_then(|accept| accept.to_str().ok()).unwrap_or_default())
+    }
+}
+
 /// The answer for a refusal, in the form that the client asks for: JSON, or plain text where it prefers text.
-pub(crate) fn refuse(refusal: &Refusal, method: &Method, form: Form) -> Response<Body> {
-    let (content_type, text) = match form {
+pub(crate) fn refuse(refusal: &Refusal, asker: &Asker) -> Response<Body> {
+    let mut response = match &asker.preflight {
+        // The page's request will be refused alike, and the page can read why. Everywhere else the app alone says which
+        // pages may send what: by the time of the request it may answer again.
+        Some(preflight) if *refusal == Refusal::EndpointNotFound => allowed(preflight),
+        _ => document(refusal, asker),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Without these a browser tells the page of a CORS failure in place of the error. What is read does not depend on
+    // whose cookies came along.
+    let origin = asker.origin.clone();
+    if origin.is_some() {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    }
+    let origin = origin.unwrap_or(HeaderValue::from_static("*"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+    response
+}
+
+/// Lets a browser send the request that it asks about. It is not to remember that.
+fn allowed(preflight: &Preflight) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, preflight.method.clone());
+    if let Some(names) = &preflight.headers {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
+    }
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("0"));
+    response
+}
+
+fn document(refusal: &Refusal, asker: &Asker) -> Response<Body> {
+    let (content_type, text) = match asker.form() {
         Form::Json => ("application/json", json(refusal)),
         Form::Text => ("text/plain; charset=utf-8", format!("pilotlight: {refusal}\n")),
     };
     let length = HeaderValue::from(text.len());
-    let body = if method == Method::HEAD { Bytes::new() } else { Bytes::from(text) };
+    let body = if asker.method == Method::HEAD { Bytes::new() } else { Bytes::from(text) };
     let mut response = Response::new(Body::Own(Full::new(body)));
     *response.status_mut() = refusal.status();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CONTENT_LENGTH, length);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // Without it a browser reports a CORS failure in place of the error.
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(CODE, HeaderValue::from_static(refusal.code()));
     if refusal.status() == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
@@ -130,83 +213,5 @@ fn json(refusal: &Refusal) -> String {
     serde_json::to_string(&Document { error: fields }).expect("strings always serialise")
 }
 
-/// The form of an error's body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// `{"error": {…}}`.
-    Json,
-    /// One line.
-    Text,
-}
-
-impl Form {
-    /// The form that a request's `Accept` asks for. JSON unless only text is named.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let mut text = false;
-        for value in headers.get_all(header::ACCEPT) {
-            let value = value.to_str().unwrap_or_default();
-            if value.contains("json") {
-                return Self::Json;
-            }
-            text |= value.contains("text/");
-        }
-        if text { Self::Text } else { Self::Json }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn all() -> Vec<Refusal> {
-        vec![
-            Refusal::EndpointNotFound,
-            Refusal::BadRequest("two Host headers"),
-            Refusal::QueueFull,
-            Refusal::NoContainerInTime,
-            Refusal::FunctionFailedToStart("ImportError: \"x\"".into()),
-            Refusal::ContainerFailedToStart,
-            Refusal::ContainerDied,
-            Refusal::InvalidAnswer,
-            Refusal::ResponseTimeout,
-            Refusal::RequestTimeout,
-            Refusal::EndpointReplaced,
-        ]
-    }
-
-    #[test]
-    fn every_code_has_a_page() {
-        for refusal in all() {
-            let page = format!("{}/../../docs/errors/{}.md", env!("CARGO_MANIFEST_DIR"), refusal.code());
-            assert!(std::path::Path::new(&page).is_file(), "{page} is missing");
-        }
-    }
-
-    #[test]
-    fn an_error_is_json_that_names_its_page() {
-        let text = json(&Refusal::FunctionFailedToStart("ImportError: \"x\"".into()));
-        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(value["error"]["code"], "function_failed_to_start");
-        assert_eq!(value["error"]["docs"], "docs/errors/function_failed_to_start.md");
-        assert!(value["error"]["message"].as_str().unwrap().contains("ImportError: \"x\""));
-    }
-
-    #[test]
-    fn the_form_follows_accept() {
-        let table = [
-            (None, Form::Json),
-            (Some("*/*"), Form::Json),
-            (Some("application/json"), Form::Json),
-            (Some("application/problem+json, text/plain"), Form::Json),
-            (Some("text/html,application/xhtml+xml,*/*;q=0.8"), Form::Text),
-            (Some("text/plain"), Form::Text),
-        ];
-        for (accept, form) in table {
-            let mut headers = HeaderMap::new();
-            if let Some(accept) = accept {
-                headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-            }
-            assert_eq!(Form::of(&headers), form, "{accept:?}");
-        }
-    }
-}
+mod tests;
