@@ -55,10 +55,11 @@ pub enum Progress {
         /// The label of its host: `local--hello-f`, without a domain.
         #[serde(default)]
         label: Option<String>,
-        /// Its URL by that label, at the port that all endpoints share; a server without such a port has none.
+        /// Its URL by that label: beyond this machine where the server answers there under a domain, else at the port
+        /// that all endpoints share; a server without such a port has none.
         #[serde(default)]
         host_url: Option<String>,
-        /// The custom domains under which it answers as well.
+        /// The URLs of the custom domains under which it answers as well.
         #[serde(default)]
         custom_domains: Vec<String>,
     },

@@ -16,7 +16,8 @@ use tokio::time::timeout;
 
 use crate::activity::Spare;
 use crate::guard::stream::{self, Guarded};
-use crate::headers::Client;
+use crate::headers::{Client, Scheme};
+use crate::tls::{Certificates, Wire};
 use crate::tunnel::Tunnel;
 use crate::{Door, Shared, exchange};
 
@@ -74,6 +75,8 @@ pub(crate) struct Accepted {
     pub(crate) address: SocketAddr,
     /// Where to.
     pub(crate) door: Door,
+    /// Of a listener with TLS.
+    pub(crate) certificates: Option<Arc<Certificates>>,
 }
 
 /// Serves a connection until it ends.
@@ -83,11 +86,22 @@ pub(crate) async fn serve(
     watcher: Watcher,
     mut closing: watch::Receiver<bool>,
 ) {
-    let Accepted { stream, address, door } = accepted;
+    let Accepted { stream, address, door, certificates } = accepted;
     // Answers are written whole; waiting for more would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
+    let scheme = if certificates.is_some() { Scheme::Https } else { Scheme::Http };
+    let stream = match certificates {
+        None => Wire::Plain(stream),
+        Some(certificates) => tokio::select! {
+            secured = Wire::secure(stream, &certificates) => match secured {
+                Ok(secured) => secured,
+                Err(error) => return tracing::debug!(%error, "no TLS with a client"),
+            },
+            _ = closing.wait_for(|closing| *closing) => return,
+        },
+    };
     let guard = Arc::new(stream::Shared::default());
     let mut stream = Guarded::new(stream, Arc::clone(&guard));
     // hyper's own clock starts once it knows the protocol.
@@ -100,7 +114,7 @@ pub(crate) async fn serve(
         _ = closing.wait_for(|closing| *closing) => return,
     }
     let peer = Arc::new(Peer {
-        client: Client::new(address.ip(), &shared.options.trusted_proxies),
+        client: Client::new(address.ip(), scheme, &shared.options.trusted_proxies),
         door,
         guard,
         requests: AtomicU64::new(0),

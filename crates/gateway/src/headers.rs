@@ -45,15 +45,52 @@ const CLAIMS: [HeaderName; 6] = [
 pub(crate) struct Client {
     /// Its address as a header value, made once per connection.
     pub(crate) address: HeaderValue,
+    scheme: Scheme,
+    /// What its element of `Forwarded` begins with.
+    element: String,
     /// Whether it is a proxy whose `X-Forwarded-*` are believed.
     pub(crate) trusted: bool,
 }
 
+/// How a client reached the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
 impl Client {
-    pub(crate) fn new(address: IpAddr, trusted_proxies: &[IpAddr]) -> Self {
+    pub(crate) fn new(address: IpAddr, scheme: Scheme, trusted_proxies: &[IpAddr]) -> Self {
         let address = address.to_canonical();
         let text = HeaderValue::try_from(address.to_string()).expect("an address is ASCII");
-        Self { address: text, trusted: trusted_proxies.contains(&address) }
+        // An IPv6 address has colons, and stands in brackets and quotes for them (RFC 7239 §6).
+        let node = if address.is_ipv6() { format!("\"[{address}]\"") } else { address.to_string() };
+        let element = format!("for={node};proto={};host=\"", scheme.as_str());
+        Self { address: text, scheme, element, trusted: trusted_proxies.contains(&address) }
+    }
+
+    /// Its element of `Forwarded` (RFC 7239 §4).
+    fn forwarded(&self, host: &HeaderValue) -> Option<HeaderValue> {
+        let host = host.to_str().ok()?;
+        let mut text = String::with_capacity(self.element.len() + host.len() + 1);
+        text.push_str(&self.element);
+        for character in host.chars() {
+            if matches!(character, '"' | '\\') {
+                text.push('\\');
+            }
+            text.push(character);
+        }
+        text.push('"');
+        HeaderValue::try_from(text).ok()
     }
 }
 
@@ -184,13 +221,20 @@ fn strip_disguised(headers: &mut HeaderMap) {
 }
 
 fn forwarded(headers: &mut HeaderMap, host: &HeaderValue, client: &Client) {
+    let proto = HeaderValue::from_static(client.scheme.as_str());
     if client.trusted {
+        // One that says everything by `X-Forwarded-*` is not contradicted by an element about itself.
+        if (headers.contains_key(header::FORWARDED) || !headers.contains_key(FORWARDED_FOR))
+            && let Some(element) = client.forwarded(host)
+        {
+            headers.append(header::FORWARDED, element);
+        }
         headers.append(FORWARDED_FOR, client.address.clone());
         if !headers.contains_key(FORWARDED_HOST) {
             headers.insert(FORWARDED_HOST, host.clone());
         }
         if !headers.contains_key(FORWARDED_PROTO) {
-            headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+            headers.insert(FORWARDED_PROTO, proto);
         }
         return;
     }
@@ -199,7 +243,10 @@ fn forwarded(headers: &mut HeaderMap, host: &HeaderValue, client: &Client) {
     }
     headers.insert(FORWARDED_FOR, client.address.clone());
     headers.insert(FORWARDED_HOST, host.clone());
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(FORWARDED_PROTO, proto);
+    if let Some(element) = client.forwarded(host) {
+        headers.insert(header::FORWARDED, element);
+    }
 }
 
 #[cfg(test)]
@@ -215,7 +262,7 @@ mod tests {
     }
 
     fn stranger() -> Client {
-        Client::new("::ffff:10.0.0.9".parse().unwrap(), &[])
+        Client::new("::ffff:10.0.0.9".parse().unwrap(), Scheme::Http, &[])
     }
 
     #[test]
@@ -236,7 +283,10 @@ mod tests {
         assert_eq!(to_container(&mut request, &stranger(), true).unwrap(), None);
         let mut names: Vec<&str> = request.headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, ["accept", "host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"]);
+        assert_eq!(
+            names,
+            ["accept", "forwarded", "host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"]
+        );
         assert_eq!(request.headers["host"], "a:80");
     }
 
@@ -258,16 +308,26 @@ mod tests {
         assert_eq!(all, ["10.0.0.9"]);
         assert_eq!(request.headers["x-forwarded-proto"], "http");
         assert_eq!(request.headers["my_own"], "kept");
-        for gone in ["forwarded", "x_forwarded_for", "content_length"] {
+        assert_eq!(request.headers["forwarded"], "for=10.0.0.9;proto=http;host=\"a\"");
+        for gone in ["x_forwarded_for", "content_length"] {
             assert!(!request.headers.contains_key(gone), "{gone}");
         }
 
         let mut request = parts("/", claims);
-        let proxy = Client::new("10.0.0.9".parse().unwrap(), &["10.0.0.9".parse().unwrap()]);
+        let proxy = Client::new("10.0.0.9".parse().unwrap(), Scheme::Http, &["10.0.0.9".parse().unwrap()]);
         to_container(&mut request, &proxy, true).unwrap();
         let all: Vec<_> = request.headers.get_all("x-forwarded-for").iter().collect();
         assert_eq!(all, ["1.1.1.1", "2.2.2.2", "10.0.0.9"]);
         assert_eq!(request.headers["x-forwarded-proto"], "https");
+        let all: Vec<_> = request.headers.get_all("forwarded").iter().collect();
+        assert_eq!(all, ["for=1.1.1.1", "for=10.0.0.9;proto=http;host=\"a\""]);
+    }
+
+    #[test]
+    fn forwarded_quotes_what_is_no_token() {
+        let client = Client::new("2001:db8::1".parse().unwrap(), Scheme::Https, &[]);
+        let element = client.forwarded(&HeaderValue::from_static("a\"b:443"));
+        assert_eq!(element.unwrap(), r#"for="[2001:db8::1]";proto=https;host="a\"b:443""#);
     }
 
     #[test]

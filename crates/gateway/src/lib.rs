@@ -21,6 +21,7 @@ mod listen;
 mod respond;
 mod routes;
 mod tasks;
+mod tls;
 mod tunnel;
 mod upstream;
 mod write;
@@ -31,11 +32,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::server::conn::auto;
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 pub use listen::{Error, Listener, Reach};
 pub use respond::Refusal;
 pub use routes::{Addresses, Door, Endpoint, Routes};
+pub use tls::{Certificates, Pem, TlsError};
 
 use upstream::Upstreams;
 
@@ -90,6 +93,16 @@ impl Gateway {
     /// Listens for containers at one address, where nothing but the `Host` decides, and only by names of inside.
     pub async fn listen_inside(&self, address: SocketAddrV4) -> Result<Listener, Error> {
         Listener::open_inside(Arc::clone(&self.shared), address).await
+    }
+
+    /// Answers on sockets that listen already, all at one port, where the `Host` decides and custom domains are answered;
+    /// with certificates over TLS. Fails if there are none.
+    pub fn listen_on(
+        &self,
+        listeners: Vec<TcpListener>,
+        certificates: Option<Arc<Certificates>>,
+    ) -> std::io::Result<Listener> {
+        Listener::open_on(Arc::clone(&self.shared), listeners, certificates)
     }
 
     /// How many idle connections to containers are kept.

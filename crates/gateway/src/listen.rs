@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::tls::Certificates;
 use crate::{Door, Shared, connection, tasks};
 
 /// How long to wait after the machine ran out of descriptors or memory for a connection.
@@ -96,7 +97,7 @@ impl Listener {
 
     pub(crate) async fn open(shared: Arc<Shared>, port: u16, reach: Reach) -> Result<Self, Error> {
         let (listeners, port) = bind(port, reach).await?;
-        Ok(Self::start(shared, listeners, port, Door::Port(port)))
+        Ok(Self::start(shared, listeners, port, Door::Port(port), None))
     }
 
     pub(crate) async fn open_inside(shared: Arc<Shared>, address: SocketAddrV4) -> Result<Self, Error> {
@@ -106,12 +107,28 @@ impl Listener {
             Ok((listener, port))
         };
         let (listener, port) = bound.await.map_err(|source| Error::of(address.port(), source))?;
-        Ok(Self::start(shared, vec![listener], port, Door::Inside))
+        Ok(Self::start(shared, vec![listener], port, Door::Inside, None))
     }
 
-    fn start(shared: Arc<Shared>, listeners: Vec<TcpListener>, port: u16, door: Door) -> Self {
+    pub(crate) fn open_on(
+        shared: Arc<Shared>,
+        listeners: Vec<TcpListener>,
+        certificates: Option<Arc<Certificates>>,
+    ) -> io::Result<Self> {
+        let first = listeners.first().ok_or(io::ErrorKind::InvalidInput)?;
+        let port = first.local_addr()?.port();
+        Ok(Self::start(shared, listeners, port, Door::Port(port), certificates))
+    }
+
+    fn start(
+        shared: Arc<Shared>,
+        listeners: Vec<TcpListener>,
+        port: u16,
+        door: Door,
+        certificates: Option<Arc<Certificates>>,
+    ) -> Self {
         let (stop, stopped) = oneshot::channel();
-        let task = tasks::spawn(accept(shared, listeners, door, stopped));
+        let task = tasks::spawn(accept(shared, listeners, door, certificates, stopped));
         Self { port, stop, task }
     }
 }
@@ -168,6 +185,7 @@ async fn accept(
     shared: Arc<Shared>,
     listeners: Vec<TcpListener>,
     door: Door,
+    certificates: Option<Arc<Certificates>>,
     mut stopped: oneshot::Receiver<Duration>,
 ) {
     let graceful = GracefulShutdown::new();
@@ -179,7 +197,7 @@ async fn accept(
             accepted = next(&listeners), if connections.len() < CONNECTIONS_MAX => match accepted {
                 Ok((stream, address)) => {
                     let watcher = graceful.watcher();
-                    let client = connection::Accepted { stream, address, door };
+                    let client = connection::Accepted { stream, address, door, certificates: certificates.clone() };
                     let serve = connection::serve(Arc::clone(&shared), client, watcher, closing.subscribe());
                     connections.spawn(serve);
                 }

@@ -176,10 +176,7 @@ fn allowed(preflight: &Preflight) -> Response<Body> {
 }
 
 fn document(refusal: &Refusal, asker: &Asker) -> Response<Body> {
-    let (content_type, text) = match asker.form() {
-        Form::Json => ("application/json", json(refusal)),
-        Form::Text => ("text/plain; charset=utf-8", format!("pilotlight: {refusal}\n")),
-    };
+    let (content_type, text) = content(refusal, asker.form());
     let length = HeaderValue::from(text.len());
     let body = if asker.method == Method::HEAD { Bytes::new() } else { Bytes::from(text) };
     let mut response = Response::new(Body::Own(Full::new(body)));
@@ -195,6 +192,23 @@ fn document(refusal: &Refusal, asker: &Asker) -> Response<Body> {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// The same as bytes of HTTP/1.1, for where there is no HTTP yet. The connection is closed behind it.
+pub(crate) fn refuse_raw(refusal: &Refusal) -> Vec<u8> {
+    let (content_type, text) = content(refusal, Form::Json);
+    let (status, length) = (refusal.status(), text.len());
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{text}"
+    )
+    .into_bytes()
+}
+
+fn content(refusal: &Refusal, form: Form) -> (&'static str, String) {
+    match form {
+        Form::Json => ("application/json", json(refusal)),
+        Form::Text => ("text/plain; charset=utf-8", format!("pilotlight: {refusal}\n")),
+    }
 }
 
 fn json(refusal: &Refusal) -> String {

@@ -8,6 +8,8 @@ use pilotlight_core::hearth::Budget;
 use pilotlight_sandbox::doctor::{self, State};
 use pilotlight_sandbox::{Isolation, PrivateNetworks};
 
+use crate::serve::public::Public;
+
 /// The environment variables that pilotlight reads, each with what it means.
 pub(crate) mod env {
     /// The state directory: images, deployed apps, logs. Since 0.1.
@@ -37,6 +39,22 @@ pub(crate) mod env {
     /// Which private networks containers reach: `allow`, the default, `deny`, or the addresses and networks that are
     /// reached in spite of a denial, with commas between. Since 0.1.
     pub(crate) const PRIVATE_NETWORKS: &str = "PILOTLIGHT_PRIVATE_NETWORKS";
+
+    /// Where HTTP is spoken beside the machine's own ports, by hosts: `80` for every address, `localhost:8080`,
+    /// `10.0.0.5:80`. Since 0.1.
+    pub(crate) const HTTP_LISTEN: &str = "PILOTLIGHT_HTTP_LISTEN";
+    /// Where HTTPS is spoken, likewise. Since 0.1.
+    pub(crate) const HTTPS_LISTEN: &str = "PILOTLIGHT_HTTPS_LISTEN";
+    /// Files of certificates with their chains, PEM, with commas between. Since 0.1.
+    pub(crate) const TLS_CERT: &str = "PILOTLIGHT_TLS_CERT";
+    /// The files of their keys, in the same order. Since 0.1.
+    pub(crate) const TLS_KEY: &str = "PILOTLIGHT_TLS_KEY";
+    /// A domain whose subdomains lead to this machine: every endpoint answers at its label there. Since 0.1.
+    pub(crate) const DOMAIN: &str = "PILOTLIGHT_DOMAIN";
+    /// IP addresses of proxies whose `X-Forwarded-*` and `Forwarded` are believed, with commas between. Since 0.1.
+    pub(crate) const TRUSTED_PROXIES: &str = "PILOTLIGHT_TRUSTED_PROXIES";
+    /// The largest body of a request, MiB. Default 4096. Since 0.1.
+    pub(crate) const BODY_MAX: &str = "PILOTLIGHT_BODY_MAX";
 
     /// The value of `PILOTLIGHT_<NAME>`, else of `MODAL_<NAME>`; an empty one counts as none.
     pub(crate) fn setting(name: &str) -> Option<String> {
@@ -71,6 +89,8 @@ pub(crate) struct Config {
     pub(crate) hearth: Budget,
     /// Which private networks containers reach.
     pub(crate) private: PrivateNetworks,
+    /// What the world reaches.
+    pub(crate) public: Public,
 }
 
 /// How long a zygote is kept that nothing is forked from.
@@ -144,8 +164,8 @@ impl Config {
             unused: number(env::ZYGOTE_LIFETIME, "seconds")?.map_or(ZYGOTE_LIFETIME, Duration::from_secs),
         };
         let (rootless, isolation) = (!user.is_root(), Isolation::Sandbox);
-        let private = private_networks()?;
-        Ok(Self { state_dir, run_root, rootless, port, isolation, hearth, private })
+        let (private, public) = (private_networks()?, Public::load()?);
+        Ok(Self { state_dir, run_root, rootless, port, isolation, hearth, private, public })
     }
 
     /// The same with what `--isolation` says, where it says something.

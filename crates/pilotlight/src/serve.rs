@@ -12,6 +12,7 @@ pub(crate) mod on_host;
 pub(crate) mod plan;
 pub(crate) mod process;
 pub(crate) mod progress;
+pub(crate) mod public;
 pub(crate) mod runner;
 pub(crate) mod shells;
 pub(crate) mod starts;

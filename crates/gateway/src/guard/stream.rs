@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use super::Guard;
+use crate::tls::Wire;
 use crate::write;
 
 /// How long a client may take no byte of an answer that is ready. Then it is gone for all we know.
@@ -63,7 +63,7 @@ impl Shared {
 
 /// A client's connection.
 pub(crate) struct Guarded {
-    stream: TcpStream,
+    stream: Wire,
     guard: Guard,
     shared: Arc<Shared>,
     /// What was read of lines and not yet passed on.
@@ -78,7 +78,7 @@ pub(crate) struct Guarded {
 }
 
 impl Guarded {
-    pub(crate) fn new(stream: TcpStream, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(stream: Wire, shared: Arc<Shared>) -> Self {
         Self {
             stream,
             guard: Guard::new(),

@@ -10,5 +10,6 @@ mod framing_http2;
 mod lifetime;
 mod proxy;
 mod routing;
+mod tls;
 mod upgrade;
 mod world;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pilotlight_gateway::{Addresses, Endpoint, Gateway, Listener, Options, Reach, Routes};
 use pilotlight_pool::fake::FakeLauncher;
 use pilotlight_pool::{Pool, Settings};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// No test waits longer for anything.
@@ -74,7 +74,7 @@ impl World {
     }
 
     pub(crate) async fn connect(&self) -> Client {
-        Client { stream: TcpStream::connect(("127.0.0.1", self.port)).await.unwrap(), rest: Vec::new() }
+        Client::over(TcpStream::connect(("127.0.0.1", self.port)).await.unwrap())
     }
 
     /// Sends these bytes on a connection of their own and reads the answer to `GET`, or any other than `HEAD`.
@@ -155,12 +155,17 @@ impl Answer {
     }
 }
 
-pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+/// A client on a connection, which may be inside another protocol.
+pub(crate) struct Client<S = TcpStream> {
+    pub(crate) stream: S,
     rest: Vec<u8>,
 }
 
-impl Client {
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub(crate) fn over(stream: S) -> Self {
+        Self { stream, rest: Vec::new() }
+    }
+
     pub(crate) async fn write(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
     }

@@ -21,10 +21,8 @@ pub(crate) fn show(printer: &Printer, verb: &str, progress: &Progress) {
             if let Some(host_url) = host_url {
                 printer.also("By label", host_url);
             }
-            // At any port of the server: the one that all endpoints share, else its own.
-            let port = host_url.as_ref().unwrap_or(url).rsplit_once(':').map_or("80", |(_, port)| port);
-            for domain in custom_domains {
-                printer.also("Custom domain", &format!("http://{domain}:{port}"));
+            for url in custom_domains {
+                printer.also("Custom domain", url);
             }
         }
         Progress::Log { function, stream, line, at, .. } => {

@@ -22,6 +22,7 @@ use super::builders::{Builders, Builds};
 use super::containers::Containers;
 use super::entropy;
 use super::logs::{self, AppLog};
+use super::public::Origin;
 use super::shells::Shells;
 use super::starts::Starts;
 use super::tasks::{self, Kind};
@@ -77,6 +78,10 @@ pub(crate) struct Shared {
     pub(crate) shells: Shells,
     /// The port that all endpoints share, once it is open.
     pub(crate) common_port: OnceLock<u16>,
+    /// How URLs begin beyond this machine, if they are anything there.
+    pub(crate) origin: Option<Origin>,
+    /// A domain under which every endpoint has a host, beside `localhost`.
+    pub(crate) domain: Option<String>,
     /// Which ports endpoints get.
     pub(crate) ports: PortRanges,
     /// The labels and custom domains of all apps.
@@ -205,13 +210,12 @@ impl Apps {
                 .collect();
             // Together with the swap: a route table made meanwhile has the old hosts or the new ones.
             let robbed: Vec<_> = fresh.iter().flat_map(|live| live.address.names.take()).collect();
-            let shared_port = self.0.common_port.get().copied();
             let news = |live: &&Live| {
                 app.mode == Mode::Deploy
                     || known.get(&live.endpoint.function) != Some(&live.address.domains())
             };
             let created: Vec<Progress> =
-                fresh.iter().filter(news).map(|live| live.created(shared_port)).collect();
+                fresh.iter().filter(news).map(|live| live.created(&self.0)).collect();
             (std::mem::replace(&mut current.functions, fresh), created, robbed)
         };
         self.publish();
@@ -335,7 +339,7 @@ impl Apps {
         let _publishing = self.0.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut apps = self.all();
         apps.sort_by_key(|app| app.mode != Mode::Deploy);
-        let of = |live: &Live| (Arc::clone(&live.endpoint), live.address.addresses());
+        let of = |live: &Live| (Arc::clone(&live.endpoint), live.address.addresses(self.0.domain.as_deref()));
         let endpoints: Vec<_> =
             apps.iter().flat_map(|app| app.current().functions.iter().map(of).collect::<Vec<_>>()).collect();
         self.0.gateway.publish(Routes::new(endpoints));
@@ -436,14 +440,14 @@ impl Live {
         }
     }
 
-    fn created(&self, shared_port: Option<u16>) -> Progress {
+    fn created(&self, shared: &Shared) -> Progress {
         Progress::Created {
             function: self.endpoint.function.clone(),
             url: self.address.url(),
             note: self.address.note().map(str::to_owned),
             label: Some(self.address.label().to_owned()),
-            host_url: shared_port.and_then(|port| self.address.host_url(port)),
-            custom_domains: self.address.domains(),
+            host_url: self.address.host_url(shared),
+            custom_domains: self.address.domain_urls(shared),
         }
     }
 }

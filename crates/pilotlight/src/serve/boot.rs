@@ -47,8 +47,7 @@ pub(crate) struct Server {
     stop: watch::Sender<bool>,
     told_to_stop: Arc<Notify>,
     control: JoinHandle<()>,
-    shared_listener: Option<Listener>,
-    inside_listener: Option<Listener>,
+    listeners: Vec<Listener>,
     warnings: Vec<String>,
 }
 
@@ -60,7 +59,7 @@ impl Server {
         kind: Kind,
         prelude: Prelude,
     ) -> anyhow::Result<Self> {
-        let Prelude { control, python, settings, owner, supervisor } = prelude;
+        let Prelude { control, python, settings, owner, supervisor, public } = prelude;
         raise_descriptor_limit();
         let isolation = config.isolation;
         let options = pilotlight_sandbox::Options {
@@ -84,10 +83,13 @@ impl Server {
         let told_to_stop = Arc::new(Notify::new());
         let controller = Controller::new(apps.clone(), Arc::clone(&told_to_stop));
         let (stop, mut stopped) = watch::channel(false);
-        let (mut shared_listener, mut warnings) = (None, Vec::new());
+        let (mut listeners, mut warnings) = (Vec::from_iter(inside_listener), Vec::new());
         if kind == Kind::Daemon {
-            shared_listener = open_shared_port(&apps, config.port, &mut warnings).await;
+            listeners.extend(open_shared_port(&apps, config.port, &mut warnings).await);
             restore(&apps, &mut warnings).await?;
+            warnings.extend(config.public.warning());
+            tasks::spawn(Task::Certificates, config.public.clone().follow(public.certificates.clone()));
+            listeners.extend(public.listen(&apps.shared().gateway)?);
         }
         // Orders are heard from here on, when the apps are what the store says.
         let listener = control.listen()?;
@@ -97,7 +99,7 @@ impl Server {
                 tracing::error!(%error, "the control socket failed");
             }
         });
-        Ok(Self { apps, stop, told_to_stop, control, shared_listener, inside_listener, warnings })
+        Ok(Self { apps, stop, told_to_stop, control, listeners, warnings })
     }
 
     /// What the user should know about this server, each as a sentence.
@@ -124,9 +126,10 @@ impl Server {
     /// supervisor.
     pub(crate) async fn stop(self, limit: Duration) {
         self.apps.finish_all(limit / 4).await;
-        let listeners = self.shared_listener.into_iter().chain(self.inside_listener);
-        for listener in listeners {
-            listener.close(limit / 8).await;
+        let closing =
+            self.listeners.into_iter().map(|listener| tasks::spawn(Task::Ending, listener.close(limit / 4)));
+        for closed in closing.collect::<Vec<_>>() {
+            _ = closed.await;
         }
         if tokio::time::timeout(limit / 4, self.apps.shared().builds.stop()).await.is_err() {
             tracing::warn!("an image build did not end in time; the next start removes what it left");
@@ -286,7 +289,11 @@ fn shared(
         weaknesses: config.weaknesses(),
         common_port: OnceLock::new(),
         state_dir: config.state_dir.clone(),
-        gateway: Gateway::new(pilotlight_gateway::Options::default()),
+        gateway: Gateway::new(pilotlight_gateway::Options {
+            trusted_proxies: config.public.trusted_proxies.clone(),
+        }),
+        origin: config.public.origin().filter(|_| daemon),
+        domain: config.public.domain.clone(),
         store: daemon.then(|| Store::open(&state.join("pilotlight.db"))).transpose()?,
         starts: Starts::new(logs.clone().map(starts::keep).transpose()?),
         logs,

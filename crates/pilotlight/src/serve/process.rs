@@ -26,6 +26,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::boot::{self, Kind, Server};
+use super::public::{Opened, Public};
 use super::user;
 use crate::config::{self, Config};
 use crate::exit::{self, Status, UserError};
@@ -58,6 +59,8 @@ pub(crate) struct Order {
     pub(crate) hearth: (u64, Duration),
     /// Which private networks containers reach.
     pub(crate) private: PrivateNetworks,
+    /// What the world reaches.
+    pub(crate) public: Public,
     /// Of a daemon: whether it tells its starter that it is ready.
     pub(crate) announce: bool,
     pub(crate) quiet: bool,
@@ -76,6 +79,7 @@ impl Order {
             isolation: config.isolation,
             hearth: (config.hearth.kib, config.hearth.unused),
             private: config.private.clone(),
+            public: config.public.clone(),
             announce: false,
             quiet: false,
         }
@@ -87,9 +91,19 @@ impl Order {
     }
 
     fn config(&self) -> Config {
-        let Self { state_dir, run_root, rootless, port, isolation, hearth: (kib, unused), private, .. } =
-            self.clone();
-        Config { state_dir, run_root, rootless, port, isolation, hearth: Budget { kib, unused }, private }
+        let Self {
+            state_dir,
+            run_root,
+            rootless,
+            port,
+            isolation,
+            hearth: (kib, unused),
+            private,
+            public,
+            ..
+        } = self.clone();
+        let hearth = Budget { kib, unused };
+        Config { state_dir, run_root, rootless, port, isolation, hearth, private, public }
     }
 }
 
@@ -120,6 +134,8 @@ pub(crate) struct Prelude {
     pub(crate) settings: Settings,
     pub(crate) owner: Owner,
     pub(crate) supervisor: Arc<Supervisor>,
+    /// Of a daemon: what the world reaches.
+    pub(crate) public: Opened,
 }
 
 /// Runs one of the hidden commands, if the arguments name one. Before anything starts a thread.
@@ -223,14 +239,18 @@ fn prelude(order: &Order, supervisor: Arc<Supervisor>, owner: Owner) -> anyhow::
     if let Some(copy) = copy_of_certificates(&settings, &order.run_dir) {
         settings = settings.with_ca_file(copy?);
     }
+    // While the machine's other files are still in sight.
+    let public = if order.kind == Kind::Daemon { order.public.open()? } else { Opened::none() };
     let parts = PARTS.iter().map(|part| order.state_dir.join(part)).filter(|path| path.is_dir());
     let writable: Vec<PathBuf> = std::iter::once(order.state_dir.clone()).chain(parts).collect();
     let mut readable = pilotlight_image::host::installations();
     readable.push(python.base_prefix.clone());
     readable.extend(python.executable.parent().map(Path::to_owned));
     readable.extend(settings.local_paths().iter().cloned());
+    let state = &order.state_dir;
+    readable.extend(order.public.folders().into_iter().filter(|folder| !state.starts_with(folder)));
     pilotlight_sandbox::reveal(&writable, &readable, owner)?;
-    Ok(Prelude { control, python, settings, owner, supervisor })
+    Ok(Prelude { control, python, settings, owner, supervisor, public })
 }
 
 /// A copy of the bundle of certificates, which may lie where the server's user cannot read it.

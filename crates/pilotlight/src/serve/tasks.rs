@@ -18,6 +18,8 @@ pub(crate) enum Kind {
     Shells,
     /// Puts out zygotes that are too many or too old.
     Hearth,
+    /// Uses renewed certificates.
+    Certificates,
     /// A function's pool.
     Pool,
     /// Applies a manifest: builds, verifies, swaps.

@@ -13,8 +13,9 @@ use pilotlight_core::name::{DEFAULT_WORKSPACE, DEV_SUFFIX, Ephemeral, Naming};
 use pilotlight_core::route::Lifetime;
 use pilotlight_gateway::{Addresses, Listener, Reach};
 
-use super::{App, Apps};
+use super::{App, Apps, Shared};
 use crate::serve::inside;
+use crate::serve::public::Origin;
 use crate::serve::stored::stored;
 
 /// The domain under which every endpoint has a host of its own, beside its port.
@@ -133,17 +134,30 @@ impl Address {
         format!("http://localhost:{}", self.listener.port())
     }
 
-    /// The same by its label, at the port that all endpoints share.
-    pub(super) fn host_url(&self, port: u16) -> Option<String> {
-        self.names.label.is_owned().then(|| format!("http://{}.{DOMAIN}:{port}", self.label()))
+    /// The same by its label, beyond this machine if that is reached, else at the port that all endpoints share.
+    pub(super) fn host_url(&self, shared: &Shared) -> Option<String> {
+        let public = shared.origin.zip(shared.domain.as_deref());
+        let own = || shared.common_port.get().map(|port| (Origin::http(*port), DOMAIN));
+        let (origin, domain) = public.or_else(own)?;
+        self.names.label.is_owned().then(|| origin.url(&format!("{}.{domain}", self.label())))
     }
 
-    /// Where the gateway answers for it now: what was lost to another app is not among it.
-    pub(super) fn addresses(&self) -> Addresses {
+    /// The URLs of its custom domains.
+    pub(super) fn domain_urls(&self, shared: &Shared) -> Vec<String> {
+        let port = || shared.common_port.get().copied().unwrap_or(self.listener.port());
+        let origin = shared.origin.unwrap_or_else(|| Origin::http(port()));
+        self.domains().iter().map(|domain| origin.url(domain)).collect()
+    }
+
+    /// Where the gateway answers for it now: what was lost to another app is not among it. `domain` is the server's.
+    pub(super) fn addresses(&self, domain: Option<&str>) -> Addresses {
         let label = Some(&self.names.label).filter(|claim| claim.is_owned());
+        let hosts = |claim: &Claim| {
+            [Some(DOMAIN), domain].map(|domain| domain.map(|it| format!("{}.{it}", claim.host)))
+        };
         Addresses {
             port: Some(self.listener.port()),
-            hosts: label.map(|claim| format!("{}.{DOMAIN}", claim.host)).into_iter().collect(),
+            hosts: label.into_iter().flat_map(hosts).flatten().collect(),
             domains: self.domains(),
             inside: vec![self.names.inside.clone()],
         }
