@@ -155,9 +155,15 @@ class Chain:
     def _manifest(self, program: Sequence[File] = ()) -> dict[str, Any]:
         """The image as plain data; `program` are the program's own files.
 
-        Raises `NotBuiltError` for secrets and mounts of the server.
+        Raises `NotBuiltError` for secrets and mounts of the server, `InvalidError` for a registry's secret
+        that is no login.
         """
-        return {"base": dict(self._base), "steps": [_described(step, program) for step in self._steps]}
+        from . import _registry
+
+        return {
+            "base": _registry.described(self._base),
+            "steps": [_described(step, program) for step in self._steps],
+        }
 
 
 def _described(step: Mapping[str, Any], program: Sequence[File]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Any, cast
 
-from . import _files, config
+from . import _files, _registry, config
 from ._dockerfile import Context
 from ._image_chain import Building, check_env, check_secrets, flat, listed, named
 from ._image_files import LocalFiles
@@ -93,9 +93,14 @@ class Image(Packages, LocalFiles):
         add_python: str | None = None,
         **low_level: Any,
     ) -> Image:
-        """An image of a registry; not built yet."""
-        said = [tag, setup_dockerfile_commands, setup_commands, add_python]
-        return _from_registry("from_registry", said, secret, low_level)
+        """An image of a registry, such as `python:3.11-slim` or `localhost:5000/mine@sha256:…`.
+
+        Docker Hub is the registry that may be left out. A private one takes a `secret` with REGISTRY_USERNAME
+        and REGISTRY_PASSWORD. The image has a Python of its own. Lines of a Dockerfile may be given that come
+        before all other steps. Raises `InvalidError`.
+        """
+        setup = (setup_dockerfile_commands, setup_commands)
+        return _from_registry("from_registry", tag, secret, setup, add_python, force_build, low_level)
 
     @staticmethod
     def from_dockerhub(
@@ -104,9 +109,10 @@ class Image(Packages, LocalFiles):
         setup_commands: list[str] | None = None,
         **low_level: Any,
     ) -> Image:
-        """`from_registry` of 2022; not built yet."""
-        said = [tag, setup_dockerfile_commands, setup_commands, low_level.pop("add_python", None)]
-        return _from_registry("from_dockerhub", said, low_level.pop("secret", None), low_level)
+        """`from_registry` as it was called in 2022."""
+        setup, force_build = (setup_dockerfile_commands, setup_commands), low_level.pop("force_build", False)
+        add_python, secret = low_level.pop("add_python", None), low_level.pop("secret", None)
+        return _from_registry("from_dockerhub", tag, secret, setup, add_python, force_build, low_level)
 
     @staticmethod
     def from_aws_ecr(
@@ -119,9 +125,13 @@ class Image(Packages, LocalFiles):
         add_python: str | None = None,
         **low_level: Any,
     ) -> Image:
-        """An image of a private registry of AWS; not built yet."""
-        said = [tag, setup_dockerfile_commands, setup_commands, add_python]
-        return _from_registry("from_aws_ecr", said, secret, low_level)
+        """An image of a private registry of AWS.
+
+        Its `secret` has REGISTRY_USERNAME=AWS and, as REGISTRY_PASSWORD, what `aws ecr get-login-password`
+        prints; keys of AWS are refused when the image is used.
+        """
+        setup = (setup_dockerfile_commands, setup_commands)
+        return _from_registry("from_aws_ecr", tag, secret, setup, add_python, force_build, low_level)
 
     @staticmethod
     def from_gcp_artifact_registry(
@@ -134,9 +144,9 @@ class Image(Packages, LocalFiles):
         add_python: str | None = None,
         **low_level: Any,
     ) -> Image:
-        """An image of a private registry of Google's; not built yet."""
-        said = [tag, setup_dockerfile_commands, setup_commands, add_python]
-        return _from_registry("from_gcp_artifact_registry", said, secret, low_level)
+        """An image of a private registry of Google's; its `secret` has SERVICE_ACCOUNT_JSON."""
+        method, setup = "from_gcp_artifact_registry", (setup_dockerfile_commands, setup_commands)
+        return _from_registry(method, tag, secret, setup, add_python, force_build, low_level)
 
     @staticmethod
     def from_dockerfile(
@@ -394,12 +404,20 @@ def _unbuilt(method: str, said: list[object]) -> Image:
     return image._declare(method, said, unbuilt=method)
 
 
-def _from_registry(method: str, said: list[Any], secret: object, low_level: Mapping[str, Any]) -> Image:
-    if not isinstance(said[0], str):
-        raise InvalidError(f"{method}: tag must be a string, not {said[0]!r}")
-    check_secrets(method, [secret] if secret is not None else None)
+def _from_registry(
+    method: str,
+    tag: str,
+    secret: Secret | None,
+    setup: tuple[str | list[str], list[str] | None],
+    add_python: str | None,
+    force_build: bool,
+    low_level: Mapping[str, Any],
+) -> Image:
     _check_low_level(method, low_level)
-    return _unbuilt(method, said)
+    image = _begun(_registry.base(method, tag, secret, add_python))
+    image = image._declare(method, [tag, add_python], unbuilt=method if low_level else None)
+    lines = _registry.setup_lines(method, *setup)
+    return (image.dockerfile_commands(lines) if lines else image)._noting(method, force_build=force_build)
 
 
 def _check_low_level(method: str, options: Mapping[str, Any]) -> None:

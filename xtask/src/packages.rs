@@ -13,6 +13,7 @@ struct Need {
 
 const NEEDS: &[Need] = &[
     Need { program: "mmdebstrap", package: "mmdebstrap", why: "images on a true Debian base" },
+    Need { program: "docker-registry", package: "docker-registry", why: "images of a registry" },
     Need { program: "newuidmap", package: "uidmap", why: "containers of ordinary users" },
     Need { program: "openssl", package: "openssl", why: "certificates for HTTPS" },
     Need { program: "pasta", package: "passt", why: "the network of ordinary users' containers" },

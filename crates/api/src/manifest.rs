@@ -133,6 +133,26 @@ pub enum Base {
         #[serde(default)]
         python_version: Option<String>,
     },
+    /// An image of a registry.
+    Registry {
+        /// `[host/]repository[:tag][@digest]`.
+        reference: String,
+        /// The version of Python to be put into it; its own otherwise.
+        #[serde(default)]
+        add_python: Option<String>,
+        /// Who asks for it; nobody in particular otherwise.
+        #[serde(default)]
+        login: Option<Login>,
+    },
+}
+
+/// A name and a password for a registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Login {
+    /// The name.
+    pub username: String,
+    /// The password, or a token in its place.
+    pub password: Hidden,
 }
 
 /// One build step.
@@ -433,6 +453,7 @@ impl Manifest {
         !self.pickles.is_empty()
             || self.functions.iter().any(|function| !function.env.is_empty())
             || steps().any(Step::holds_secrets)
+            || self.images.values().any(|image| matches!(image.base, Base::Registry { login: Some(_), .. }))
     }
 
     /// Every local file: those of containers, and those that images are built of.

@@ -10,12 +10,14 @@ pub mod dockerfile;
 mod era;
 mod key;
 mod layer;
+pub mod registry;
 mod version;
 
 pub use command::{APT_ENV, COPIED, HOME, PATH, PYTHON_HOME, Tools, UV, UV_CACHE, VENV, VENV_PYTHON};
 pub use era::{Era, PackageSet, Sets};
 pub use key::Key;
 pub use layer::{LayerKind, LayerPlan, Layers, layers, on_host};
+pub use registry::Registry;
 pub use version::{PythonVersion, VersionError};
 
 /// An image as the user's program describes it: where it starts and what is done to it, in order.
@@ -37,13 +39,16 @@ pub enum Base {
         /// Major and minor version; the builder picks the patch release.
         python: PythonVersion,
     },
+    /// `Image.from_registry(…)`: an image of an OCI registry.
+    Registry(Registry),
 }
 
 impl Base {
-    /// The version of Python that programs in this image run on.
-    pub fn python(&self) -> PythonVersion {
+    /// The version of Python that was asked for; without one it is the base's own.
+    pub fn python(&self) -> Option<PythonVersion> {
         match self {
-            Self::DebianSlim { python } => *python,
+            Self::DebianSlim { python } => Some(*python),
+            Self::Registry(registry) => registry.add_python,
         }
     }
 }

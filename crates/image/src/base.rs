@@ -22,7 +22,7 @@ pub(crate) mod debian;
 /// The host's userland.
 mod userland;
 
-/// Which bases may be used; `PILOTLIGHT_BASE` says it. An image registry will be another.
+/// Which bases may be used; `PILOTLIGHT_BASE` says it.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
@@ -74,6 +74,9 @@ pub enum Error {
     /// No interpreter of the version for the host base.
     #[error(transparent)]
     Python(#[from] host::Error),
+    /// An image of a registry cannot be one.
+    #[error(transparent)]
+    Registry(#[from] crate::registry::Error),
     /// The layer could not be kept.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -89,12 +92,18 @@ pub struct Base {
     pub identity: String,
     /// For the terminal: `Debian bookworm by mmdebstrap`.
     pub used: String,
-    /// The base's layer.
-    pub layer: PathBuf,
+    /// The version of its interpreter.
+    pub python: PythonVersion,
+    /// Its C library, which compiled packages are for: `glibc`, `glibc-2.31`, `musl`.
+    pub libc: String,
+    /// The base's layers, topmost first.
+    pub layers: Vec<PathBuf>,
     /// What of the host it shows.
     pub binds: Vec<Bind>,
     /// Variables its interpreter needs.
     pub env: Vec<(String, String)>,
+    /// The working directory, where it names one.
+    pub workdir: Option<String>,
     /// Whether Debian packages can be installed on it.
     pub takes_packages: bool,
     /// Whether it had to be made just now.

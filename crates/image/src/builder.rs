@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use pilotlight_core::image::{
-    Era, Key, LayerKind, Layers, PATH, Plan, PythonVersion, Sets, VENV_PYTHON, layers,
+    Base as Start, Era, Key, LayerKind, Layers, PATH, Plan, PythonVersion, Sets, VENV_PYTHON, layers,
 };
 use pilotlight_sandbox::{Bind, Helper, Isolation};
 use thiserror::Error;
@@ -17,6 +17,7 @@ use crate::hostconf::HostConf;
 use crate::on_host::OnHost;
 use crate::process;
 use crate::progress::Progress;
+use crate::registry::Pull;
 use crate::runner::{self, CodeFile};
 use crate::settings::{CA_INSIDE, Settings};
 use crate::step::{self, Exits, Sandboxed, Steps};
@@ -233,21 +234,36 @@ impl Builder {
         if self.options.isolation == Isolation::Process {
             return OnHost { options: &self.options, bases: &self.bases, progress, cancel }.build(plan);
         }
-        let python = plan.base.python();
-        let base = self.bases.get(python, &self.store, &*self.steps, progress, cancel)?;
-        let chain = layers(plan, &base.identity, &self.options.sets);
+        let base = match &plan.base {
+            Start::DebianSlim { python } => {
+                self.bases.get(*python, &self.store, &*self.steps, progress, cancel)?
+            }
+            Start::Registry(registry) => {
+                let pull = Pull {
+                    state_dir: &self.options.state_dir,
+                    store: &self.store,
+                    steps: &*self.steps,
+                    settings: &self.options.settings,
+                    progress,
+                    cancel,
+                };
+                pull.base(registry).map_err(base::Error::from)?
+            }
+        };
+        let python = base.python;
+        let chain = layers(plan, python, &base.identity, &self.options.sets);
         if !base.takes_packages && chain.layers.iter().any(|layer| layer.kind == LayerKind::Apt) {
             return Err(Error::NeedsDebian { used: base.used, python });
         }
         let host = HostConf::of_this_machine(self.options.settings.ca_file());
         let hostconf = host.layer(&self.store)?;
-        let parts = Parts::new(&chain, python, &self.options.code);
+        let parts = Parts::new(&chain, &base, &self.options.code);
         let (mut lowers, cached) = match parts.find(&self.store) {
             Some(found) => (found, true),
             None => (self.make(&parts, &base, &hostconf, progress, cancel)?, false),
         };
         lowers.insert(0, hostconf);
-        lowers.push(base.layer);
+        lowers.extend(base.layers);
         let mut env = base.env;
         if !host.certificates.is_empty() {
             env.push(("SSL_CERT_FILE".to_owned(), CA_INSIDE.to_owned()));
@@ -260,7 +276,7 @@ impl Builder {
             lowers,
             binds: base.binds,
             env,
-            workdir: chain.workdir,
+            workdir: chain.workdir.or(base.workdir),
             warnings: base.warning.into_iter().chain(host.warning).collect(),
             places: Places::default(),
         })
@@ -328,9 +344,10 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn new(chain: &'a Layers, python: PythonVersion, files: &'a [CodeFile]) -> Self {
+    fn new(chain: &'a Layers, base: &Base, files: &'a [CodeFile]) -> Self {
+        let python = base.python;
         let lock = runner::lock(python).expect("bases refuse versions without a runner");
-        let (deps, code) = (runner::deps_key(python, lock), runner::code_key(python, files));
+        let (deps, code) = (runner::deps_key(python, &base.libc, lock), runner::code_key(python, files));
         Self { chain, python, lock, deps, code, files }
     }
 

@@ -25,6 +25,8 @@ mod output;
 mod process;
 /// What a build tells while it runs.
 pub mod progress;
+/// Images of OCI registries.
+pub mod registry;
 /// The layers of the runner and the SDK.
 pub mod runner;
 /// Package index, proxy and certificate settings of this machine.
@@ -44,4 +46,5 @@ pub const ERRANDS: &[pilotlight_sandbox::Errand] = &[base::debian::ERRAND];
 pub use builder::{BaseUsed, Builder, Error, Image, Options, Places};
 pub use host::HostPython;
 pub use progress::{Progress, Silent};
+pub use registry::tool_main;
 pub use step::Exits;

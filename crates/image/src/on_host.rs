@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use pilotlight_core::image::{Key, Plan, Step, Tools, on_host};
+use pilotlight_core::image::{Base, Key, Plan, Step, Tools, on_host};
 
 use crate::base::{self, Bases, Choice};
 use crate::builder::{BaseUsed, Error, Image, Options, Places};
@@ -35,7 +35,13 @@ impl OnHost<'_> {
     /// Builds what is missing of `plan`.
     pub(crate) fn build(&self, plan: &Plan) -> Result<Image, Error> {
         let Options { state_dir, settings, base, .. } = self.options;
-        let python = plan.base.python().supported().map_err(base::Error::from)?;
+        let python = match &plan.base {
+            Base::DebianSlim { python } => python.supported().map_err(base::Error::from)?,
+            Base::Registry(registry) => {
+                let step = format!("from_registry({:?})", registry.reference.to_string());
+                return Err(Error::NeedsSandbox { step });
+            }
+        };
         if *base == Choice::Debian {
             let reason =
                 "without the sandbox an image is this machine's own userland; leave PILOTLIGHT_BASE out";
@@ -147,16 +153,17 @@ impl OnHost<'_> {
             )?;
             Ok::<_, Error>(path)
         };
-        let deps = make(&runner::deps_key(python, lock), "the web server of containers", &|staging| {
-            let (list, target) = (staging.join("runner.txt"), staging.join("fs"));
-            fs_err::write(&list, lock)?;
-            let (list, target) = (list.display().to_string(), target.display().to_string());
-            let uv = uv.path.display().to_string();
-            let mut argv = words(&[&uv, "pip", "install", "--python", &program, "--target", &target]);
-            argv.extend(words(&["--require-hashes", "--only-binary", ":all:", "--no-deps"]));
-            argv.extend(words(&["--compile-bytecode", "-r", &list]));
-            Ok(argv)
-        })?;
+        let deps =
+            make(&runner::deps_key(python, "glibc", lock), "the web server of containers", &|staging| {
+                let (list, target) = (staging.join("runner.txt"), staging.join("fs"));
+                fs_err::write(&list, lock)?;
+                let (list, target) = (list.display().to_string(), target.display().to_string());
+                let uv = uv.path.display().to_string();
+                let mut argv = words(&[&uv, "pip", "install", "--python", &program, "--target", &target]);
+                argv.extend(words(&["--require-hashes", "--only-binary", ":all:", "--no-deps"]));
+                argv.extend(words(&["--compile-bytecode", "-r", &list]));
+                Ok(argv)
+            })?;
         let files = &self.options.code;
         let code = make(&runner::code_key(python, files), "the runner", &|staging| {
             runner::write_code(staging, files)?;

@@ -41,8 +41,9 @@ pub(crate) fn lock(python: PythonVersion) -> Option<&'static str> {
     LOCKS.iter().find(|(minor, _)| python == PythonVersion::new(3, *minor)).map(|(_, list)| *list)
 }
 
-pub(crate) fn deps_key(python: PythonVersion, lock: &str) -> Key {
-    Key::of("pilotlight runner deps 1", [std::env::consts::ARCH, &python.to_string(), lock])
+/// Compiled packages are for one C library, and for its version as long as that is not the host's own.
+pub(crate) fn deps_key(python: PythonVersion, libc: &str, lock: &str) -> Key {
+    Key::of("pilotlight runner deps 2", [std::env::consts::ARCH, libc, &python.to_string(), lock])
 }
 
 /// Installs [`INPUT`]`/runner.txt`. Wheels only: the hashes are of wheels, and images have no compiler.
@@ -115,7 +116,8 @@ mod tests {
         let files = [file("modal.py", "a")];
         assert_ne!(code_key(old, &files), code_key(new, &files));
         assert_ne!(code_key(old, &files), code_key(old, &[file("modal.py", "b")]));
-        assert_ne!(deps_key(old, "a"), deps_key(old, "b"));
+        assert_ne!(deps_key(old, "glibc", "a"), deps_key(old, "glibc", "b"));
+        assert_ne!(deps_key(old, "glibc", "a"), deps_key(old, "musl", "a"));
     }
 
     #[test]

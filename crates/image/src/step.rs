@@ -71,6 +71,8 @@ pub struct Request {
     pub env: Vec<(String, String)>,
     /// Where it starts.
     pub cwd: PathBuf,
+    /// What of the network it sees.
+    pub network: Network,
     /// A directory on disk for the overlay's working files.
     pub scratch: PathBuf,
     /// Where what changed is put after success.
@@ -168,7 +170,7 @@ impl Sandboxed {
             scratch: request.scratch,
             lowers: request.lowers,
             binds: request.binds,
-            network: Network::Outbound,
+            network: request.network,
             limits: Limits::default(),
             command: Command { argv: request.argv, env: request.env, cwd: request.cwd },
             keep_upper: Some(request.upper),

@@ -215,6 +215,14 @@ impl Drop for Staging {
     }
 }
 
+/// Writes a file so that nobody ever sees a part of it.
+pub(crate) fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
+    let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let staging = tempfile::Builder::new().prefix(STAGING).tempfile_in(directory)?;
+    fs_err::write(staging.path(), text)?;
+    staging.persist(path).map(drop).map_err(|error| error.error)
+}
+
 /// Removes a file or tree; nothing there is fine. What is mounted below is let go first and never walked into.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     for mount in mounts_below(path)?.iter().rev() {

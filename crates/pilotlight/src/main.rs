@@ -21,6 +21,9 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|arg| arg == "sandbox-helper") {
         return pilotlight_sandbox::helper_main(pilotlight_image::ERRANDS);
     }
+    if let Some(code) = pilotlight_image::tool_main() {
+        return code;
+    }
     let arguments: Vec<String> =
         std::env::args_os().skip(1).take(3).map(|word| word.to_string_lossy().into_owned()).collect();
     if let Some(code) = serve::process::hidden(&arguments) {

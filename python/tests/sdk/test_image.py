@@ -80,9 +80,42 @@ def test_a_bare_image_is_refused() -> None:
 
 
 def test_what_is_not_built_is_refused_when_used_only() -> None:
-    image = Image.from_registry("python:3.11").dockerfile_commands("RUN x").pip_install("a")
-    with pytest.raises(NotBuiltError, match=r"Image\.from_registry is not built yet"):
+    image = Image.from_id("im-1").dockerfile_commands("RUN x").pip_install("a")
+    with pytest.raises(NotBuiltError, match=r"Image\.from_id is not built yet"):
         image._check_built()
+
+
+@pytest.mark.parametrize(
+    ("image", "login"),
+    [
+        (
+            Image.from_registry("r/a", modal.Secret({"REGISTRY_USERNAME": "me", "REGISTRY_PASSWORD": "p"})),
+            "me",
+        ),
+        (Image.from_gcp_artifact_registry("r/a", modal.Secret({"SERVICE_ACCOUNT_JSON": "p"})), "_json_key"),
+        (Image.from_aws_ecr("r/a"), None),
+        (modal.DockerhubImage("r/a"), None),
+    ],
+)
+def test_an_image_of_a_registry_and_who_asks_for_it(image: Image, login: str | None) -> None:
+    image._check_built()
+    base = image._manifest()["base"]
+    found = base.pop("login", None)
+    assert base == {"kind": "registry", "reference": "r/a", "add_python": None}
+    assert found == (login and {"username": login, "password": "p"})
+
+
+def test_setup_lines_come_first_and_a_login_may_be_missing() -> None:
+    image = Image.from_dockerhub("a", "ENV A=b", ["make x", "RUN y"], force_build=True, add_python="3.11")
+    assert image._manifest()["base"]["add_python"] == "3.11"
+    (step,) = image.run_commands()._manifest()["steps"]
+    assert step["commands"] == ["ENV A=b", "RUN make x", "RUN y"]
+    assert image._ignored == ("Image.from_dockerhub(force_build=…)",)
+    for name, text in [("A", "no REGISTRY_USERNAME"), ("AWS_ACCESS_KEY_ID", "get-login-password")]:
+        with pytest.raises(InvalidError, match=text):
+            Image.from_aws_ecr("a", modal.Secret({name: "x"}))._manifest()
+    with pytest.raises(InvalidError, match="add_python must be a string"):
+        Image.from_registry("a", add_python="latest")
 
 
 SECRET = modal.Secret({"GITHUB_TOKEN": "x"})
@@ -102,13 +135,7 @@ def fetched(name: str) -> str:
     [
         (Image.conda(), "conda"),
         (Image.micromamba("3.11").micromamba_install("a", channels=["c"]), "micromamba"),
-        (Image.from_dockerhub("a", ["RUN x"], ["y"], force_build=True), "from_dockerhub"),
-        (
-            Image.from_registry("a", SECRET, add_python="3.11", setup_dockerfile_commands=["x"]),
-            "from_registry",
-        ),
-        (Image.from_aws_ecr("a", SECRET), "from_aws_ecr"),
-        (Image.from_gcp_artifact_registry("a"), "from_gcp_artifact_registry"),
+        (Image.from_registry("a", volumes={"/v": 1}), "from_registry"),
         (Image.from_dockerfile(__file__, add_python="3.11"), "from_dockerfile"),
         (Image.from_scratch(), "from_scratch"),
         (Image.from_id("im-1"), "from_id"),

@@ -5,6 +5,7 @@ use std::fmt;
 
 use pilotlight_core::id::AppId;
 use pilotlight_core::image::PythonVersion;
+use pilotlight_core::image::registry::Reference;
 use pilotlight_core::name::{check_app, check_dns_label};
 
 use super::{Base, Era, FORMAT, File, Function, Hidden, Image, Manifest, Step, Web};
@@ -162,8 +163,20 @@ fn check_app_name(name: &str, path: &str, problems: &mut Problems) {
 }
 
 fn check_image(image: &Image, path: &str, problems: &mut Problems) {
-    let Base::DebianSlim { python_version } = &image.base;
-    if let Some(version) = python_version {
+    let version = match &image.base {
+        Base::DebianSlim { python_version } => python_version,
+        Base::Registry { reference, add_python, login } => {
+            if let Err(error) = reference.parse::<Reference>() {
+                problems.require(false, path, || error.to_string());
+            }
+            let ok = login
+                .as_ref()
+                .is_none_or(|login| !login.username.is_empty() && !login.username.contains(':'));
+            problems.require(ok, path, || "a login's name is not empty and has no `:`".to_owned());
+            add_python
+        }
+    };
+    if let Some(version) = version {
         let supported = version.parse::<PythonVersion>().and_then(PythonVersion::supported);
         if let Err(error) = supported {
             problems.require(false, path, || error.to_string());

@@ -1,7 +1,7 @@
 //! Decides the chain of layers of a plan: one after another, each key covering everything below it.
 
 use super::command::{self, Tools};
-use super::{Content, CopiedFile, Key, Plan, Secret, Sets, Step};
+use super::{Content, CopiedFile, Key, Plan, PythonVersion, Secret, Sets, Step};
 
 /// The format of layers; changing how layers are laid out changes it, and with it every key.
 const DOMAIN: &str = "pilotlight layer 1";
@@ -64,11 +64,10 @@ pub struct Layers {
     pub workdir: Option<String>,
 }
 
-/// The layers of `plan` on the base that is called `base_identity`, with the package sets `sets`.
+/// The layers of `plan` on the base that is called `base_identity` and has `python`, with the package sets `sets`.
 ///
 /// Steps that would do nothing (no packages, no commands) make no layer and leave the keys as they are.
-pub fn layers(plan: &Plan, base_identity: &str, sets: &Sets) -> Layers {
-    let python = plan.base.python();
+pub fn layers(plan: &Plan, python: PythonVersion, base_identity: &str, sets: &Sets) -> Layers {
     let mut chain = Chain {
         key: Key::of(DOMAIN, ["base", base_identity, &python.to_string()]),
         layers: Vec::new(),
@@ -79,7 +78,7 @@ pub fn layers(plan: &Plan, base_identity: &str, sets: &Sets) -> Layers {
         given: Given::default(),
     };
     let venv = command::venv(&chain.tools, sets.of(plan.era));
-    chain.layer(LayerKind::Venv, venv_text(plan), venv);
+    chain.layer(LayerKind::Venv, venv_text(plan, python), venv);
     for step in &plan.steps {
         chain.step(step);
     }
@@ -265,10 +264,10 @@ impl Chain {
     }
 }
 
-fn venv_text(plan: &Plan) -> String {
+fn venv_text(plan: &Plan, python: PythonVersion) -> String {
     let packages = match plan.era {
         super::Era::Stub => "the packages of modal.Stub's era",
         super::Era::App => "FastAPI",
     };
-    format!("Python {} with {packages}", plan.base.python())
+    format!("Python {python} with {packages}")
 }

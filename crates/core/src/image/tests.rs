@@ -15,8 +15,12 @@ fn env(name: &str, value: &str) -> Step {
     Step::Env { vars: vec![(name.to_owned(), value.to_owned())] }
 }
 
+fn on(plan: &Plan, base_identity: &str, sets: &Sets) -> Layers {
+    layers(plan, plan.base.python().unwrap(), base_identity, sets)
+}
+
 fn of(steps: Vec<Step>) -> Layers {
-    layers(&plan(steps), "debian-test", &Sets::default())
+    on(&plan(steps), "debian-test", &Sets::default())
 }
 
 #[test]
@@ -25,7 +29,7 @@ fn the_same_plan_gives_the_same_keys_everywhere() {
         stub: PackageSet { packages: vec!["a<2".into()], imports: vec!["a".into()] },
         ..Sets::default()
     };
-    let made = layers(&plan(vec![pip(&["six"])]), "debian-test", &sets);
+    let made = on(&plan(vec![pip(&["six"])]), "debian-test", &sets);
     assert_eq!(made.layers[0].key.short(), "be744afcb62b");
     assert_eq!(made.layers[1].key.short(), "24532900008d");
     assert_eq!(made.key, made.layers[1].key);
@@ -42,11 +46,11 @@ fn base_python_era_and_sets_change_every_key() {
     let plain = of(vec![]);
     let mut other = plan(vec![]);
     other.era = Era::App;
-    assert_ne!(layers(&other, "debian-test", &Sets::default()).key, plain.key);
+    assert_ne!(on(&other, "debian-test", &Sets::default()).key, plain.key);
     other = plan(vec![]);
     other.base = Base::DebianSlim { python: PythonVersion::new(3, 12) };
-    assert_ne!(layers(&other, "debian-test", &Sets::default()).key, plain.key);
-    assert_ne!(layers(&plan(vec![]), "another", &Sets::default()).key, plain.key);
+    assert_ne!(on(&other, "debian-test", &Sets::default()).key, plain.key);
+    assert_ne!(on(&plan(vec![]), "another", &Sets::default()).key, plain.key);
 }
 
 #[test]
@@ -211,7 +215,7 @@ fn copied_files_are_what_their_layer_is() {
     ];
     assert!(others.iter().all(|other| other.key != made.key));
     assert_eq!(
-        layers(&plan(vec![Step::CopyFiles { files: vec![] }]), "debian-test", &Sets::default()).layers.len(),
+        on(&plan(vec![Step::CopyFiles { files: vec![] }]), "debian-test", &Sets::default()).layers.len(),
         1
     );
 }

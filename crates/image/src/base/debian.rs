@@ -63,9 +63,12 @@ pub(super) fn base(
     Ok(Base {
         identity,
         used,
-        layer,
+        python,
+        libc: "glibc".to_owned(),
+        layers: vec![layer],
         binds: Vec::new(),
         env: Vec::new(),
+        workdir: None,
         takes_packages: true,
         made,
         warning: None,

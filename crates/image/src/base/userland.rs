@@ -108,7 +108,19 @@ pub(super) fn base(python: &HostPython, os: &OsRelease, root: &Path, store: &Sto
         std::env::consts::ARCH,
         python.full_version()
     );
-    Ok(Base { identity, used, layer, binds, env, takes_packages: false, made, warning: None })
+    Ok(Base {
+        identity,
+        used,
+        python: python.python(),
+        libc: "glibc".to_owned(),
+        layers: vec![layer],
+        binds,
+        env,
+        workdir: None,
+        takes_packages: false,
+        made,
+        warning: None,
+    })
 }
 
 fn plan(python: &HostPython, root: &Path) -> Result<(Entries, Vec<Bind>), Error> {
@@ -262,7 +274,7 @@ mod tests {
     fn named_files_appear_and_the_hosts_secrets_do_not() {
         let root = host(true);
         let (_state, base) = made(root.path(), &python("/usr", true));
-        let at = |name: &str| base.layer.join(name);
+        let at = |name: &str| base.layers[0].join(name);
         assert_eq!(fs_err::read_to_string(at("etc/services")).unwrap(), "of the host");
         assert_eq!(fs_err::read_to_string(at("etc/ld.so.conf.d/a.conf")).unwrap(), "of the host");
         assert_eq!(fs_err::read_link(at("etc/alternatives/awk")).unwrap(), Path::new("/usr/bin/mawk"));
@@ -280,7 +292,7 @@ mod tests {
     fn a_merged_host_keeps_its_links_and_another_its_directories() {
         let root = host(true);
         let (_state, base) = made(root.path(), &python("/usr", true));
-        assert_eq!(fs_err::read_link(base.layer.join("bin")).unwrap(), Path::new("usr/bin"));
+        assert_eq!(fs_err::read_link(base.layers[0].join("bin")).unwrap(), Path::new("usr/bin"));
         assert_eq!((base.binds.len(), &base.binds[0].source), (1, &root.path().join("usr")));
         let root = host(false);
         let (_state, base) = made(root.path(), &python("/usr", true));
@@ -293,10 +305,10 @@ mod tests {
     fn the_interpreter_is_a_link_into_usr_or_a_bind() {
         let root = host(true);
         let (_state, base) = made(root.path(), &python("/usr/local", true));
-        assert_eq!(fs_err::read_link(base.layer.join("opt/python")).unwrap(), Path::new("/usr/local"));
+        assert_eq!(fs_err::read_link(base.layers[0].join("opt/python")).unwrap(), Path::new("/usr/local"));
         assert!(base.env.is_empty());
         let (_state, base) = made(root.path(), &python("/home/me/.pyenv/versions/3.11.7", true));
-        assert!(base.layer.join("opt/python").is_dir());
+        assert!(base.layers[0].join("opt/python").is_dir());
         assert_eq!(base.binds.last().unwrap().target, Path::new("/opt/python"));
         assert_eq!(base.env, [("LD_LIBRARY_PATH".to_owned(), "/opt/python/lib".to_owned())]);
         let (_state, plain) = made(root.path(), &python("/home/me/.pyenv/versions/3.11.7", false));

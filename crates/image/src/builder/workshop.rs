@@ -8,7 +8,7 @@ use std::time::Instant;
 use pilotlight_core::image::{
     APT_ENV, COPIED, Content, CopiedFile, HOME, Key, LayerKind, PATH, Secret, UV_CACHE, VENV,
 };
-use pilotlight_sandbox::Bind;
+use pilotlight_sandbox::{Bind, Network};
 
 use super::Error;
 use crate::base::Base;
@@ -160,13 +160,18 @@ impl Workshop<'_> {
             lowers.push(code.clone());
         }
         lowers.extend_from_slice(below);
-        lowers.push(self.base.layer.clone());
+        lowers.extend_from_slice(&self.base.layers);
+        let usual = if job.kind == Some(LayerKind::Function) { HOME } else { "/" };
+        // Our own layers have nothing to do with the image's directory.
+        let bases = self.base.workdir.as_deref().filter(|_| job.kind.is_some());
+        let directory = job.workdir.or(bases).unwrap_or(usual);
         Ok(Request {
             lowers,
             binds,
             argv: job.command.to_vec(),
             env: self.env(job),
-            cwd: job.workdir.unwrap_or(if job.kind == Some(LayerKind::Function) { HOME } else { "/" }).into(),
+            cwd: directory.into(),
+            network: Network::Outbound,
             scratch: staging.join("scratch"),
             upper: staging.join("fs"),
         })

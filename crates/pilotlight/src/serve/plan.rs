@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use pilotlight_api::manifest::{self, Manifest};
 use pilotlight_core::image::dockerfile::{self, Dockerfile, Scope};
+use pilotlight_core::image::registry::Login;
 use pilotlight_core::image::{
-    Base, Content, CopiedFile, Era, PATH, PipInstall, Plan, PoetryInstall, PythonVersion, RunFunction,
-    Secret, Step, UvSync,
+    Base, Content, CopiedFile, Era, PATH, PipInstall, Plan, PoetryInstall, PythonVersion, Registry,
+    RunFunction, Secret, Step, UvSync,
 };
 use pilotlight_image::{Image, Places};
 use pilotlight_pool::{Pace, Settings};
@@ -41,15 +42,26 @@ pub(crate) fn era(manifest: &Manifest) -> Era {
 
 /// What to build for one of the manifest's images.
 pub(crate) fn image(manifest: &Manifest, image: &manifest::Image) -> Result<Plan, String> {
-    let manifest::Base::DebianSlim { python_version } = &image.base;
-    let asked = python_version.as_deref().unwrap_or(&manifest.python.version);
-    let python: PythonVersion = asked.parse().map_err(|error| format!("{error}"))?;
+    let version = |text: &str| text.parse::<PythonVersion>().map_err(|error| format!("{error}"));
+    let base = match &image.base {
+        manifest::Base::DebianSlim { python_version } => Base::DebianSlim {
+            python: version(python_version.as_deref().unwrap_or(&manifest.python.version))?,
+        },
+        manifest::Base::Registry { reference, add_python, login } => Base::Registry(Registry {
+            reference: reference.parse().map_err(|error| format!("{error}"))?,
+            add_python: add_python.as_deref().map(version).transpose()?,
+            login: login.as_ref().map(|login| Login {
+                username: login.username.clone(),
+                password: login.password.expose().to_owned(),
+            }),
+        }),
+    };
     let mut scope = Scope { env: [("PATH".to_owned(), PATH.to_owned())].into(), ..Scope::default() };
     let mut steps = Vec::new();
     for described in &image.steps {
         steps.extend(step(described, &mut scope)?);
     }
-    Ok(Plan { base: Base::DebianSlim { python }, era: era(manifest), steps })
+    Ok(Plan { base, era: era(manifest), steps })
 }
 
 /// What is to be built for a step; `scope` is what Dockerfile lines see of those before.

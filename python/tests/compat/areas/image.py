@@ -36,6 +36,8 @@ _PIP = (
 )
 _OPTIONS = "find_links='f', index_url='i', extra_index_url='e', pre=True"
 
+_REGISTRY = "tag, secret, setup_dockerfile_commands, setup_commands, add_python"
+
 IMAGE = Area(
     "Images",
     "What is not built yet is refused where a function uses it; the chain itself is accepted.",
@@ -180,10 +182,22 @@ IMAGE = Area(
         ),
         _later("Image.conda(", "conda()", True),
         _later("Image.micromamba(", "micromamba()", True),
-        _later("Image.from_registry(", "from_registry('x')", True),
-        _later("Image.from_dockerhub(", "from_dockerhub('x')", True),
-        _later("Image.from_aws_ecr(", "from_aws_ecr('x')", True),
-        _later("Image.from_gcp_artifact_registry(", "from_gcp_artifact_registry('x')", True),
+        *(
+            works(
+                f"Image.{method}({parameters})",
+                "e2e/test_registry.py::test_an_image_is_built_on_one_of_a_registry",
+                "sdk/test_image.py::test_an_image_of_a_registry_and_who_asks_for_it",
+                "sdk/test_image.py::test_setup_lines_come_first_and_a_login_may_be_missing",
+                sees=_function(f"modal.Image.{method}('x', setup_dockerfile_commands=['RUN a'])"),
+                expect="image['base'] == {'kind': 'registry', 'reference': 'x', 'add_python': None}",
+            )
+            for method, parameters in (
+                ("from_registry", _REGISTRY),
+                ("from_dockerhub", "tag, setup_dockerfile_commands, setup_commands"),
+                ("from_aws_ecr", _REGISTRY),
+                ("from_gcp_artifact_registry", _REGISTRY),
+            )
+        ),
         _later("Image.from_dockerfile(", "from_dockerfile('program.py')", True),
         _later("Image.from_scratch(", "from_scratch()", True),
         _later("Image.from_id(", "from_id('im-1')", True),
@@ -283,11 +297,11 @@ IMAGE = Area(
             expect="image['base'] == {'kind': 'debian_slim', 'python_version': '3.11'}",
         ),
         refused("modal.Conda", "NotBuiltError", "f: Image.conda" + _LATER, _function("modal.Conda()")),
-        refused(
-            "modal.DockerhubImage",
-            "NotBuiltError",
-            "f: Image.from_dockerhub" + _LATER,
-            _function("modal.DockerhubImage('x')"),
+        works(
+            "modal.DockerhubImage(tag, setup_commands)",
+            "sdk/test_image.py::test_an_image_of_a_registry_and_who_asks_for_it",
+            sees=_function("modal.DockerhubImage('x', ['a'])"),
+            expect="image['base'] == {'kind': 'registry', 'reference': 'x', 'add_python': None}",
         ),
         refused(
             "modal.DockerfileImage",
