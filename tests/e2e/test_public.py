@@ -73,7 +73,7 @@ def public(place: Environment, tmp_path: Path) -> Iterator[tuple[Server, int, Pa
         PILOTLIGHT_TLS_CERT=f"{one[0]},{two[0]}",
         PILOTLIGHT_TLS_KEY=f"{one[1]},{two[1]}",
         PILOTLIGHT_DOMAIN="example.net",
-        PILOTLIGHT_TRUSTED_PROXIES="127.0.0.1",
+        PILOTLIGHT_TRUSTED_PROXIES="127.0.0.0/8, ::1",
     )
     assert done.returncode == 0, done.stderr
     server = Server(place)
@@ -93,11 +93,18 @@ def test_a_deployed_endpoint_answers_over_https_at_its_names(program, public) ->
     assert told["client"] == "127.0.0.1"
     assert told["forwarded"] == f'for=127.0.0.1;proto=https;host="local--hello-f.example.net:{port}"'
     assert ask(port, "api.example.org", custom)["url"] == f"https://api.example.org:{port}/"
-    claims = {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "http", "Forwarded": "for=192.0.2.7"}
+    # What the proxy added counts, not what the client claimed before.
+    claims = {
+        "X-Forwarded-For": "1.1.1.1, 192.0.2.7",
+        "X-Forwarded-Proto": "http",
+        "Forwarded": "for=1.1.1.1",
+    }
     told = ask(port, "api.example.org", custom, **claims)
     assert told["client"] == "192.0.2.7"
     assert told["url"].startswith("http://")
-    assert told["forwarded"].startswith("for=192.0.2.7")
+    assert told["forwarded"] == f'for=192.0.2.7;proto=http;host="api.example.org:{port}", for=127.0.0.1'
+    told = ask(port, "api.example.org", custom, Forwarded='for="[2001:db8::7]:4711";proto=http')
+    assert (told["client"], told["url"][:7]) == ("2001:db8::7", "http://")
 
 
 @pytest.mark.parametrize(

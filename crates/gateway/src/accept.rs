@@ -1,5 +1,7 @@
 //! Which form of an error a client would rather read: `Accept` with its weights (RFC 9110 §12.5.1). Pure.
 
+use crate::lists::unquoted;
+
 /// The form of an error's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -84,20 +86,6 @@ fn thousandths(value: &str) -> Option<u16> {
         ("1", 0) => Some(1000),
         _ => None,
     }
-}
-
-/// The parts of a list; a separator inside quotes is none (RFC 9110 §5.6.1, §5.6.4).
-fn unquoted(list: &str, separator: char) -> impl Iterator<Item = &str> {
-    let (mut quoted, mut escaped) = (false, false);
-    list.split(move |character| {
-        let was_escaped = std::mem::take(&mut escaped);
-        match character {
-            '\\' if quoted => escaped = !was_escaped,
-            '"' if !was_escaped => quoted = !quoted,
-            _ => {}
-        }
-        character == separator && !quoted
-    })
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::activity::Spare;
+use crate::forwarded::{Client, Scheme};
 use crate::guard::stream::{self, Guarded};
-use crate::headers::{Client, Scheme};
 use crate::tls::{Certificates, Wire};
 use crate::tunnel::Tunnel;
 use crate::{Door, Shared, exchange};

@@ -58,7 +58,12 @@ async fn forward(
     let host = headers::host(&parts)?;
     let (endpoint, mut lease) = find_and_lease(shared, peer.door, host).await?;
 
-    let upgrade = headers::to_container(&mut parts, &peer.client, endpoint.keep_alive)?;
+    let upgrade = headers::to_container(
+        &mut parts,
+        &peer.client,
+        &shared.options.trusted_proxies,
+        endpoint.keep_alive,
+    )?;
     let client_upgrade = parts.extensions.remove::<OnUpgrade>();
     parts.extensions.clear();
     let (body, activity) = RequestBody::new(body);

@@ -4,17 +4,14 @@
 //! hyper frames every body anew.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Version, request};
 use pilotlight_pool::Receipt;
 
+use crate::forwarded::{self, CLAIMS, Client, Network};
 use crate::respond::Refusal;
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Fields of one connection only. `Expect` is answered by the gateway itself.
@@ -29,70 +26,6 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     HeaderName::from_static("http2-settings"),
     header::EXPECT,
 ];
-
-/// What clients may claim about themselves only when they are trusted.
-const CLAIMS: [HeaderName; 6] = [
-    FORWARDED_FOR,
-    FORWARDED_HOST,
-    FORWARDED_PROTO,
-    header::FORWARDED,
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-prefix"),
-];
-
-/// The client as the connection shows it.
-#[derive(Debug, Clone)]
-pub(crate) struct Client {
-    /// Its address as a header value, made once per connection.
-    pub(crate) address: HeaderValue,
-    scheme: Scheme,
-    /// What its element of `Forwarded` begins with.
-    element: String,
-    /// Whether it is a proxy whose `X-Forwarded-*` are believed.
-    pub(crate) trusted: bool,
-}
-
-/// How a client reached the gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scheme {
-    Http,
-    Https,
-}
-
-impl Scheme {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-}
-
-impl Client {
-    pub(crate) fn new(address: IpAddr, scheme: Scheme, trusted_proxies: &[IpAddr]) -> Self {
-        let address = address.to_canonical();
-        let text = HeaderValue::try_from(address.to_string()).expect("an address is ASCII");
-        // An IPv6 address has colons, and stands in brackets and quotes for them (RFC 7239 §6).
-        let node = if address.is_ipv6() { format!("\"[{address}]\"") } else { address.to_string() };
-        let element = format!("for={node};proto={};host=\"", scheme.as_str());
-        Self { address: text, scheme, element, trusted: trusted_proxies.contains(&address) }
-    }
-
-    /// Its element of `Forwarded` (RFC 7239 §4).
-    fn forwarded(&self, host: &HeaderValue) -> Option<HeaderValue> {
-        let host = host.to_str().ok()?;
-        let mut text = String::with_capacity(self.element.len() + host.len() + 1);
-        text.push_str(&self.element);
-        for character in host.chars() {
-            if matches!(character, '"' | '\\') {
-                text.push('\\');
-            }
-            text.push(character);
-        }
-        text.push('"');
-        HeaderValue::try_from(text).ok()
-    }
-}
 
 /// The host that a request is for: the target's own where it has one (RFC 9112 §3.2.2), else the `Host` field.
 pub(crate) fn host(parts: &request::Parts) -> Result<&str, Refusal> {
@@ -116,6 +49,7 @@ pub(crate) fn host(parts: &request::Parts) -> Result<&str, Refusal> {
 pub(crate) fn to_container(
     parts: &mut request::Parts,
     client: &Client,
+    trusted: &[Network],
     keep_alive: bool,
 ) -> Result<Option<HeaderValue>, Refusal> {
     let host =
@@ -129,7 +63,7 @@ pub(crate) fn to_container(
     parts.version = Version::HTTP_11;
     let headers = &mut parts.headers;
     strip_disguised(headers);
-    forwarded(headers, &host, client);
+    forwarded::tell(headers, &host, client, trusted);
     if host.is_empty() {
         // HTTP/1.0 may come without; HTTP/1.1 may not.
         headers.insert(header::HOST, HeaderValue::from_static("localhost"));
@@ -220,38 +154,10 @@ fn strip_disguised(headers: &mut HeaderMap) {
     }
 }
 
-fn forwarded(headers: &mut HeaderMap, host: &HeaderValue, client: &Client) {
-    let proto = HeaderValue::from_static(client.scheme.as_str());
-    if client.trusted {
-        // One that says everything by `X-Forwarded-*` is not contradicted by an element about itself.
-        if (headers.contains_key(header::FORWARDED) || !headers.contains_key(FORWARDED_FOR))
-            && let Some(element) = client.forwarded(host)
-        {
-            headers.append(header::FORWARDED, element);
-        }
-        headers.append(FORWARDED_FOR, client.address.clone());
-        if !headers.contains_key(FORWARDED_HOST) {
-            headers.insert(FORWARDED_HOST, host.clone());
-        }
-        if !headers.contains_key(FORWARDED_PROTO) {
-            headers.insert(FORWARDED_PROTO, proto);
-        }
-        return;
-    }
-    for name in &CLAIMS[3..] {
-        headers.remove(name);
-    }
-    headers.insert(FORWARDED_FOR, client.address.clone());
-    headers.insert(FORWARDED_HOST, host.clone());
-    headers.insert(FORWARDED_PROTO, proto);
-    if let Some(element) = client.forwarded(host) {
-        headers.insert(header::FORWARDED, element);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forwarded::Scheme;
 
     fn parts(uri: &str, headers: &[(&'static str, &'static str)]) -> request::Parts {
         let (mut parts, ()) = http::Request::builder().uri(uri).body(()).unwrap().into_parts();
@@ -280,7 +186,7 @@ mod tests {
                 ("accept", "*/*"),
             ],
         );
-        assert_eq!(to_container(&mut request, &stranger(), true).unwrap(), None);
+        assert_eq!(to_container(&mut request, &stranger(), &[], true).unwrap(), None);
         let mut names: Vec<&str> = request.headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(
@@ -303,7 +209,7 @@ mod tests {
             ("my_own", "kept"),
         ];
         let mut request = parts("/", claims);
-        to_container(&mut request, &stranger(), true).unwrap();
+        to_container(&mut request, &stranger(), &[], true).unwrap();
         let all: Vec<_> = request.headers.get_all("x-forwarded-for").iter().collect();
         assert_eq!(all, ["10.0.0.9"]);
         assert_eq!(request.headers["x-forwarded-proto"], "http");
@@ -312,29 +218,13 @@ mod tests {
         for gone in ["x_forwarded_for", "content_length"] {
             assert!(!request.headers.contains_key(gone), "{gone}");
         }
-
-        let mut request = parts("/", claims);
-        let proxy = Client::new("10.0.0.9".parse().unwrap(), Scheme::Http, &["10.0.0.9".parse().unwrap()]);
-        to_container(&mut request, &proxy, true).unwrap();
-        let all: Vec<_> = request.headers.get_all("x-forwarded-for").iter().collect();
-        assert_eq!(all, ["1.1.1.1", "2.2.2.2", "10.0.0.9"]);
-        assert_eq!(request.headers["x-forwarded-proto"], "https");
-        let all: Vec<_> = request.headers.get_all("forwarded").iter().collect();
-        assert_eq!(all, ["for=1.1.1.1", "for=10.0.0.9;proto=http;host=\"a\""]);
-    }
-
-    #[test]
-    fn forwarded_quotes_what_is_no_token() {
-        let client = Client::new("2001:db8::1".parse().unwrap(), Scheme::Https, &[]);
-        let element = client.forwarded(&HeaderValue::from_static("a\"b:443"));
-        assert_eq!(element.unwrap(), r#"for="[2001:db8::1]";proto=https;host="a\"b:443""#);
     }
 
     #[test]
     fn the_target_names_the_host_and_becomes_a_path() {
         let mut request = parts("http://inner.example:81/a?b=1", &[("host", "outer")]);
         assert_eq!(host(&request).unwrap(), "inner.example:81");
-        to_container(&mut request, &stranger(), true).unwrap();
+        to_container(&mut request, &stranger(), &[], true).unwrap();
         assert_eq!(request.uri, "/a?b=1");
         assert_eq!(request.headers["host"], "inner.example:81");
         assert!(host(&parts("http://me@inner/", &[])).is_err());
@@ -345,14 +235,14 @@ mod tests {
     fn an_upgrade_is_passed_on_when_it_is_one() {
         let websocket = [("host", "a"), ("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")];
         let mut request = parts("/", &websocket);
-        assert_eq!(to_container(&mut request, &stranger(), true).unwrap().unwrap(), "websocket");
+        assert_eq!(to_container(&mut request, &stranger(), &[], true).unwrap().unwrap(), "websocket");
         assert_eq!(request.headers["connection"], "upgrade");
         for other in [
             [("host", "a"), ("connection", "keep-alive"), ("upgrade", "websocket")],
             [("host", "a"), ("connection", "upgrade, http2-settings"), ("upgrade", "h2c")],
         ] {
             let mut request = parts("/", &other);
-            assert_eq!(to_container(&mut request, &stranger(), true).unwrap(), None);
+            assert_eq!(to_container(&mut request, &stranger(), &[], true).unwrap(), None);
             assert!(!request.headers.contains_key("upgrade"));
         }
     }

@@ -15,9 +15,11 @@ mod activity;
 mod body;
 mod connection;
 mod exchange;
+mod forwarded;
 mod guard;
 mod headers;
 mod listen;
+mod lists;
 mod respond;
 mod routes;
 mod tasks;
@@ -26,7 +28,7 @@ mod tunnel;
 mod upstream;
 mod write;
 
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -35,6 +37,7 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
+pub use forwarded::Network;
 pub use listen::{Error, Listener, Reach};
 pub use respond::Refusal;
 pub use routes::{Addresses, Door, Endpoint, Routes};
@@ -45,8 +48,8 @@ use upstream::Upstreams;
 /// What the gateway is told once.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Proxies in front of it, whose `X-Forwarded-*` are believed and added to. Everybody else's are replaced.
-    pub trusted_proxies: Vec<IpAddr>,
+    /// Proxies in front of it, whose `X-Forwarded-*` or `Forwarded` are believed. Everybody else's are replaced.
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// The public side of a server. Cheap to clone.

@@ -51,7 +51,8 @@ pub(crate) mod env {
     pub(crate) const TLS_KEY: &str = "PILOTLIGHT_TLS_KEY";
     /// A domain whose subdomains lead to this machine: every endpoint answers at its label there. Since 0.1.
     pub(crate) const DOMAIN: &str = "PILOTLIGHT_DOMAIN";
-    /// IP addresses of proxies whose `X-Forwarded-*` and `Forwarded` are believed, with commas between. Since 0.1.
+    /// IP addresses and networks of proxies whose `X-Forwarded-*` or `Forwarded` are believed, with commas between.
+    /// Since 0.1.
     pub(crate) const TRUSTED_PROXIES: &str = "PILOTLIGHT_TRUSTED_PROXIES";
     /// The largest body of a request, MiB. Default 4096. Since 0.1.
     pub(crate) const BODY_MAX: &str = "PILOTLIGHT_BODY_MAX";

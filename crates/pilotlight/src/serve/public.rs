@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
-use pilotlight_gateway::{Certificates, Gateway, Listener, Pem};
+use pilotlight_gateway::{Certificates, Gateway, Listener, Network, Pem};
 use serde::{Deserialize, Serialize};
 
 use crate::config::env;
@@ -33,7 +33,7 @@ pub(crate) struct Public {
     certificates: Vec<Pair>,
     /// The domain under which every endpoint has a host.
     pub(crate) domain: Option<String>,
-    pub(crate) trusted_proxies: Vec<IpAddr>,
+    pub(crate) trusted_proxies: Vec<Network>,
     /// The largest body of a request, bytes.
     pub(crate) body_bytes_max: u64,
 }
@@ -109,12 +109,11 @@ impl Public {
             };
             return Err(UserError::new(message, hint));
         }
-        let trusted_proxies = list(env::TRUSTED_PROXIES)
-            .map(|one| one.parse().map_err(|_| (one, "give IP addresses, with commas between")))
-            .collect::<Result<_, _>>()
-            .map_err(|(one, hint)| {
-                UserError::new(format!("`{}`: `{one}` is not an IP address", env::TRUSTED_PROXIES), hint)
-            })?;
+        let trusted_proxies = list(env::TRUSTED_PROXIES).map(str::parse).collect::<Result<_, _>>();
+        let trusted_proxies = trusted_proxies.map_err(|error: String| {
+            let hint = "give addresses or networks, with commas between: `127.0.0.1,10.0.0.0/8`";
+            UserError::new(format!("`{}`: {error}", env::TRUSTED_PROXIES), hint)
+        })?;
         let domain = text(env::DOMAIN).map(|domain| domain.trim_matches('.').to_ascii_lowercase());
         if let Some(domain) = domain.as_ref().filter(|domain| !is_domain(domain)) {
             let message = format!("`{}` is not a domain: `{domain}`", env::DOMAIN);
@@ -405,7 +404,7 @@ mod tests {
             (&[(env::TLS_CERT, "/a")], "do not name as many files"),
             (&[(env::TLS_CERT, "a"), (env::TLS_KEY, "/b")], "`a` is not a whole path"),
             (&[(env::HTTP_LISTEN, "www")], "`PILOTLIGHT_HTTP_LISTEN` says no place to listen: `www`"),
-            (&[(env::TRUSTED_PROXIES, "10.0.0.1, proxy")], "`proxy` is not an IP address"),
+            (&[(env::TRUSTED_PROXIES, "10.0.0.1, proxy")], "`proxy` is neither an IP address"),
             (&[(env::DOMAIN, "https://example.com")], "`PILOTLIGHT_DOMAIN` is not a domain"),
             (&[(env::BODY_MAX, "4GB")], "`PILOTLIGHT_BODY_MAX` is not a number of MiB: `4GB`"),
         ];
