@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import tarfile
+import threading
 from collections.abc import Iterator
 
 import pytest
-from images import Image, Registry, archive, entry, file, small_python
+from images import Image, Registry, archive, entry, file, login, small_python
 from tools import request
+
+# Of bcrypt, which is the only kind that this registry takes.
+HTPASSWD = "me:$2b$05$abcdefghijklmnopqrstuuytUdDONscKfgoFg/VA/Ex24XapSEkgm\n"
+PASSWORD = "hush-4711"
 
 PROGRAM = """
     import os
@@ -81,3 +87,158 @@ def test_an_image_is_built_on_one_of_a_registry(program, serve, registry, python
         "/data/hidden/above": "above",
     }
     assert command.interrupt() == 0
+
+
+def data(content: str) -> bytes:
+    return archive(file("data/file", content))
+
+
+def test_an_image_that_is_here_asks_no_registry(program, serve, tmp_path, python) -> None:
+    with Registry(tmp_path) as registry:
+        reference = registry.push("tests/once", "1", Image([python, data("kept")], packing="+zstd"))
+        path = program(PROGRAM.format(reference=reference, options=""))
+        command = serve(path)
+        assert request(command.url()).json()["data"] == {"/data/file": "kept"}
+        assert command.interrupt() == 0
+    command = serve(path)
+    assert request(command.url()).json()["data"] == {"/data/file": "kept"}
+    assert command.interrupt() == 0
+
+
+def test_a_private_image_is_for_who_has_the_password(program, serve, home, tmp_path, python) -> None:
+    (tmp_path / "htpasswd").write_text(HTPASSWD)
+    secret = ', modal.Secret.from_dict({{"REGISTRY_USERNAME": "me", "REGISTRY_PASSWORD": "{}"}})'.format
+    with Registry(tmp_path, tmp_path / "htpasswd") as registry:
+        image = Image([python, data("private")])
+        reference = registry.push("tests/private", "1", image, **login("me", PASSWORD))
+        for options, told in [
+            ("", "the registry wants a login; give secret="),
+            (secret("wrong-4711"), "the registry wants a login and did not take the one it got"),
+        ]:
+            text = PROGRAM.format(reference=reference, options=options)
+            refused = home.run("serve", str(program(text)))
+            assert refused.returncode == 1
+            assert f"cannot get {reference}: {told}" in refused.stderr
+            assert "4711" not in refused.stderr
+        text = PROGRAM.format(reference=reference, options=secret(PASSWORD))
+        command = serve(program(text))
+        assert request(command.url()).json()["data"] == {"/data/file": "private"}
+        assert command.interrupt() == 0
+    kept = [path for path in (home.state / "registry").rglob("*") if path.is_file()]
+    assert kept
+    assert not [path for path in kept if PASSWORD.encode() in path.read_bytes()]
+
+
+class Cutter:
+    """A way to the registry that breaks off each answer after so many bytes, for a number of times."""
+
+    def __init__(self, port: int, bytes_max: int, times: int) -> None:
+        self.to, self.bytes_max, self.left = port, bytes_max, times
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.ranges: list[bytes] = []
+        self.thread = threading.Thread(target=self._serve)
+        self.thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            with client, socket.create_connection(("127.0.0.1", self.to)) as registry:
+                self._pass(client, registry)
+
+    def _pass(self, client: socket.socket, registry: socket.socket) -> None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            more = client.recv(1)
+            if not more:
+                return
+            head += more
+        self.ranges += [line for line in head.split(b"\r\n") if line.lower().startswith(b"range:")]
+        registry.sendall(head.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
+        room = self.bytes_max if b"/blobs/" in head and self.left else None
+        while piece := registry.recv(65536):
+            if room is not None and len(piece) >= room:
+                self.left -= 1
+                client.sendall(piece[:room])
+                return
+            room = None if room is None else room - len(piece)
+            client.sendall(piece)
+
+    def close(self) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join()
+
+
+def test_a_connection_that_breaks_costs_no_byte_twice(program, serve, registry, python) -> None:
+    layers = [python, data("x" * 3_000_000)]
+    registry.push("tests/cut", "1", Image(layers, packing=""))
+    cutter = Cutter(registry.port, 1_000_000, 2)
+    try:
+        reference = f"127.0.0.1:{cutter.port}/tests/cut:1"
+        command = serve(program(PROGRAM.format(reference=reference, options="")))
+        assert len(request(command.url()).json()["data"]["/data/file"]) == 3_000_000
+        assert command.interrupt() == 0
+    finally:
+        cutter.close()
+    assert len(cutter.ranges) == 2, cutter.ranges
+
+
+def refusal(home, program, reference: str) -> str:
+    """What is said of an image that cannot be a base, of which nothing is left."""
+
+    def layers() -> set[str]:
+        return {path.name for path in (home.state / "layers").glob("*") if path.name != ".locks"}
+
+    before = layers()
+    refused = home.run("serve", str(program(PROGRAM.format(reference=reference, options=""))))
+    assert refused.returncode == 1
+    assert layers() == before
+    assert not [path for path in (home.state / "registry/images").glob("*") if reference in path.read_text()]
+    return refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        (file("../outside", "x"), "'../outside' is absolute or leads out of the image"),
+        (file("/etc/passwd", "x"), "'/etc/passwd' is absolute or leads out of the image"),
+        (entry("x", tarfile.LNKTYPE, "../../etc/shadow"), "'../../etc/shadow' is absolute or leads out"),
+        (file("x/.wh..", ""), "'x/.wh..' takes away nothing that there could be"),
+        (file("x", "", uid=100_000), "its owner is none of the 65536 ids"),
+        (file("x", "", type=b"V"), "is of a kind that is not unpacked"),
+    ],
+)
+def test_a_layer_that_is_not_what_layers_are_is_refused(home, program, registry, bad, told) -> None:
+    reference = registry.push("tests/bad", "1", Image([archive(bad)]))
+    said = refusal(home, program, reference)
+    assert "cannot unpack the layer sha256:" in said
+    assert told.replace("'", '"') in said, said
+
+
+def test_contents_that_are_not_what_they_are_called_are_refused(home, program, registry) -> None:
+    image = Image([data("true")])
+    reference = registry.push("tests/broken", "1", image)
+    blob = registry.blob(image.blobs[0])
+    blob.write_bytes(b"x" * blob.stat().st_size)
+    assert "what the registry sent has the digest sha256:" in refusal(home, program, reference)
+    image = Image([data("another")])
+    image.config = image.config.replace(b'"diff_ids": ["sha256:', b'"diff_ids": ["sha256:' + b"0" * 64)
+    image.config = image.config.replace(b"0" * 64 + image.config.split(b"0" * 64)[1][:64], b"0" * 64)
+    reference = registry.push("tests/lies", "1", image)
+    assert "and the image says sha256:0000" in refusal(home, program, reference)
+
+
+def test_images_for_others_and_without_python_are_refused(home, program, registry) -> None:
+    reference = registry.push("tests/other", "1", Image([data("x")], architecture="s390x"))
+    assert f"cannot use {reference}: it is for linux/s390x, and this machine is" in refusal(
+        home, program, reference
+    )
+    none = f"{registry.host}/tests/never:1"
+    assert f"cannot get {none}: the registry has no such image" in refusal(home, program, none)
+    reference = registry.push("tests/bare", "1", Image([data("x")]))
+    refused = home.run("serve", str(program(PROGRAM.format(reference=reference, options=""))))
+    assert f"{reference} has no Python that can be used: there is no python3 and no python" in refused.stderr

@@ -567,3 +567,6 @@ fn digest(hash: Sha256) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

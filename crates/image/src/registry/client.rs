@@ -87,6 +87,16 @@ impl<'a> Client<'a> {
         login: Option<&'a Login>,
         settings: &Settings,
     ) -> Result<Self, Error> {
+        Self::with_silence(reference, login, settings, SILENCE_LIMIT)
+    }
+
+    /// The same with another bound on how long the registry may be silent.
+    pub(super) fn with_silence(
+        reference: &'a Reference,
+        login: Option<&'a Login>,
+        settings: &Settings,
+        silence: Duration,
+    ) -> Result<Self, Error> {
         let listed = std::env::var(INSECURE).unwrap_or_default();
         let plain = reference.is_loopback() || listed.split(',').any(|host| host.trim() == reference.host);
         let mut tls = TlsConfig::builder();
@@ -106,8 +116,8 @@ impl<'a> Client<'a> {
             .max_redirects(REDIRECTS_MAX)
             .user_agent(concat!("pilotlight/", env!("CARGO_PKG_VERSION")))
             .timeout_connect(Some(CONNECT_LIMIT))
-            .timeout_recv_response(Some(SILENCE_LIMIT))
-            .timeout_per_read(Some(SILENCE_LIMIT));
+            .timeout_recv_response(Some(silence))
+            .timeout_per_read(Some(silence));
         if reference.is_loopback() {
             // A proxy elsewhere would reach another machine by that name.
             config = config.proxy(None);
