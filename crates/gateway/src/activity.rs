@@ -19,6 +19,8 @@ pub(crate) enum Upload {
     Complete,
     /// The client broke off, or framed it wrongly.
     Failed,
+    /// It is larger than any body may be, and the rest is not read.
+    TooLarge,
 }
 
 /// Shared by both directions of one exchange.
@@ -52,6 +54,7 @@ impl Activity {
         match self.upload.load(Ordering::Acquire) {
             0 => Upload::Open,
             1 => Upload::Complete,
+            3 => Upload::TooLarge,
             _ => Upload::Failed,
         }
     }

@@ -28,24 +28,34 @@ pub(crate) enum Broken {
 pub(crate) struct RequestBody {
     inner: Incoming,
     activity: Arc<Activity>,
+    /// How much more of it may come, bytes.
+    left: u64,
+}
+
+/// Why a request's body ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Cut {
+    /// The client broke off, or framed it wrongly.
+    #[error("the client's body broke off")]
+    Client(#[source] hyper::Error),
+    /// It is larger than any may be.
+    #[error("the body is too large")]
+    TooLarge,
 }
 
 impl RequestBody {
-    pub(crate) fn new(inner: Incoming) -> (Self, Arc<Activity>) {
+    pub(crate) fn new(inner: Incoming, bytes_max: u64) -> (Self, Arc<Activity>) {
         let upload = if inner.is_end_stream() { Upload::Complete } else { Upload::Open };
         let activity = Activity::new(upload);
-        (Self { inner, activity: Arc::clone(&activity) }, activity)
+        (Self { inner, activity: Arc::clone(&activity), left: bytes_max }, activity)
     }
 }
 
 impl HttpBody for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Cut;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         loop {
             let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
             match &frame {
@@ -53,14 +63,20 @@ impl HttpBody for RequestBody {
                 Some(Err(_)) => self.activity.set_upload(Upload::Failed),
                 // Trailers could smuggle fields past the checks that the head went through.
                 Some(Ok(frame)) if frame.is_trailers() => continue,
-                Some(Ok(_)) => {
+                Some(Ok(frame)) => {
                     self.activity.touch();
+                    let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                    let Some(left) = self.left.checked_sub(bytes) else {
+                        self.activity.set_upload(Upload::TooLarge);
+                        return Poll::Ready(Some(Err(Cut::TooLarge)));
+                    };
+                    self.left = left;
                     if self.inner.is_end_stream() {
                         self.activity.set_upload(Upload::Complete);
                     }
                 }
             }
-            return Poll::Ready(frame);
+            return Poll::Ready(frame.map(|frame| frame.map_err(Cut::Client)));
         }
     }
 
@@ -146,7 +162,7 @@ impl Proxied {
             Poll::Ready(Some(Err(error))) => {
                 self.connection = None;
                 // When the client broke off its request, the container is not to blame for what follows.
-                if self.activity.upload() != Upload::Failed {
+                if !matches!(self.activity.upload(), Upload::Failed | Upload::TooLarge) {
                     self.lease.broken();
                 }
                 // hyper drops what it has not written when a body fails. While a body is pending it writes, so that

@@ -17,15 +17,16 @@ use tokio::time::timeout;
 use crate::activity::Spare;
 use crate::forwarded::{Client, Scheme};
 use crate::guard::stream::{self, Guarded};
+use crate::guard::{self, Wrong};
 use crate::tls::{Certificates, Wire};
 use crate::tunnel::Tunnel;
-use crate::{Door, Shared, exchange};
+use crate::{Door, Options, Shared, exchange};
 
-/// How long a client may take for the head of a request, the wait for it on an idle connection included.
-const HEAD_MAX: Duration = Duration::from_secs(75);
+/// How long a connection may be idle.
+const IDLE_MAX: Duration = Duration::from_secs(75);
 
-/// The largest head of a request.
-const HEAD_BYTES_MAX: usize = 128 * 1024;
+/// What hyper keeps of a head: more than the guard lets pass.
+const BUFFER_BYTES_MAX: usize = 2 * guard::HEAD_BYTES_MAX;
 
 /// Requests that a client may have open at a time on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 128;
@@ -43,8 +44,8 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Counts a request; gives the reason why the guard refused it, if it did.
-    pub(crate) fn next_fault(&self) -> Option<&'static str> {
+    /// Counts a request; gives what is wrong with it if the guard refused it.
+    pub(crate) fn next_fault(&self) -> Option<Wrong> {
         let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         self.guard.fault(number)
     }
@@ -61,10 +62,13 @@ impl Peer {
 }
 
 /// How hyper serves: HTTP/1.1, and HTTP/2 where the client begins with it.
-pub(crate) fn builder() -> auto::Builder<TokioExecutor> {
+pub(crate) fn builder(options: &Options) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_MAX).max_buf_size(HEAD_BYTES_MAX);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
+    // hyper closes without a word, and counts from the end of the request before: the guard's clock for heads is first.
+    let silent = IDLE_MAX + options.head_timeout;
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(silent).max_buf_size(BUFFER_BYTES_MAX);
+    let fields = u32::try_from(guard::HEAD_BYTES_MAX).unwrap_or(u32::MAX);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX).max_header_list_size(fields);
     builder
 }
 
@@ -103,10 +107,10 @@ pub(crate) async fn serve(
         },
     };
     let guard = Arc::new(stream::Shared::default());
-    let mut stream = Guarded::new(stream, Arc::clone(&guard));
+    let mut stream = Guarded::new(stream, Arc::clone(&guard), shared.options.head_timeout);
     // hyper's own clock starts once it knows the protocol.
     tokio::select! {
-        begun = timeout(HEAD_MAX, stream.begun()) => match begun {
+        begun = timeout(IDLE_MAX + shared.options.head_timeout, stream.begun()) => match begun {
             Ok(Ok(())) => {}
             _ => return,
         },

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use pilotlight_pool::{Lease, LeaseError, Stage};
 use tokio::time::{Duration, Instant, timeout_at};
@@ -12,7 +12,7 @@ use crate::Shared;
 use crate::activity::{Activity, IdleTimer, Upload};
 use crate::body::{Body, Proxied, RequestBody};
 use crate::connection::Peer;
-use crate::guard::check_http2;
+use crate::guard::{Wrong, check_http2};
 use crate::headers;
 use crate::respond::{Asker, Refusal, refuse};
 use crate::routes::{Door, Endpoint};
@@ -45,15 +45,19 @@ async fn forward(
     peer: &Peer,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
-    if let Some(reason) = peer.next_fault() {
-        return Err(Refusal::BadRequest(reason));
+    if let Some(wrong) = peer.next_fault() {
+        return Err(wrong.into());
     }
     if request.method() == http::Method::CONNECT {
         return Err(Refusal::BadRequest("CONNECT is for proxies"));
     }
     let (mut parts, body) = request.into_parts();
     if parts.version == Version::HTTP_2 {
-        check_http2(&parts).map_err(Refusal::BadRequest)?;
+        check_http2(&parts)?;
+    }
+    let announced = body.size_hint().lower();
+    if announced > shared.options.body_bytes_max {
+        return Err(Refusal::BodyTooLarge(shared.options.body_bytes_max));
     }
     let host = headers::host(&parts)?;
     let (endpoint, mut lease) = find_and_lease(shared, peer.door, host).await?;
@@ -66,7 +70,7 @@ async fn forward(
     )?;
     let client_upgrade = parts.extensions.remove::<OnUpgrade>();
     parts.extensions.clear();
-    let (body, activity) = RequestBody::new(body);
+    let (body, activity) = RequestBody::new(body, shared.options.body_bytes_max);
     let mut exchange = Exchange {
         shared,
         peer,
@@ -118,6 +122,17 @@ async fn find_and_lease(shared: &Shared, door: Door, host: &str) -> Result<(Arc<
         }
     }
     Err(Refusal::EndpointReplaced)
+}
+
+impl From<Wrong> for Refusal {
+    fn from(wrong: Wrong) -> Self {
+        match wrong {
+            Wrong::Malformed(reason) => Self::BadRequest(reason),
+            Wrong::TargetTooLong => Self::TargetTooLong,
+            Wrong::HeadTooLarge => Self::HeadTooLarge,
+            Wrong::Late => Self::RequestTimeout,
+        }
+    }
 }
 
 fn refusal(error: LeaseError) -> Refusal {
@@ -230,8 +245,10 @@ impl Exchange<'_> {
     }
 
     fn failed(&self, lease: &Lease, error: &hyper::Error) -> Refusal {
-        if self.activity.upload() == Upload::Failed {
-            return Refusal::BadRequest("its body broke off or is not framed as announced");
+        match self.activity.upload() {
+            Upload::Failed => return Refusal::BadRequest("its body broke off or is not framed as announced"),
+            Upload::TooLarge => return Refusal::BodyTooLarge(self.shared.options.body_bytes_max),
+            Upload::Open | Upload::Complete => {}
         }
         tracing::debug!(%error, container = %lease.container, "container did not answer");
         lease.broken();

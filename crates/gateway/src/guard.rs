@@ -16,11 +16,34 @@ pub(crate) use rules::check_http2;
 /// The longest line of a head, of a chunk's size or of a trailer.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
-/// A framing that is refused.
+/// The longest target of a request. RFC 9110 §4.1 asks for 8,000 bytes at least.
+pub(crate) const TARGET_BYTES_MAX: usize = 16 * 1024;
+
+/// The largest head of a request.
+pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// The most fields of a head. With those that the gateway adds a container gets up to a hundred, the most that many
+/// servers read, hyper and gunicorn among them.
+pub(crate) const FIELDS_MAX: usize = 95;
+
+/// What is wrong with a request, before it is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// Its framing is ambiguous or broken; the words are for the client.
+    Malformed(&'static str),
+    /// Its target is longer than [`TARGET_BYTES_MAX`].
+    TargetTooLong,
+    /// Its head has more than [`HEAD_BYTES_MAX`] bytes or [`FIELDS_MAX`] fields.
+    HeadTooLarge,
+    /// Its head did not come in time.
+    Late,
+}
+
+/// A request that is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fault {
-    /// What is wrong, for the client.
-    pub(crate) reason: &'static str,
+    /// What is wrong.
+    pub(crate) wrong: Wrong,
     /// The head that it is in, counted from 1 on this connection; `None` when it is in a body.
     pub(crate) head: Option<u64>,
     /// What makes a head of the lines that were passed on: only a head is answered.
@@ -55,13 +78,16 @@ pub(crate) struct Guard {
     place: Place,
     head: Head,
     heads: u64,
+    /// The lines of the head so far, and their bytes.
+    lines: usize,
+    bytes: usize,
     /// How much of a line has come and was left over.
     begun: usize,
 }
 
 impl Guard {
     pub(crate) fn new() -> Self {
-        Self { place: Place::Head, head: Head::default(), heads: 0, begun: 0 }
+        Self { place: Place::Head, head: Head::default(), heads: 0, lines: 0, bytes: 0, begun: 0 }
     }
 
     /// Whether the bytes so far end within a request, so that more of it is to come.
@@ -71,6 +97,11 @@ impl Guard {
             Place::Head => self.begun > 0 || self.head.begun(),
             _ => true,
         }
+    }
+
+    /// Whether they end within a head.
+    pub(crate) fn amid_head(&self) -> bool {
+        self.place == Place::Head && self.amid_request()
     }
 
     /// Whether this is HTTP/2, or a tunnel.
@@ -103,14 +134,19 @@ impl Guard {
             // The beginning of the line was searched before.
             let end = rest[begun..].iter().position(|byte| *byte == b'\n').map(|end| begun + end);
             if end.unwrap_or(rest.len()) > LINE_BYTES_MAX {
-                return Judgement { passed, fault: Some(self.fault("a line is too long")) };
+                let wrong = match self.place {
+                    Place::Head if self.head.begun() => Wrong::HeadTooLarge,
+                    Place::Head => Wrong::TargetTooLong,
+                    _ => Wrong::Malformed("a line is too long"),
+                };
+                return Judgement { passed, fault: Some(self.fault(wrong)) };
             }
             let Some(end) = end else {
                 self.begun = rest.len();
                 break;
             };
-            if let Err(reason) = self.end_line(&rest[..end]) {
-                return Judgement { passed, fault: Some(self.fault(reason)) };
+            if let Err(wrong) = self.end_line(&rest[..end]) {
+                return Judgement { passed, fault: Some(self.fault(wrong)) };
             }
             begun = 0;
             passed += end + 1;
@@ -130,8 +166,27 @@ impl Guard {
         }
     }
 
+    /// Counts a line of a head.
+    fn measure(&mut self, text: &[u8]) -> Result<(), Wrong> {
+        self.lines += 1;
+        self.bytes += text.len() + 2;
+        if self.lines == 1 {
+            let target = text.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+            return if target.len() > TARGET_BYTES_MAX { Err(Wrong::TargetTooLong) } else { Ok(()) };
+        }
+        let large = self.lines > FIELDS_MAX + 1 || self.bytes > HEAD_BYTES_MAX;
+        if large { Err(Wrong::HeadTooLarge) } else { Ok(()) }
+    }
+
     /// Acts upon a line, given without its LF.
-    fn end_line(&mut self, line: &[u8]) -> Result<(), &'static str> {
+    fn end_line(&mut self, line: &[u8]) -> Result<(), Wrong> {
+        if self.place == Place::Head && line != b"\r" {
+            self.measure(line)?;
+        }
+        self.follow(line).map_err(Wrong::Malformed)
+    }
+
+    fn follow(&mut self, line: &[u8]) -> Result<(), &'static str> {
         let text = match line.split_last() {
             Some((b'\r', text)) if !text.contains(&b'\r') => text,
             _ => return Err("a line does not end in CR LF, or contains a CR"),
@@ -154,6 +209,7 @@ impl Guard {
                     Length::Chunked => Place::ChunkSize,
                 };
                 self.head = Head::default();
+                (self.lines, self.bytes) = (0, 0);
             }
             Place::ChunkSize => {
                 self.place = match chunk_size(text)? {
@@ -172,11 +228,16 @@ impl Guard {
         Ok(())
     }
 
-    fn fault(&self, reason: &'static str) -> Fault {
+    /// The fault of a head that has begun and takes too long.
+    pub(crate) fn late(&self) -> Fault {
+        self.fault(Wrong::Late)
+    }
+
+    fn fault(&self, wrong: Wrong) -> Fault {
         let in_head = self.place == Place::Head;
         let number = self.heads + u64::from(!self.head.begun());
         let ending = if self.head.begun() { END } else { STAND_IN };
-        Fault { reason, head: in_head.then_some(number), ending }
+        Fault { wrong, head: in_head.then_some(number), ending }
     }
 
     /// Stops looking: what follows is a tunnel's.

@@ -30,6 +30,7 @@ mod write;
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hyper_util::rt::TokioExecutor;
@@ -46,10 +47,20 @@ pub use tls::{Certificates, Pem, TlsError};
 use upstream::Upstreams;
 
 /// What the gateway is told once.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Proxies in front of it, whose `X-Forwarded-*` or `Forwarded` are believed. Everybody else's are replaced.
     pub trusted_proxies: Vec<Network>,
+    /// The largest body of a request, bytes.
+    pub body_bytes_max: u64,
+    /// How long the head of a request may take from its first byte to its last.
+    pub head_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { trusted_proxies: Vec::new(), body_bytes_max: 4 << 30, head_timeout: Duration::from_mins(1) }
+    }
 }
 
 /// The public side of a server. Cheap to clone.
@@ -71,11 +82,11 @@ impl Gateway {
     /// A gateway without listeners and routes.
     pub fn new(options: Options) -> Self {
         let shared = Shared {
+            http: connection::builder(&options),
             options,
             routes: ArcSwap::default(),
             published: Notify::new(),
             upstreams: Upstreams::default(),
-            http: connection::builder(),
         };
         Self { shared: Arc::new(shared) }
     }

@@ -47,8 +47,19 @@ pub enum Refusal {
     /// The function sent nothing for as long as its timeout.
     #[error("the function sent no answer within its timeout: raise the function's timeout or answer sooner")]
     ResponseTimeout,
-    /// The client stopped sending its request's body.
-    #[error("the request's body did not arrive in time: send it again")]
+    /// The request's target is longer than the gateway reads.
+    #[error("the URL is too long: send what it carries in the request's body")]
+    TargetTooLong,
+    /// The request's head has too many fields, or too large ones.
+    #[error(
+        "the request's header fields are too many or too large: send fewer or smaller ones (cookies, most often)"
+    )]
+    HeadTooLarge,
+    /// The request's body is larger than so many bytes.
+    #[error("the request's body has more than {0} bytes: send less at a time, or raise PILOTLIGHT_BODY_MAX")]
+    BodyTooLarge(u64),
+    /// The client stopped sending its request's head or body.
+    #[error("the request did not arrive in time: send it again")]
     RequestTimeout,
     /// The endpoint was being replaced for longer than a request waits.
     #[error("the endpoint is being replaced: try again shortly")]
@@ -68,6 +79,9 @@ impl Refusal {
             Self::ContainerDied => "container_died",
             Self::InvalidAnswer => "invalid_answer",
             Self::ResponseTimeout => "response_timeout",
+            Self::TargetTooLong => "target_too_long",
+            Self::HeadTooLarge => "head_too_large",
+            Self::BodyTooLarge(_) => "body_too_large",
             Self::RequestTimeout => "request_timeout",
             Self::EndpointReplaced => "endpoint_replaced",
         }
@@ -86,13 +100,23 @@ impl Refusal {
             // As Modal answers for a container that was killed, for its memory or otherwise.
             Self::ContainerDied => StatusCode::INTERNAL_SERVER_ERROR,
             Self::ContainerFailedToStart | Self::InvalidAnswer => StatusCode::BAD_GATEWAY,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         }
     }
 
     /// Whether the connection cannot be used for another request.
     fn closes(&self) -> bool {
-        matches!(self, Self::BadRequest(_) | Self::RequestTimeout)
+        matches!(
+            self,
+            Self::BadRequest(_)
+                | Self::TargetTooLong
+                | Self::HeadTooLarge
+                | Self::BodyTooLarge(_)
+                | Self::RequestTimeout
+        )
     }
 }
 

@@ -2,6 +2,8 @@
 
 use http::{header, request};
 
+use super::{FIELDS_MAX, TARGET_BYTES_MAX, Wrong};
+
 /// RFC 9110 §5.6.2.
 pub(super) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| is_token_byte(*byte))
@@ -134,8 +136,18 @@ fn trim_start(text: &[u8]) -> &[u8] {
 
 /// What the guard demands of a head of HTTP/1 and HTTP/2's own rules do not (RFC 9113 §8.3.1): the container is spoken to
 /// in HTTP/1.1, where it would matter.
-pub(crate) fn check_http2(parts: &request::Parts) -> Result<(), &'static str> {
+pub(crate) fn check_http2(parts: &request::Parts) -> Result<(), Wrong> {
     let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
+    if path.len() > TARGET_BYTES_MAX {
+        return Err(Wrong::TargetTooLong);
+    }
+    if parts.headers.len() > FIELDS_MAX {
+        return Err(Wrong::HeadTooLarge);
+    }
+    could_be_http1(parts, path).map_err(Wrong::Malformed)
+}
+
+fn could_be_http1(parts: &request::Parts, path: &str) -> Result<(), &'static str> {
     if parts.method != http::Method::CONNECT {
         target(parts.method.as_str().as_bytes(), path.as_bytes())?;
     }

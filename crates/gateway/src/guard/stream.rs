@@ -12,7 +12,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use super::Guard;
+use super::{Fault, Guard, Wrong};
 use crate::tls::Wire;
 use crate::write;
 
@@ -37,7 +37,7 @@ const PREFACE_BYTES: usize = 24;
 pub(crate) struct Shared {
     through: AtomicBool,
     faulty: AtomicBool,
-    fault: Mutex<Option<(u64, &'static str)>>,
+    fault: Mutex<Option<(u64, Wrong)>>,
 }
 
 impl Shared {
@@ -47,16 +47,16 @@ impl Shared {
     }
 
     /// Why the `head`-th request of this connection is refused, if it is.
-    pub(crate) fn fault(&self, head: u64) -> Option<&'static str> {
+    pub(crate) fn fault(&self, head: u64) -> Option<Wrong> {
         if !self.faulty.load(Ordering::Acquire) {
             return None;
         }
         let fault = *self.fault.lock().unwrap_or_else(PoisonError::into_inner);
-        fault.filter(|(at, _)| *at == head).map(|(_, reason)| reason)
+        fault.filter(|(at, _)| *at == head).map(|(_, wrong)| wrong)
     }
 
-    fn set_fault(&self, head: u64, reason: &'static str) {
-        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some((head, reason));
+    fn set_fault(&self, head: u64, wrong: Wrong) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some((head, wrong));
         self.faulty.store(true, Ordering::Release);
     }
 }
@@ -74,11 +74,14 @@ pub(crate) struct Guarded {
     substitute: &'static [u8],
     refused: Option<io::ErrorKind>,
     stalled: Option<Pin<Box<Sleep>>>,
+    /// How long a head may take from its first byte to its last, and since when this one does.
+    head_max: Duration,
+    clock: Option<Pin<Box<Sleep>>>,
     linger: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
 impl Guarded {
-    pub(crate) fn new(stream: Wire, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(stream: Wire, shared: Arc<Shared>, head_max: Duration) -> Self {
         Self {
             stream,
             guard: Guard::new(),
@@ -88,6 +91,8 @@ impl Guarded {
             substitute: b"",
             refused: None,
             stalled: None,
+            head_max,
+            clock: None,
             linger: None,
         }
     }
@@ -99,10 +104,9 @@ impl Guarded {
             if self.passed >= enough || !self.substitute.is_empty() {
                 return Ok(());
             }
-            if std::future::poll_fn(|cx| self.poll_inbox(cx)).await? == 0 {
+            if !std::future::poll_fn(|cx| self.poll_more(cx)).await? {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            self.inspect();
         }
     }
 
@@ -112,23 +116,45 @@ impl Guarded {
         !self.shared.through.load(Ordering::Acquire) && self.guard.amid_request()
     }
 
-    fn poll_inbox(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    /// Reads and inspects, or gives up on a head that takes too long. False at the connection's end.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         self.inbox.reserve(READ_BYTES);
         // It keeps no state between two polls.
-        std::pin::pin!(self.stream.read_buf(&mut self.inbox)).poll(cx)
+        let read = std::pin::pin!(self.stream.read_buf(&mut self.inbox)).poll(cx);
+        let come = read.is_ready();
+        if let Poll::Ready(read) = read {
+            if read? == 0 {
+                return Poll::Ready(Ok(false));
+            }
+            self.inspect();
+        }
+        if self.guard.amid_head() {
+            let head_max = self.head_max;
+            let clock = self.clock.get_or_insert_with(|| Box::pin(sleep(head_max)));
+            if clock.as_mut().poll(cx).is_ready() && self.refused.is_none() {
+                self.stop(self.guard.late());
+                return Poll::Ready(Ok(true));
+            }
+        } else {
+            self.clock = None;
+        }
+        if come { Poll::Ready(Ok(true)) } else { Poll::Pending }
     }
 
     /// Shows the guard what was read; nothing more is read once it is at fault.
     fn inspect(&mut self) {
         let judgement = self.guard.inspect(&self.inbox[self.passed..]);
         self.passed += judgement.passed;
-        let Some(fault) = judgement.fault else {
-            return;
-        };
+        if let Some(fault) = judgement.fault {
+            self.stop(fault);
+        }
+    }
+
+    fn stop(&mut self, fault: Fault) {
         match fault.head {
             // The head is ended where it went wrong, and the service answers it with what is wrong.
             Some(head) => {
-                self.shared.set_fault(head, fault.reason);
+                self.shared.set_fault(head, fault.wrong);
                 self.substitute = fault.ending;
                 self.refused = Some(io::ErrorKind::WouldBlock);
             }
@@ -189,10 +215,9 @@ impl AsyncRead for Guarded {
             if this.inbox.is_empty() && this.guard.unread() >= buf.remaining() as u64 {
                 return this.poll_unread(cx, buf);
             }
-            if std::task::ready!(this.poll_inbox(cx))? == 0 {
+            if !std::task::ready!(this.poll_more(cx))? {
                 return Poll::Ready(Ok(()));
             }
-            this.inspect();
         }
     }
 }

@@ -11,7 +11,10 @@ use super::*;
 fn all() -> Vec<Refusal> {
     let after = |refusal: &Refusal| match refusal {
         Refusal::BadRequest(_) => Some(Refusal::EndpointNotFound),
-        Refusal::EndpointNotFound => Some(Refusal::RequestTimeout),
+        Refusal::EndpointNotFound => Some(Refusal::TargetTooLong),
+        Refusal::TargetTooLong => Some(Refusal::HeadTooLarge),
+        Refusal::HeadTooLarge => Some(Refusal::BodyTooLarge(4 << 30)),
+        Refusal::BodyTooLarge(_) => Some(Refusal::RequestTimeout),
         Refusal::RequestTimeout => Some(Refusal::ContainerDied),
         Refusal::ContainerDied => Some(Refusal::ContainerFailedToStart),
         Refusal::ContainerFailedToStart => Some(Refusal::InvalidAnswer),

@@ -108,6 +108,11 @@ async fn handle(log: Arc<Log>, mut request: Request<Incoming>) -> Result<Answer,
     log.requests.fetch_add(1, Ordering::Relaxed);
     match request.uri().path() {
         "/echo" => Ok(Response::new(request.into_body().map_err(io::Error::other).boxed())),
+        // Answers once all of the body is there.
+        "/slurp" => {
+            let body = request.into_body().collect().await.map_err(io::Error::other)?;
+            Ok(text(&body.to_bytes().len().to_string()))
+        }
         "/head" => Ok(text(&head(&request))),
         "/hang" => {
             let _hanging = Hanging::new(log);

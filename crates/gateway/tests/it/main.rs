@@ -8,6 +8,7 @@ mod framing;
 mod framing_cases;
 mod framing_http2;
 mod lifetime;
+mod limits;
 mod proxy;
 mod routing;
 mod tls;

@@ -27,10 +27,15 @@ pub(crate) struct World {
 impl World {
     /// One endpoint, on a port of its own, whose containers listen at `socket`.
     pub(crate) async fn new() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    /// The same with other options.
+    pub(crate) async fn with(options: Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("c.sock");
         let launcher = FakeLauncher::serving(&socket);
-        let gateway = Gateway::new(Options::default());
+        let gateway = Gateway::new(options);
         let listener = gateway.listen(0, Reach::Loopback).await.unwrap();
         let pool = pool(&launcher, Settings { max_inputs: 8, ..Settings::default() });
         let port = listener.port();

@@ -291,6 +291,8 @@ fn shared(
         state_dir: config.state_dir.clone(),
         gateway: Gateway::new(pilotlight_gateway::Options {
             trusted_proxies: config.public.trusted_proxies.clone(),
+            body_bytes_max: config.public.body_bytes_max,
+            ..pilotlight_gateway::Options::default()
         }),
         origin: config.public.origin().filter(|_| daemon),
         domain: config.public.domain.clone(),
