@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -105,6 +107,36 @@ def test_a_deployed_endpoint_answers_over_https_at_its_names(program, public) ->
     assert told["forwarded"] == f'for=192.0.2.7;proto=http;host="api.example.org:{port}", for=127.0.0.1'
     told = ask(port, "api.example.org", custom, Forwarded='for="[2001:db8::7]:4711";proto=http')
     assert (told["client"], told["url"][:7]) == ("2001:db8::7", "http://")
+
+
+def ask_nobody(port: int, user: int) -> tuple[str, list[dict[str, str]]]:
+    """The code of the error for a host that nobody has, asked for as `user`, and the endpoints in it."""
+    # A socket belongs to whom its maker is just then (setfsuid(2)).
+    me = os.geteuid()
+    os.seteuid(user)
+    try:
+        connection = http.client.HTTPConnection("localhost", port, timeout=60)
+        connection.connect()
+    finally:
+        os.seteuid(me)
+    with contextlib.closing(connection):
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        error = json.loads(answer.read())["error"]
+        assert answer.headers["pilotlight-error"] == error["code"]
+        return error["code"], error.get("endpoints", [])
+
+
+def test_only_who_may_give_orders_is_told_what_endpoints_there_are(program, public) -> None:
+    environment = public[0].environment
+    done = environment.run("deploy", str(program(PROGRAM)))
+    assert done.returncode == 0, done.stderr
+    code, endpoints = ask_nobody(environment.port, os.geteuid())
+    assert code == "endpoint_not_found"
+    assert [(it["app"], it["function"]) for it in endpoints] == [("hello", "f")]
+    assert endpoints[0]["url"] in done.stdout
+    if os.geteuid() == 0:
+        assert ask_nobody(environment.port, 65534) == ("endpoint_not_found", [])
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,11 @@ pub struct Reserved {
 }
 
 impl Reserved {
+    /// The ids of the users who may give orders.
+    pub fn allowed(&self) -> [u32; 2] {
+        self.allowed
+    }
+
     /// Hears it from now on. Must be called within a tokio runtime.
     pub fn listen(self) -> std::io::Result<Listener> {
         rustix::net::listen(&self.socket, BACKLOG)?;

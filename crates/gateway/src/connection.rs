@@ -34,6 +34,8 @@ const STREAMS_MAX: u32 = 128;
 /// The client's side of a connection, as the requests on it need it.
 pub(crate) struct Peer {
     pub(crate) client: Client,
+    /// The client's end of the connection.
+    pub(crate) address: SocketAddr,
     /// Where it connected to.
     pub(crate) door: Door,
     guard: Arc<stream::Shared>,
@@ -119,6 +121,7 @@ pub(crate) async fn serve(
     }
     let peer = Arc::new(Peer {
         client: Client::new(address.ip(), scheme, &shared.options.trusted_proxies),
+        address,
         door,
         guard,
         requests: AtomicU64::new(0),

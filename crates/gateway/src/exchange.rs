@@ -14,6 +14,7 @@ use crate::body::{Body, Proxied, RequestBody};
 use crate::connection::Peer;
 use crate::guard::{Wrong, check_http2};
 use crate::headers;
+use crate::neighbours;
 use crate::respond::{Asker, Refusal, refuse};
 use crate::routes::{Door, Endpoint};
 use crate::tunnel::Tunnel;
@@ -60,7 +61,13 @@ async fn forward(
         return Err(Refusal::BodyTooLarge(shared.options.body_bytes_max));
     }
     let host = headers::host(&parts)?;
-    let (endpoint, mut lease) = find_and_lease(shared, peer.door, host).await?;
+    let (endpoint, mut lease) = match find_and_lease(shared, peer.door, host).await {
+        Err(Refusal::EndpointNotFound(_)) => {
+            let others = neighbours::known_to(shared, peer, &parts.headers, host).await;
+            return Err(Refusal::EndpointNotFound(others));
+        }
+        found => found?,
+    };
 
     let upgrade = headers::to_container(
         &mut parts,
@@ -100,7 +107,7 @@ async fn forward(
 
 /// Finds the endpoint and waits for a slot in one of its containers.
 async fn find_and_lease(shared: &Shared, door: Door, host: &str) -> Result<(Arc<Endpoint>, Lease), Refusal> {
-    let find = || shared.routes.load().find(door, host).cloned().ok_or(Refusal::EndpointNotFound);
+    let find = || shared.routes.load().find(door, host).cloned().ok_or(Refusal::EndpointNotFound(Vec::new()));
     let mut endpoint = find()?;
     let deadline = after(endpoint.start_timeout);
     for _ in 0..LOOKUPS_MAX {

@@ -20,6 +20,7 @@ mod guard;
 mod headers;
 mod listen;
 mod lists;
+mod neighbours;
 mod respond;
 mod routes;
 mod tasks;
@@ -36,11 +37,11 @@ use arc_swap::ArcSwap;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 pub use forwarded::Network;
 pub use listen::{Error, Listener, Reach};
-pub use respond::Refusal;
+pub use respond::{Elsewhere, Refusal};
 pub use routes::{Addresses, Door, Endpoint, Routes};
 pub use tls::{Certificates, Pem, TlsError};
 
@@ -51,6 +52,8 @@ use upstream::Upstreams;
 pub struct Options {
     /// Proxies in front of it, whose `X-Forwarded-*` or `Forwarded` are believed. Everybody else's are replaced.
     pub trusted_proxies: Vec<Network>,
+    /// The ids of the users who may know which endpoints there are.
+    pub owners: Vec<u32>,
     /// The largest body of a request, bytes.
     pub body_bytes_max: u64,
     /// How long the head of a request may take from its first byte to its last.
@@ -59,7 +62,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { trusted_proxies: Vec::new(), body_bytes_max: 4 << 30, head_timeout: Duration::from_mins(1) }
+        Self {
+            trusted_proxies: Vec::new(),
+            owners: Vec::new(),
+            body_bytes_max: 4 << 30,
+            head_timeout: Duration::from_mins(1),
+        }
     }
 }
 
@@ -75,6 +83,8 @@ pub(crate) struct Shared {
     /// Tells those who wait for another route table.
     pub(crate) published: Notify,
     pub(crate) upstreams: Upstreams,
+    /// Held by who looks up whose a connection is.
+    pub(crate) looking: Semaphore,
     pub(crate) http: auto::Builder<TokioExecutor>,
 }
 
@@ -87,6 +97,7 @@ impl Gateway {
             routes: ArcSwap::default(),
             published: Notify::new(),
             upstreams: Upstreams::default(),
+            looking: Semaphore::new(1),
         };
         Self { shared: Arc::new(shared) }
     }

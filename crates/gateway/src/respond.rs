@@ -1,6 +1,8 @@
 //! The platform's own answers: one vocabulary of errors, each with a status, a sentence that says what to do, and a
 //! page under `docs/errors/`.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{HeaderName, Method, Request, Response, StatusCode};
@@ -18,9 +20,9 @@ const EXPOSED: &str = "pilotlight-error, retry-after";
 /// Why the gateway answers itself instead of the function.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// No endpoint has this host. The answer names no other endpoint.
+    /// No endpoint has this host. The answer names those that there are, to clients who may know.
     #[error("no endpoint answers at this host: check the URL, or serve or deploy the app again")]
-    EndpointNotFound,
+    EndpointNotFound(Vec<Elsewhere>),
     /// The request's framing is ambiguous or broken (RFC 9112 §3.2, §6.3); the connection is closed.
     #[error("the request is malformed: {0}; correct the client, or the proxy before the server")]
     BadRequest(&'static str),
@@ -66,11 +68,26 @@ pub enum Refusal {
     EndpointReplaced,
 }
 
+/// An endpoint that a client could have meant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct Elsewhere {
+    /// The app's name.
+    pub app: String,
+    /// The function's name.
+    pub function: String,
+    /// Where it answers.
+    pub url: String,
+}
+
 impl Refusal {
+    fn others(&self) -> &[Elsewhere] {
+        if let Self::EndpointNotFound(others) = self { others } else { &[] }
+    }
+
     /// The word that programs match on, and the name of the page in `docs/errors/`.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::EndpointNotFound => "endpoint_not_found",
+            Self::EndpointNotFound(_) => "endpoint_not_found",
             Self::BadRequest(_) => "bad_request",
             Self::QueueFull => "queue_full",
             Self::NoContainerInTime => "no_container_in_time",
@@ -90,7 +107,7 @@ impl Refusal {
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::EndpointNotFound => StatusCode::NOT_FOUND,
+            Self::EndpointNotFound(_) => StatusCode::NOT_FOUND,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             // The next request may find a version, or a start, that works (RFC 9110 §15.6.4).
             Self::FunctionFailedToStart(_) | Self::QueueFull | Self::EndpointReplaced => {
@@ -169,11 +186,15 @@ pub(crate) fn refuse(refusal: &Refusal, asker: &Asker) -> Response<Body> {
     let mut response = match &asker.preflight {
         // The page's request will be refused alike, and the page can read why. Everywhere else the app alone says which
         // pages may send what: by the time of the request it may answer again.
-        Some(preflight) if *refusal == Refusal::EndpointNotFound => allowed(preflight),
+        Some(preflight) if matches!(refusal, Refusal::EndpointNotFound(_)) => allowed(preflight),
         _ => document(refusal, asker),
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if !refusal.others().is_empty() {
+        // Not for pages.
+        return response;
+    }
     // Without these a browser tells the page of a CORS failure in place of the error. What is read does not depend on
     // whose cookies came along.
     let origin = asker.origin.clone();
@@ -231,8 +252,18 @@ pub(crate) fn refuse_raw(refusal: &Refusal) -> Vec<u8> {
 fn content(refusal: &Refusal, form: Form) -> (&'static str, String) {
     match form {
         Form::Json => ("application/json", json(refusal)),
-        Form::Text => ("text/plain; charset=utf-8", format!("pilotlight: {refusal}\n")),
+        Form::Text => ("text/plain; charset=utf-8", line(refusal)),
     }
+}
+
+/// One line, and one for each endpoint there is.
+fn line(refusal: &Refusal) -> String {
+    let mut text = format!("pilotlight: {refusal}\n");
+    for Elsewhere { app, function, url } in refusal.others() {
+        // Writing to a string cannot fail.
+        _ = writeln!(text, "{app}.{function}: {url}");
+    }
+    text
 }
 
 fn json(refusal: &Refusal) -> String {
@@ -245,9 +276,12 @@ fn json(refusal: &Refusal) -> String {
         code: &'a str,
         message: String,
         docs: String,
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        endpoints: &'a [Elsewhere],
     }
     let code = refusal.code();
-    let fields = Fields { code, message: refusal.to_string(), docs: format!("docs/errors/{code}.md") };
+    let (message, docs) = (refusal.to_string(), format!("docs/errors/{code}.md"));
+    let fields = Fields { code, message, docs, endpoints: refusal.others() };
     serde_json::to_string(&Document { error: fields }).expect("strings always serialise")
 }
 

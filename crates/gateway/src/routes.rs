@@ -11,6 +11,8 @@ use std::time::Duration;
 use pilotlight_core::route::host_key;
 use pilotlight_pool::Pool;
 
+use crate::respond::Elsewhere;
+
 /// One web endpoint as the gateway knows it.
 #[derive(Clone)]
 pub struct Endpoint {
@@ -113,6 +115,18 @@ impl Routes {
                 .or_else(|| self.ports.get(&port))
                 .or_else(|| self.hosts.get(key.as_ref())),
         }
+    }
+
+    /// The endpoints that have a port, in order, as those of this machine reach them.
+    pub(crate) fn at_ports(&self) -> Vec<Elsewhere> {
+        let elsewhere = |(port, endpoint): (&u16, &Arc<Endpoint>)| Elsewhere {
+            app: endpoint.app.clone(),
+            function: endpoint.function.clone(),
+            url: format!("http://localhost:{port}"),
+        };
+        let mut all: Vec<_> = self.ports.iter().map(elsewhere).collect();
+        all.sort_unstable();
+        all
     }
 
     fn find_domain(&self, host: &str) -> Option<&Arc<Endpoint>> {

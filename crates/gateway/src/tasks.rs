@@ -5,6 +5,11 @@ use std::future::Future;
 
 use tokio::task::JoinHandle;
 
+/// Runs what reads files, where it is in nobody's way.
+pub(crate) fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    tokio::task::spawn_blocking(work)
+}
+
 /// Runs a task until it ends or its handle aborts it.
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(task)

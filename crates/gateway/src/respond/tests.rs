@@ -10,8 +10,8 @@ use super::*;
 /// One of each. The compiler asks for a new one's place in the chain.
 fn all() -> Vec<Refusal> {
     let after = |refusal: &Refusal| match refusal {
-        Refusal::BadRequest(_) => Some(Refusal::EndpointNotFound),
-        Refusal::EndpointNotFound => Some(Refusal::TargetTooLong),
+        Refusal::BadRequest(_) => Some(Refusal::EndpointNotFound(Vec::new())),
+        Refusal::EndpointNotFound(_) => Some(Refusal::TargetTooLong),
         Refusal::TargetTooLong => Some(Refusal::HeadTooLarge),
         Refusal::HeadTooLarge => Some(Refusal::BodyTooLarge(4 << 30)),
         Refusal::BodyTooLarge(_) => Some(Refusal::RequestTimeout),
@@ -133,7 +133,7 @@ fn a_browser_may_send_only_what_no_app_will_get() {
     for refusal in all() {
         let response = refuse(&refusal, &asker("OPTIONS", &question));
         let headers = response.headers();
-        if refusal == Refusal::EndpointNotFound {
+        if refusal == Refusal::EndpointNotFound(Vec::new()) {
             assert_eq!(response.status(), StatusCode::NO_CONTENT);
             assert_eq!(headers["access-control-allow-origin"], "https://a.example");
             assert_eq!(headers["access-control-allow-methods"], "PUT");
@@ -145,7 +145,22 @@ fn a_browser_may_send_only_what_no_app_will_get() {
     }
     // Not a browser's question.
     for (method, headers) in [("OPTIONS", &question[..1]), ("OPTIONS", &question[1..]), ("PUT", &question)] {
-        let response = refuse(&Refusal::EndpointNotFound, &asker(method, headers));
+        let response = refuse(&Refusal::EndpointNotFound(Vec::new()), &asker(method, headers));
         assert_eq!(response.status(), StatusCode::NOT_FOUND);
     }
+}
+
+#[tokio::test]
+async fn the_endpoints_there_are_stand_in_both_forms_and_are_for_no_page() {
+    let (app, function, url) = ("hello".to_owned(), "f".to_owned(), "http://localhost:8001".to_owned());
+    let refusal = Refusal::EndpointNotFound(vec![Elsewhere { app, function, url }]);
+    let response = refuse(&refusal, &asker("GET", &[]));
+    assert!(!response.headers().keys().any(|name| name.as_str().starts_with("access-control")));
+    let value: serde_json::Value = serde_json::from_str(&text(response).await).unwrap();
+    let expected = serde_json::json!([{"app": "hello", "function": "f", "url": "http://localhost:8001"}]);
+    assert_eq!(value["error"]["endpoints"], expected);
+    let response = refuse(&refusal, &asker("GET", &[("accept", "text/plain")]));
+    assert!(text(response).await.ends_with("\nhello.f: http://localhost:8001\n"));
+    let plain = json(&Refusal::EndpointNotFound(Vec::new()));
+    assert!(!plain.contains("endpoints"), "{plain}");
 }

@@ -22,7 +22,11 @@ struct Town {
 
 impl Town {
     fn new() -> Self {
-        let gateway = Gateway::new(Options::default());
+        Self::of(Options::default())
+    }
+
+    fn of(options: Options) -> Self {
+        let gateway = Gateway::new(options);
         Self { gateway, folder: tempfile::tempdir().unwrap(), routes: Vec::new() }
     }
 
@@ -149,4 +153,42 @@ async fn the_listener_for_containers_knows_names_of_inside_only() {
     }
     // And nobody outside reaches it by that name.
     assert_eq!(ask(shared.port(), here).await, "404 true");
+}
+
+/// The answer to a client on this machine with these fields in its request.
+async fn ask_for_list(port: u16, fields: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let text = format!("GET / HTTP/1.1\r\n{fields}Connection: close\r\n\r\n");
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut all = String::new();
+    within(stream.read_to_string(&mut all)).await.unwrap();
+    all
+}
+
+#[tokio::test]
+async fn what_endpoints_there_are_is_told_to_their_owner_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let owner = std::os::unix::fs::MetadataExt::uid(&folder.path().metadata().unwrap());
+    let mut listing = Vec::new();
+    for owners in [vec![owner], vec![owner + 1]] {
+        let mut town = Town::of(Options { owners, ..Options::default() });
+        let (shared, own) = (town.listen().await, town.listen().await);
+        town.add("one", Addresses { port: Some(own.port()), ..Addresses::default() });
+        for fields in [
+            "Host: localhost\r\n",
+            "Host: nothing.localhost:8000\r\n",
+            "Host: example.com\r\n",
+            "Host: localhost\r\nOrigin: http://localhost:3000\r\n",
+            "Host: localhost\r\nX-Forwarded-For: 192.0.2.1\r\n",
+            "Host: localhost\r\nForwarded: for=192.0.2.1\r\n",
+            "Host: localhost\r\nVia: 1.1 proxy\r\n",
+        ] {
+            let answer = ask_for_list(shared.port(), fields).await;
+            assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+            listing.push(answer.contains(&format!("http://localhost:{}", own.port())));
+        }
+    }
+    let expected =
+        [true, true, false, false, false, false, false, false, false, false, false, false, false, false];
+    assert_eq!(listing, expected);
 }

@@ -70,7 +70,7 @@ impl Server {
         };
         let containers = tokio::task::spawn_blocking(move || Containers::start(options)).await??;
         let builders = Builders::new(config, python, settings, &containers)?;
-        let mut shared = shared(config, run_dir, kind, builders, &containers)?;
+        let mut shared = shared(config, run_dir, kind, builders, &containers, control.allowed())?;
         let (address, inside_listener) = match isolation {
             // A user's containers are in another network: an address of this one is not theirs to reach.
             Isolation::Sandbox if config.rootless => (None, None),
@@ -263,6 +263,7 @@ fn shared(
     kind: Kind,
     builder: Builders,
     containers: &Containers,
+    owners: [u32; 2],
 ) -> anyhow::Result<Shared> {
     let state = &config.state_dir;
     let (blobs, scratch) = (state.join("blobs"), state.join("scratch"));
@@ -291,6 +292,7 @@ fn shared(
         state_dir: config.state_dir.clone(),
         gateway: Gateway::new(pilotlight_gateway::Options {
             trusted_proxies: config.public.trusted_proxies.clone(),
+            owners: owners.into(),
             body_bytes_max: config.public.body_bytes_max,
             ..pilotlight_gateway::Options::default()
         }),
