@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
+import crowd
 import reload
 import serving
 import traffic
@@ -128,6 +129,7 @@ ROWS: dict[str, Callable[[Bench], Iterable[Row]]] = {
     "reload": reloads,
     "memory": memory,
     "import": sdk_import,
+    "pool": crowd.decisions,
     **traffic.ROWS,
 }
 

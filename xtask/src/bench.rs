@@ -8,7 +8,12 @@ use crate::venv::{Venv, index_settings};
 
 /// Measures; `arguments` are those of `bench/bench.py`.
 pub(crate) fn run(tree: &Tree, arguments: &[String]) -> Result<()> {
-    for what in [&["pilotlight"][..], &["pilotlight-gateway", "--example", "traffic"]] {
+    let built = [
+        &["pilotlight"][..],
+        &["pilotlight-gateway", "--example", "traffic"],
+        &["pilotlight-core", "--example", "crowd"],
+    ];
+    for what in built {
         let mut build = command("cargo");
         build.args(["build", "--release", "--locked", "--package"]).args(what);
         check(build.current_dir(&tree.root))?;
@@ -18,7 +23,8 @@ pub(crate) fn run(tree: &Tree, arguments: &[String]) -> Result<()> {
     let mut bench = command(venv.tool("python"));
     bench.current_dir(&tree.root).arg("bench/bench.py").args(arguments);
     bench.env("PILOTLIGHT_BINARY", &binary).env("UV", &venv.uv).env("PATH", venv.path()?);
-    bench.env("PILOTLIGHT_TRAFFIC", binary.with_file_name("examples").join("traffic"));
+    let examples = binary.with_file_name("examples");
+    bench.env("PILOTLIGHT_TRAFFIC", examples.join("traffic")).env("PILOTLIGHT_CROWD", examples.join("crowd"));
     bench.env("PILOTLIGHT_BENCH_DIR", tree.target.join("bench"));
     for (name, value) in index_settings() {
         bench.env(name, value);

@@ -9,31 +9,36 @@
 //! - A request is given to at most one container; what dies with its container is never given to another.
 //! - A container for a single use leaves with the one request that it is given.
 //! - A container is named by a number that is never reused: late news about one that is gone is ignored.
+//!
+//! With n containers and waiting requests each event and each action costs O(log n): whatever is looked for stands in an
+//! order of its own (`roster.rs`). Only what concerns every container, other settings and the end, looks at them all.
 
 mod backoff;
 mod check;
 mod container;
 mod event;
+mod queue;
+mod roster;
 mod settings;
 #[cfg(test)]
 mod tests;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::mem::take;
 use std::time::Instant;
 
 use backoff::Backoff;
 use container::{Container, Phase};
 pub use event::{Action, ContainerNumber, Event, Reason, RequestId, Stop};
+use queue::Queue;
+use roster::Roster;
 pub use settings::{Pace, Settings};
 
 /// The containers of one function and the requests that wait for them.
 #[derive(Debug)]
 pub struct Pool {
     settings: Settings,
-    containers: BTreeMap<ContainerNumber, Container>,
-    /// Oldest first.
-    waiting: VecDeque<RequestId>,
+    containers: Roster,
+    waiting: Queue,
     backoff: Backoff,
     next: u64,
     retired: bool,
@@ -61,10 +66,11 @@ pub struct Stats {
 impl Pool {
     /// A pool without containers. The first [`Pool::step`] (a [`Event::Woke`] will do) starts `min_containers`.
     pub fn new(settings: Settings) -> Self {
+        let settings = settings.normalised();
         Self {
-            settings: settings.normalised(),
-            containers: BTreeMap::new(),
-            waiting: VecDeque::new(),
+            containers: Roster::new(settings.target_inputs),
+            settings,
+            waiting: Queue::default(),
             backoff: Backoff::default(),
             next: 0,
             retired: false,
@@ -76,7 +82,7 @@ impl Pool {
     /// Moves the pool by one event at `now` and pushes what must be done to `out`, in the order to do it.
     pub fn step(&mut self, now: Instant, event: Event, out: &mut Vec<Action>) {
         match event {
-            Event::Abandoned(request) => self.waiting.retain(|waiting| *waiting != request),
+            Event::Abandoned(request) => self.waiting.remove(request),
             Event::Arrived(request) => self.arrived(now, request, out),
             // Not drained: what is broken may not listen. Other requests that it holds may still end.
             Event::Broken(number) => self.dismiss(now, number, Stop::Kill, out),
@@ -91,7 +97,7 @@ impl Pool {
         self.expire(now, out);
         self.assign(out);
         while self.waiting.len() > self.settings.queue_max {
-            out.extend(self.waiting.pop_back().map(|request| Action::Reject(request, Reason::Full)));
+            out.extend(self.waiting.pop_newest().map(|request| Action::Reject(request, Reason::Full)));
         }
         self.grow(now, out);
         self.shrink(now, out);
@@ -99,14 +105,11 @@ impl Pool {
 
     /// When to call `step(now, Event::Woke)` next, if nothing else happens. Always later than the last step.
     pub fn deadline(&self) -> Option<Instant> {
-        let phases = self.containers.values().filter_map(|container| match container.phase {
-            Phase::Starting { until } => Some(until),
-            Phase::Stopping { kill_at } => kill_at,
-            Phase::Leaving { .. } | Phase::Ready => None,
-        });
+        let end = self.containers.first_end().map(|(at, _)| at);
         let surplus = self.surplus().map(|(_, at)| at);
-        let again = if self.starting() == 0 && self.missing() > 0 { self.backoff.until() } else { None };
-        phases.chain(surplus).chain(again).chain(self.paced).min()
+        let again =
+            if self.containers.starting() == 0 && self.missing() > 0 { self.backoff.until() } else { None };
+        [end, surplus, again, self.paced].into_iter().flatten().min()
     }
 
     /// True once the pool is retired and its last container is gone. Nothing will happen any more.
@@ -116,16 +119,13 @@ impl Pool {
 
     /// How many containers and requests there are now.
     pub fn stats(&self) -> Stats {
-        let mut stats = Stats { waiting: self.waiting.len(), ..Stats::default() };
-        for container in self.containers.values() {
-            stats.busy += usize::from(!container.is_idle());
-            match container.phase {
-                Phase::Ready => stats.ready += 1,
-                Phase::Starting { .. } => stats.starting += 1,
-                Phase::Leaving { .. } | Phase::Stopping { .. } => stats.leaving += 1,
-            }
+        Stats {
+            ready: self.containers.ready(),
+            starting: self.containers.starting(),
+            busy: self.containers.holding(),
+            waiting: self.waiting.len(),
+            leaving: self.containers.len() - self.containers.usable(),
         }
-        stats
     }
 
     fn arrived(&mut self, now: Instant, request: RequestId, out: &mut Vec<Action>) {
@@ -135,25 +135,26 @@ impl Pool {
         }
         // First what is overdue: a start that fails in this instant was not made for this request.
         self.expire(now, out);
-        self.waiting.push_back(request);
+        self.waiting.push(request);
     }
 
     fn started(&mut self, now: Instant, number: ContainerNumber, out: &mut Vec<Action>) {
-        let Some(container) = self.containers.get_mut(&number) else { return };
-        if !matches!(container.phase, Phase::Starting { .. }) {
+        if !self.containers.get(number).is_some_and(Container::is_starting) {
             return;
         }
-        container.phase = Phase::Ready;
-        container.used = now;
+        self.containers.change(number, |container| {
+            container.phase = Phase::Ready;
+            container.used = now;
+        });
         self.backoff.succeeded();
-        if std::mem::take(&mut self.trial) {
+        if take(&mut self.trial) {
             out.push(Action::TrialPassed);
         }
     }
 
     /// The container is gone, whatever it was doing. Requests inside it are lost, never given to another.
     fn gone(&mut self, now: Instant, number: ContainerNumber, out: &mut Vec<Action>) {
-        let Some(container) = self.containers.remove(&number) else { return };
+        let Some(container) = self.containers.remove(number) else { return };
         match container.phase {
             Phase::Starting { .. } => self.start_failed(now, Reason::StartFailed, out),
             // Ready, then dead without having served anybody: the other half of a crash loop.
@@ -165,32 +166,36 @@ impl Pool {
     /// One start failed. If nothing else can serve those who wait, they learn it now.
     fn start_failed(&mut self, now: Instant, reason: Reason, out: &mut Vec<Action>) {
         self.backoff.failed(now);
-        if self.usable() == 0 {
+        if self.containers.usable() == 0 {
             self.reject_all(reason, out);
         }
     }
 
     fn finished(&mut self, now: Instant, number: ContainerNumber, request: RequestId, out: &mut Vec<Action>) {
-        let Some(container) = self.containers.get_mut(&number) else { return };
-        let Some(index) = container.running.iter().position(|running| *running == request) else { return };
-        container.running.swap_remove(index);
-        container.served = true;
-        container.used = now;
-        if let (Phase::Leaving { how }, true) = (container.phase, container.is_idle()) {
+        let held = self.containers.change(number, |container| {
+            let index = container.running.iter().position(|running| *running == request)?;
+            container.running.swap_remove(index);
+            container.served = true;
+            container.used = now;
+            Some((container.phase, container.is_idle()))
+        });
+        if let Some(Some((Phase::Leaving { how }, true))) = held {
             self.stop(now, number, how, out);
         }
     }
 
     fn configure(&mut self, now: Instant, settings: Settings, out: &mut Vec<Action>) {
         self.settings = settings.normalised();
-        let surplus = self.usable().saturating_sub(self.settings.max_containers.unwrap_or(usize::MAX));
+        self.containers.aim(self.settings.target_inputs);
+        let surplus =
+            self.containers.usable().saturating_sub(self.settings.max_containers.unwrap_or(usize::MAX));
         // The least useful first: those not ready yet, the idle, those used longest ago.
         let mut usable: Vec<_> =
             self.containers.iter().filter(|(_, container)| container.is_usable()).collect();
         usable.sort_by_key(|(number, container)| {
-            (!container.is_starting(), !container.is_idle(), container.used, **number)
+            (!container.is_starting(), !container.is_idle(), container.used, *number)
         });
-        let surplus: Vec<_> = usable.into_iter().take(surplus).map(|(number, _)| *number).collect();
+        let surplus: Vec<_> = usable.into_iter().take(surplus).map(|(number, _)| number).collect();
         for number in surplus {
             self.dismiss(now, number, Stop::Drain, out);
         }
@@ -199,7 +204,7 @@ impl Pool {
     fn retire(&mut self, now: Instant, stop: Stop, out: &mut Vec<Action>) {
         self.retired = true;
         self.reject_all(Reason::Retired, out);
-        let numbers: Vec<_> = self.containers.keys().copied().collect();
+        let numbers: Vec<_> = self.containers.iter().map(|(number, _)| number).collect();
         for number in numbers {
             match stop {
                 Stop::Drain => self.dismiss(now, number, Stop::Drain, out),
@@ -211,7 +216,7 @@ impl Pool {
     fn try_out(&mut self, out: &mut Vec<Action>) {
         if self.retired {
             out.push(Action::TrialFailed(Reason::Retired));
-        } else if self.ready() > 0 {
+        } else if self.containers.ready() > 0 {
             out.push(Action::TrialPassed);
         } else {
             self.trial = true;
@@ -228,23 +233,18 @@ impl Pool {
         }
     }
 
-    /// Gives waiting requests to free slots. The container used last comes first, so that the others go idle; those that
-    /// hold as many as they should come last, the emptiest first.
+    /// Gives waiting requests to free slots.
     fn assign(&mut self, out: &mut Vec<Action>) {
-        while let Some(&request) = self.waiting.front() {
-            let free = self.containers.iter_mut().filter(|(_, container)| container.has_room());
-            let target = self.settings.target_inputs.unwrap_or(usize::MAX);
-            let over = |container: &Container| (container.running.len() + 1).saturating_sub(target);
-            let Some((&number, container)) =
-                free.max_by_key(|(number, container)| (Reverse(over(container)), container.used, **number))
-            else {
-                return;
-            };
-            container.running.push(request);
-            if container.single_use {
-                container.phase = Phase::Leaving { how: Stop::Drain };
-            }
-            self.waiting.pop_front();
+        while !self.waiting.is_empty()
+            && let Some(number) = self.containers.free()
+            && let Some(request) = self.waiting.pop()
+        {
+            self.containers.change(number, |container| {
+                container.running.push(request);
+                if container.single_use {
+                    container.phase = Phase::Leaving { how: Stop::Drain };
+                }
+            });
             out.push(Action::Assign(request, number));
         }
     }
@@ -256,8 +256,8 @@ impl Pool {
         if missing > 0
             && let Some(until) = self.backoff.until()
         {
-            let pressed = self.usable() == 0 && (self.trial || !self.waiting.is_empty());
-            let may_try = self.starting() == 0 && (pressed || now >= until);
+            let pressed = self.containers.usable() == 0 && (self.trial || !self.waiting.is_empty());
+            let may_try = self.containers.starting() == 0 && (pressed || now >= until);
             missing = usize::from(may_try);
         }
         let turn = self.turn(now);
@@ -273,14 +273,13 @@ impl Pool {
     /// How many starts may begin now, and when the next may if nothing else happens.
     fn turn(&self, now: Instant) -> (usize, Option<Instant>) {
         let Some(pace) = self.settings.pace else { return (usize::MAX, None) };
-        let starting = self.containers.values().filter(|container| container.is_starting());
-        // Not used yet, so used last when it was begun.
-        let counted = starting.map(|container| container.used + pace.slow).filter(|until| *until > now);
-        let (count, next) = counted.fold((0, None), |(count, next): (usize, Option<Instant>), until| {
-            (count + 1, Some(next.map_or(until, |next| next.min(until))))
-        });
-        let free = pace.starts.saturating_sub(count);
-        (free, next.or(Some(now + pace.slow)))
+        let recent = self.containers.begun().map(|begun| begun + pace.slow).take_while(|until| *until > now);
+        let (mut count, mut next) = (0, None);
+        for until in recent.take(pace.starts) {
+            count += 1;
+            next = Some(until);
+        }
+        (pace.starts - count, next.or(Some(now + pace.slow)))
     }
 
     /// Stops the containers that nobody has used for a while.
@@ -294,30 +293,35 @@ impl Pool {
 
     /// Lets a container go as gently as it can be: at once if it holds nothing, else when its last request ends.
     fn dismiss(&mut self, now: Instant, number: ContainerNumber, how: Stop, out: &mut Vec<Action>) {
-        let Some(container) = self.containers.get_mut(&number) else { return };
+        let Some(container) = self.containers.get(number) else { return };
         match container.phase {
             // It holds nothing, and does not listen yet.
             Phase::Starting { .. } => self.stop(now, number, Stop::Kill, out),
             Phase::Ready if container.is_idle() => self.stop(now, number, how, out),
-            Phase::Ready => container.phase = Phase::Leaving { how },
-            Phase::Leaving { how: before } => container.phase = Phase::Leaving { how: before.max(how) },
+            Phase::Ready => self.leave(number, how),
+            Phase::Leaving { how: before } => self.leave(number, before.max(how)),
             Phase::Stopping { .. } => {}
         }
     }
 
+    /// No more requests for this one; it is stopped when its last has ended.
+    fn leave(&mut self, number: ContainerNumber, how: Stop) {
+        self.containers.change(number, |container| container.phase = Phase::Leaving { how });
+    }
+
     fn stop(&mut self, now: Instant, number: ContainerNumber, how: Stop, out: &mut Vec<Action>) {
-        let Some(container) = self.containers.get_mut(&number) else { return };
-        if matches!(container.phase, Phase::Stopping { kill_at: None }) {
+        let told = self.containers.get(number).map(|container| container.phase);
+        if matches!(told, None | Some(Phase::Stopping { kill_at: None })) {
             return;
         }
         let kill_at = (how == Stop::Drain).then(|| now + self.settings.drain_timeout);
-        container.phase = Phase::Stopping { kill_at };
+        self.containers.change(number, |container| container.phase = Phase::Stopping { kill_at });
         out.push(Action::Stop(number, how));
     }
 
     fn reject_all(&mut self, reason: Reason, out: &mut Vec<Action>) {
-        out.extend(self.waiting.drain(..).map(|request| Action::Reject(request, reason)));
-        if std::mem::take(&mut self.trial) {
+        out.extend(std::iter::from_fn(|| self.waiting.pop()).map(|request| Action::Reject(request, reason)));
+        if take(&mut self.trial) {
             out.push(Action::TrialFailed(reason));
         }
     }
@@ -328,69 +332,43 @@ impl Pool {
             return 0;
         }
         let queued = self.waiting.len().div_ceil(self.settings.max_inputs);
-        let wanted = self.floor().max(self.busy() + queued + self.buffer());
+        let wanted = self.floor().max(self.containers.busy() + queued + self.buffer());
         let wanted = wanted.max(self.aim(self.waiting.len())).max(usize::from(self.trial));
         let room = self.settings.max_containers.unwrap_or(usize::MAX).saturating_sub(self.containers.len());
-        wanted.saturating_sub(self.usable()).min(room)
+        wanted.saturating_sub(self.containers.usable()).min(room)
     }
 
     /// The idle container to stop next and when, if there are more ready ones than to be kept.
     fn surplus(&self) -> Option<(ContainerNumber, Instant)> {
-        if self.retired || self.ready() <= self.floor() {
+        if self.retired || self.containers.ready() <= self.floor() {
             return None;
         }
-        let idle =
-            self.containers.iter().filter(|(_, container)| container.is_ready() && container.is_idle());
-        let (number, container) = idle.min_by_key(|(number, container)| (container.used, **number))?;
-        Some((*number, container.used + self.settings.idle))
+        let (used, number) = self.containers.idlest()?;
+        Some((number, used + self.settings.idle))
     }
 
+    /// The container whose wait is over, and whether it was to become ready.
     fn overdue(&self, now: Instant) -> Option<(ContainerNumber, bool)> {
-        self.containers.iter().find_map(|(number, container)| match container.phase {
-            Phase::Starting { until } if until <= now => Some((*number, true)),
-            Phase::Stopping { kill_at: Some(at) } if at <= now => Some((*number, false)),
-            _ => None,
-        })
+        let (at, number) = self.containers.first_end()?;
+        let was_starting = self.containers.get(number).is_some_and(Container::is_starting);
+        (at <= now).then_some((number, was_starting))
     }
 
     /// How many containers are kept though nobody waits.
     fn floor(&self) -> usize {
-        let floor = self.settings.min_containers.max(self.busy() + self.buffer()).max(self.aim(0));
+        let floor = self.settings.min_containers.max(self.containers.busy() + self.buffer()).max(self.aim(0));
         floor.min(self.settings.max_containers.unwrap_or(usize::MAX))
     }
 
     /// How many containers would hold the requests that run, and so many that wait, at the target.
     fn aim(&self, waiting: usize) -> usize {
         let Some(target) = self.settings.target_inputs else { return 0 };
-        let running = self.containers.values().filter(|container| container.is_ready());
-        (running.map(|container| container.running.len()).sum::<usize>() + waiting).div_ceil(target)
+        (self.containers.running() + waiting).div_ceil(target)
     }
 
     /// Spare containers are kept only while there is work.
     fn buffer(&self) -> usize {
-        let active =
-            !self.waiting.is_empty() || self.containers.values().any(|container| !container.is_idle());
+        let active = !self.waiting.is_empty() || self.containers.holding() > 0;
         if active { self.settings.buffer_containers } else { 0 }
-    }
-
-    fn busy(&self) -> usize {
-        self.count(|container| container.is_ready() && !container.is_idle())
-    }
-
-    fn ready(&self) -> usize {
-        self.count(Container::is_ready)
-    }
-
-    fn starting(&self) -> usize {
-        self.count(Container::is_starting)
-    }
-
-    /// Containers that serve requests, now or soon.
-    fn usable(&self) -> usize {
-        self.count(Container::is_usable)
-    }
-
-    fn count(&self, of: impl Fn(&Container) -> bool) -> usize {
-        self.containers.values().filter(|container| of(container)).count()
     }
 }

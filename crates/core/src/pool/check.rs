@@ -2,20 +2,22 @@
 
 use std::collections::HashSet;
 
-use super::container::Phase;
+use super::container::{Container, Phase};
 use super::{ContainerNumber, Pool};
 
 impl Pool {
     /// Panics if a promise of this type is broken. Tests call it after each step.
     pub fn check(&self) {
+        self.containers.check();
+        self.waiting.check();
         self.check_containers();
         self.check_requests();
         self.check_counts();
     }
 
     fn check_containers(&self) {
-        for (number, container) in &self.containers {
-            assert!(*number < ContainerNumber(self.next), "a number nobody gave");
+        for (number, container) in self.containers.iter() {
+            assert!(number < ContainerNumber(self.next), "a number nobody gave");
             assert!(container.running.len() <= container.max_inputs, "more requests than slots");
             let used = container.served || !container.is_idle();
             assert!(!(container.single_use && used && container.has_room()), "a second use");
@@ -31,30 +33,43 @@ impl Pool {
 
     fn check_requests(&self) {
         let mut seen = HashSet::new();
-        let running = self.containers.values().flat_map(|container| &container.running);
-        for request in running.chain(&self.waiting) {
+        let running = self.containers.iter().flat_map(|(_, container)| container.running.iter().copied());
+        for request in running.chain(self.waiting.iter()) {
             assert!(seen.insert(request), "{request:?} is in two places");
         }
         if self.waiting.is_empty() {
             return;
         }
         assert!(self.waiting.len() <= self.settings.queue_max, "the queue is over its bound");
-        assert!(!self.containers.values().any(super::Container::has_room), "waiting beside a free slot");
+        assert!(
+            !self.containers.iter().any(|(_, container)| container.has_room()),
+            "waiting beside a free slot"
+        );
         let full = self.settings.max_containers.is_some_and(|max| self.containers.len() >= max);
-        assert!(self.usable() > 0 || full, "waiting for nothing");
+        assert!(self.count(Container::is_usable) > 0 || full, "waiting for nothing");
     }
 
     fn check_counts(&self) {
         let max = self.settings.max_containers.unwrap_or(usize::MAX);
-        assert!(self.usable() <= max, "more containers than allowed");
-        assert!(!self.trial || self.ready() == 0, "a trial that nobody answered");
+        assert!(self.count(Container::is_usable) <= max, "more containers than allowed");
+        assert!(!self.trial || self.count(Container::is_ready) == 0, "a trial that nobody answered");
         if self.retired {
-            assert!(self.waiting.is_empty() && self.usable() == 0 && !self.trial, "work in a retired pool");
+            assert!(
+                self.waiting.is_empty() && self.count(Container::is_usable) == 0 && !self.trial,
+                "work in a retired pool"
+            );
             return;
         }
         let reason = self.backoff.until().or(self.paced);
         assert!(self.missing() == 0 || reason.is_some(), "containers missing without a reason");
         let next = self.deadline();
-        assert!(self.missing() == 0 || self.starting() > 0 || next.is_some(), "nobody will wake the pool");
+        assert!(
+            self.missing() == 0 || self.count(Container::is_starting) > 0 || next.is_some(),
+            "nobody will wake the pool"
+        );
+    }
+
+    fn count(&self, of: impl Fn(&Container) -> bool) -> usize {
+        self.containers.iter().filter(|(_, container)| of(container)).count()
     }
 }

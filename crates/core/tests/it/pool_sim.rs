@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use pilotlight_core::pool::{Action, ContainerNumber, Event, Pace, Pool, RequestId, Settings, Stop};
 
+use crate::crowd::Crowd;
+use crate::random::Random;
+
 /// Which worlds: 300 from 0 on, or as many as `PILOTLIGHT_SIM_SEEDS` says; one alone if `PILOTLIGHT_SIM_SEED` names it.
 fn seeds() -> Range<u64> {
     let read = |name: &str| {
@@ -28,22 +31,7 @@ impl Drop for Replay {
     }
 }
 
-/// SplitMix64: a few lines, and good enough to choose what goes wrong.
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
     fn index(&mut self, bound: usize) -> usize {
         usize::try_from(self.below(bound as u64)).expect("below a usize")
     }
@@ -258,4 +246,21 @@ fn a_pool_that_is_retired_under_load_ends() {
         assert!(world.pool.is_over(), "{:?}", world.pool.stats());
         assert!(world.alive.is_empty() && world.open.is_empty());
     }
+}
+
+#[test]
+fn ten_thousand_containers_serve_a_hundred_thousand_requests_a_second() {
+    let mut crowd = Crowd::new(10_000);
+    let mut decisions = 0;
+    crowd.run(2, &mut |pool, now, event, out| {
+        pool.step(now, event, out);
+        decisions += 1;
+        // Not each time: it looks at every container, which is what no decision does.
+        if decisions % 5_000 == 0 {
+            pool.check();
+        }
+    });
+    assert_eq!(crowd.arrived, 80_000);
+    assert!(crowd.served > 75_000, "only {} were served", crowd.served);
+    assert!(crowd.most > 9_000, "never more than {} containers", crowd.most);
 }
