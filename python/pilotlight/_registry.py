@@ -23,10 +23,19 @@ def base(method: str, tag: object, secret: Secret | None, add_python: str | None
     """The base in the manifest's form, with the Secret itself in it. Raises `InvalidError`."""
     if not isinstance(tag, str):
         raise InvalidError(f"{method}: tag must be a string, not {tag!r}")
+    return {"reference": tag, **_asked("registry", method, secret, add_python)}
+
+
+def dockerfile(method: str, secret: Secret | None, add_python: str | None) -> dict[str, Any]:
+    """The base that the first step's lines name. Raises `InvalidError`."""
+    return _asked("dockerfile", method, secret, add_python)
+
+
+def _asked(kind: str, method: str, secret: Secret | None, add_python: str | None) -> dict[str, Any]:
     check_secrets(method, [secret] if secret is not None else None)
     if add_python is not None and not re.fullmatch(r"3\.\d+(\.\d+)?", str(add_python)):
         raise InvalidError(f'{method}: add_python must be a string such as "3.11", not {add_python!r}')
-    return {"kind": "registry", "reference": tag, "add_python": add_python, "secret": secret}
+    return {"kind": kind, "add_python": add_python, "secret": secret}
 
 
 def described(base: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from . import _files, _registry, config
 from ._dockerfile import Context
-from ._image_chain import Building, check_env, check_secrets, flat, listed, named
+from ._image_chain import Building, check_env, flat, listed, named
 from ._image_files import LocalFiles
 from ._image_packages import Packages
 from ._later import not_built
@@ -163,14 +163,31 @@ class Image(Packages, LocalFiles):
         gpu: Any = None,
         add_python: str | None = None,
     ) -> Image:
-        """An image described by a local Dockerfile; not built yet. Raises `NotFoundError`, `InvalidError`."""
-        check_secrets("from_dockerfile", secrets)
+        """An image described by a local Dockerfile, on the image that its `FROM` names.
+
+        `COPY` finds files as in `dockerfile_commands`. A private registry takes a `registry_secret` as
+        `from_registry` does. Raises `NotFoundError`, `InvalidError`; a line that cannot be built is told when
+        the image is.
+        """
+        method, lines = "from_dockerfile", []
         if config.is_local():
             found = _files.absolute(path)
             _files.note_read(found)
             if not os.path.isfile(found):
-                raise NotFoundError(f"from_dockerfile: there is no file {found}")
-        return _unbuilt("from_dockerfile", [dict(build_args or {}), add_python, check_env("env", env)])
+                raise NotFoundError(f"{method}: there is no file {found}")
+            with open(found, encoding="utf-8") as file:
+                lines = file.read().splitlines()
+        args = check_env(method, build_args)
+        context = Context(None, context_mount, context_dir, ignore)
+        step = {
+            "kind": "dockerfile_commands",
+            "commands": lines,
+            "context": context.mounts(method, lines),
+            "build_args": args,
+        }
+        image = _begun(_registry.dockerfile(method, registry_secret, add_python))
+        image = image._declare(method, [args, add_python, check_env(method, env)], step)
+        return image._building(method, Building(force_build, env, secrets, gpu))
 
     @staticmethod
     def from_scratch(force_build: bool = False) -> Image:

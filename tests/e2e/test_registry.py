@@ -32,7 +32,7 @@ PROGRAM = """
             "version": list(sys.version_info[:2]),
             "prefix": sys.base_prefix,
             "cwd": os.getcwd(),
-            "variables": {{name: os.environ.get(name) for name in ["GREETING", "PATH"]}},
+            "variables": {{name: os.environ.get(name) for name in ["GREETING", "MORE", "PATH"]}},
             "data": {{str(p): p.read_text() for p in pathlib.Path("/data").rglob("*") if p.is_file()}},
             "etc": sorted(os.listdir("/etc")),
         }}
@@ -72,12 +72,12 @@ def test_an_image_is_built_on_one_of_a_registry(program, serve, registry, python
     ]
     settings = {"Env": ["PATH=/usr/bin:/bin", "GREETING=hello"], "WorkingDir": "/data"}
     reference = registry.push("tests/whole", "1", Image(layers, settings))
-    options = ', setup_dockerfile_commands=["ENV MORE=$GREETING"]'
+    options = ', setup_dockerfile_commands=["ENV MORE=$GREETING:$PWD"]'
     command = serve(program(PROGRAM.format(reference=reference, options=options)))
     answer = request(command.url()).json()
     path = answer["variables"].pop("PATH")
     assert path == "/opt/venv/bin:/opt/python/bin:/usr/bin:/bin"
-    assert answer["variables"] == {"GREETING": "hello"}
+    assert answer["variables"] == {"GREETING": "hello", "MORE": "hello:"}
     assert (answer["prefix"], answer["cwd"]) == ("/opt/python", "/data")
     assert answer["data"] == {
         "/data/kept": "kept",
@@ -87,6 +87,60 @@ def test_an_image_is_built_on_one_of_a_registry(program, serve, registry, python
         "/data/hidden/above": "above",
     }
     assert command.interrupt() == 0
+
+
+DOCKERFILE = """
+ARG HOST
+ARG TAG=none
+FROM ${HOST}/tests/base:${TAG} AS base
+ARG TAG
+ENV SAID="$GREETING from $TAG"
+COPY conf/*.txt sub/
+RUN cat sub/a.txt > joined && echo "$SAID in $PWD" >> joined
+"""
+
+DOCKERFILE_PROGRAM = """
+    import os
+    import pathlib
+
+    import modal
+
+    app = modal.App()
+    image = modal.Image.from_dockerfile("Dockerfile", build_args={args!r}, context_dir=".")
+
+    @app.function(image=image.run_commands("echo later >> joined"))
+    @modal.fastapi_endpoint()
+    def f():
+        return [os.getcwd(), os.environ["SAID"], pathlib.Path("joined").read_text()]
+"""
+
+
+def test_a_dockerfile_is_built_from_its_first_line_on(
+    program, serve, home, tmp_path, registry, python
+) -> None:
+    settings = {"Env": ["GREETING=hello"], "WorkingDir": "/srv"}
+    registry.push("tests/base", "2", Image([python, data("x")], settings))
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/a.txt").write_text("of a file\n")
+    (tmp_path / "Dockerfile").write_text(DOCKERFILE)
+    args = {"HOST": registry.host, "TAG": "2"}
+    path = program(DOCKERFILE_PROGRAM.format(args=args))
+    command = serve(path)
+    said = "of a file\nhello from 2 in /srv\nlater\n"
+    assert request(command.url()).json() == ["/srv", "hello from 2", said]
+    assert command.interrupt() == 0
+    for text, told in [
+        ("FROM a.example/x\nFROM b", "from_dockerfile: line 2: a second FROM begins another stage"),
+        ("FROM UPPER", 'from_dockerfile: line 1: "UPPER" names no image of a registry'),
+        (
+            "FROM --platform=linux/s390x a",
+            "from_dockerfile: line 1: it asks for linux/s390x, and this machine is",
+        ),
+    ]:
+        (tmp_path / "Dockerfile").write_text(text)
+        refused = home.run("serve", str(path))
+        assert refused.returncode == 1
+        assert told in refused.stderr
 
 
 def data(content: str) -> bytes:

@@ -144,6 +144,25 @@ pub enum Base {
         #[serde(default)]
         login: Option<Login>,
     },
+    /// The image that the first step's `FROM` names: that one is of the kind `dockerfile_commands`.
+    Dockerfile {
+        /// The version of Python to be put into it; its own otherwise.
+        #[serde(default)]
+        add_python: Option<String>,
+        /// Who asks the registry for it; nobody in particular otherwise.
+        #[serde(default)]
+        login: Option<Login>,
+    },
+}
+
+impl Base {
+    /// Who asks a registry for it.
+    fn login(&self) -> Option<&Login> {
+        match self {
+            Self::DebianSlim { .. } => None,
+            Self::Registry { login, .. } | Self::Dockerfile { login, .. } => login.as_ref(),
+        }
+    }
 }
 
 /// A name and a password for a registry.
@@ -255,7 +274,7 @@ pub enum Step {
         /// The files.
         files: Vec<File>,
     },
-    /// Lines of a Dockerfile, without `FROM`.
+    /// Lines of a Dockerfile, without `FROM` but for the first step on a base of the kind `dockerfile`.
     DockerfileCommands {
         /// Lines; one may have line feeds in it.
         commands: Vec<String>,
@@ -291,6 +310,15 @@ impl Step {
             | Self::RunFunction { files, .. } => files,
             Self::With { step, .. } => step.files(),
             _ => &[],
+        }
+    }
+
+    /// The lines of a Dockerfile that it is, and values for their `ARG`s.
+    pub fn dockerfile_lines(&self) -> Option<(&[String], &BTreeMap<String, String>)> {
+        match self {
+            Self::DockerfileCommands { commands, build_args, .. } => Some((commands, build_args)),
+            Self::With { step, .. } => step.dockerfile_lines(),
+            _ => None,
         }
     }
 
@@ -453,7 +481,7 @@ impl Manifest {
         !self.pickles.is_empty()
             || self.functions.iter().any(|function| !function.env.is_empty())
             || steps().any(Step::holds_secrets)
-            || self.images.values().any(|image| matches!(image.base, Base::Registry { login: Some(_), .. }))
+            || self.images.values().any(|image| image.base.login().is_some())
     }
 
     /// Every local file: those of containers, and those that images are built of.

@@ -1,5 +1,6 @@
 //! The way from a plan to an image: base, layers, the runner's layers, and what a container needs beside them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -189,6 +190,15 @@ impl Default for Places {
     }
 }
 
+/// What the steps of an image find around them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Variables, as far as Dockerfile lines may use them.
+    pub env: BTreeMap<String, String>,
+    /// The working directory; empty where it is the usual one.
+    pub workdir: String,
+}
+
 /// Builds images. Cheap to clone; builds may run side by side.
 #[derive(Clone)]
 pub struct Builder {
@@ -229,6 +239,34 @@ impl Builder {
         self.exits.clone()
     }
 
+    /// What steps on this base find around them. Blocks: an image of a registry is brought, since only that one knows.
+    pub fn surroundings(
+        &self,
+        base: &Start,
+        progress: &dyn Progress,
+        cancel: &AtomicBool,
+    ) -> Result<Surroundings, Error> {
+        let mut around =
+            Surroundings { env: [("PATH".to_owned(), PATH.to_owned())].into(), ..Surroundings::default() };
+        if let (Start::Registry(registry), Isolation::Sandbox) = (base, self.options.isolation) {
+            let base = self.pull(progress, cancel).base(registry).map_err(base::Error::from)?;
+            around.env.extend(base.env);
+            around.workdir = base.workdir.unwrap_or_default();
+        }
+        Ok(around)
+    }
+
+    fn pull<'a>(&'a self, progress: &'a dyn Progress, cancel: &'a AtomicBool) -> Pull<'a> {
+        Pull {
+            state_dir: &self.options.state_dir,
+            store: &self.store,
+            steps: &*self.steps,
+            settings: &self.options.settings,
+            progress,
+            cancel,
+        }
+    }
+
     /// Builds what is missing of `plan`. Blocks; when everything is there, for a few milliseconds.
     pub fn build(&self, plan: &Plan, progress: &dyn Progress, cancel: &AtomicBool) -> Result<Image, Error> {
         if self.options.isolation == Isolation::Process {
@@ -239,15 +277,7 @@ impl Builder {
                 self.bases.get(*python, &self.store, &*self.steps, progress, cancel)?
             }
             Start::Registry(registry) => {
-                let pull = Pull {
-                    state_dir: &self.options.state_dir,
-                    store: &self.store,
-                    steps: &*self.steps,
-                    settings: &self.options.settings,
-                    progress,
-                    cancel,
-                };
-                pull.base(registry).map_err(base::Error::from)?
+                self.pull(progress, cancel).base(registry).map_err(base::Error::from)?
             }
         };
         let python = base.python;

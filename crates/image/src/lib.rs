@@ -43,7 +43,7 @@ pub mod tree;
 /// What the sandbox helper runs for this crate; for `helper_main`.
 pub const ERRANDS: &[pilotlight_sandbox::Errand] = &[base::debian::ERRAND];
 
-pub use builder::{BaseUsed, Builder, Error, Image, Options, Places};
+pub use builder::{BaseUsed, Builder, Error, Image, Options, Places, Surroundings};
 pub use host::HostPython;
 pub use progress::{Progress, Silent};
 pub use registry::tool_main;

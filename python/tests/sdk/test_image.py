@@ -105,6 +105,23 @@ def test_an_image_of_a_registry_and_who_asks_for_it(image: Image, login: str | N
     assert found == (login and {"username": login, "password": "p"})
 
 
+def test_a_dockerfile_is_a_base_and_the_first_step(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM r/a\nCOPY a.txt /\n")
+    (tmp_path / "a.txt").write_text("a")
+    secret = modal.Secret({"REGISTRY_USERNAME": "me", "REGISTRY_PASSWORD": "p"})
+    options: Any = {"context_dir": tmp_path, "build_args": {"A": "b"}, "registry_secret": secret}
+    image = Image.from_dockerfile(tmp_path / "Dockerfile", env={"C": "d"}, **options)
+    image._check_built()
+    login = {"username": "me", "password": "p"}
+    assert image._manifest()["base"] == {"kind": "dockerfile", "add_python": None, "login": login}
+    (step,) = steps(image)
+    assert (step["kind"], step["env"]) == ("with", {"C": "d"})
+    assert step["step"]["commands"] == ["FROM r/a", "COPY a.txt /"]
+    assert [file["remote"] for file in step["step"]["context"]] == ["a.txt"]
+    with pytest.raises(NotFoundError, match="there is no file"):
+        Image.from_dockerfile(tmp_path / "none")
+
+
 def test_setup_lines_come_first_and_a_login_may_be_missing() -> None:
     image = Image.from_dockerhub("a", "ENV A=b", ["make x", "RUN y"], force_build=True, add_python="3.11")
     assert image._manifest()["base"]["add_python"] == "3.11"
@@ -136,7 +153,6 @@ def fetched(name: str) -> str:
         (Image.conda(), "conda"),
         (Image.micromamba("3.11").micromamba_install("a", channels=["c"]), "micromamba"),
         (Image.from_registry("a", volumes={"/v": 1}), "from_registry"),
-        (Image.from_dockerfile(__file__, add_python="3.11"), "from_dockerfile"),
         (Image.from_scratch(), "from_scratch"),
         (Image.from_id("im-1"), "from_id"),
         (Image.from_name("app", "tag"), "from_name"),

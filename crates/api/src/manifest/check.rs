@@ -165,17 +165,22 @@ fn check_app_name(name: &str, path: &str, problems: &mut Problems) {
 fn check_image(image: &Image, path: &str, problems: &mut Problems) {
     let version = match &image.base {
         Base::DebianSlim { python_version } => python_version,
-        Base::Registry { reference, add_python, login } => {
+        Base::Registry { reference, add_python, .. } => {
             if let Err(error) = reference.parse::<Reference>() {
                 problems.require(false, path, || error.to_string());
             }
-            let ok = login
-                .as_ref()
-                .is_none_or(|login| !login.username.is_empty() && !login.username.contains(':'));
-            problems.require(ok, path, || "a login's name is not empty and has no `:`".to_owned());
+            add_python
+        }
+        Base::Dockerfile { add_python, .. } => {
+            let lines = image.steps.first().and_then(Step::dockerfile_lines);
+            problems
+                .require(lines.is_some(), path, || "its first step has no lines of a Dockerfile".to_owned());
             add_python
         }
     };
+    let name = image.base.login().map(|login| login.username.as_str());
+    let ok = name.is_none_or(|name| !name.is_empty() && !name.contains(':'));
+    problems.require(ok, path, || "a login's name is not empty and has no `:`".to_owned());
     if let Some(version) = version {
         let supported = version.parse::<PythonVersion>().and_then(PythonVersion::supported);
         if let Err(error) = supported {

@@ -8,6 +8,7 @@ mod copy;
 mod instruction;
 mod line;
 mod variable;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,6 +16,7 @@ use std::fmt;
 use super::{CopiedFile, Step};
 
 pub use instruction::{Copy, Instruction, Run, Words};
+pub use whole::Whole;
 
 /// What stands in a Dockerfile that cannot be built, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -105,7 +105,7 @@ struct Whole {
 }
 
 /// What registries call this machine's processor.
-pub(crate) fn architecture() -> &'static str {
+pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pilotlight_api::manifest::{self, Manifest};
-use pilotlight_core::image::dockerfile::{self, Dockerfile, Scope};
+use pilotlight_core::image::dockerfile::{self, Dockerfile, Scope, Whole};
 use pilotlight_core::image::registry::Login;
 use pilotlight_core::image::{
-    Base, Content, CopiedFile, Era, PATH, PipInstall, Plan, PoetryInstall, PythonVersion, Registry,
+    Base, Content, CopiedFile, Era, PipInstall, Plan, PoetryInstall, PythonVersion, Registry,
     RunFunction, Secret, Step, UvSync,
 };
-use pilotlight_image::{Image, Places};
+use pilotlight_image::registry::document::architecture;
+use pilotlight_image::{Image, Places, Surroundings};
 use pilotlight_pool::{Pace, Settings};
 use pilotlight_sandbox::{Command, Limits, Network, Spec};
 
@@ -40,32 +41,63 @@ pub(crate) fn era(manifest: &Manifest) -> Era {
     }
 }
 
-/// What to build for one of the manifest's images.
-pub(crate) fn image(manifest: &Manifest, image: &manifest::Image) -> Result<Plan, String> {
+/// What one of the manifest's images begins with.
+pub(crate) fn base(manifest: &Manifest, image: &manifest::Image) -> Result<Base, String> {
     let version = |text: &str| text.parse::<PythonVersion>().map_err(|error| format!("{error}"));
-    let base = match &image.base {
-        manifest::Base::DebianSlim { python_version } => Base::DebianSlim {
-            python: version(python_version.as_deref().unwrap_or(&manifest.python.version))?,
-        },
-        manifest::Base::Registry { reference, add_python, login } => Base::Registry(Registry {
+    let registry = |reference: &str, add_python: &Option<String>, login: &Option<manifest::Login>| {
+        let login = login.as_ref().map(|login| Login {
+            username: login.username.clone(),
+            password: login.password.expose().to_owned(),
+        });
+        Ok(Base::Registry(Registry {
             reference: reference.parse().map_err(|error| format!("{error}"))?,
             add_python: add_python.as_deref().map(version).transpose()?,
-            login: login.as_ref().map(|login| Login {
-                username: login.username.clone(),
-                password: login.password.expose().to_owned(),
-            }),
-        }),
+            login,
+        }))
     };
-    let mut scope = Scope { env: [("PATH".to_owned(), PATH.to_owned())].into(), ..Scope::default() };
+    match &image.base {
+        manifest::Base::DebianSlim { python_version } => {
+            let asked = python_version.as_deref().unwrap_or(&manifest.python.version);
+            Ok(Base::DebianSlim { python: version(asked)? })
+        }
+        manifest::Base::Registry { reference, add_python, login } => registry(reference, add_python, login),
+        manifest::Base::Dockerfile { add_python, login } => {
+            let lines = image.steps.first().and_then(manifest::Step::dockerfile_lines);
+            let (lines, build_args) = lines.ok_or("from_dockerfile: there are no lines")?;
+            let whole = Whole::parse(&lines.join("\n"), build_args);
+            let whole = whole.map_err(|error| format!("from_dockerfile: {error}"))?;
+            let told = |message: String| format!("from_dockerfile: line {}: {message}", whole.line);
+            let here = format!("linux/{}", architecture());
+            match whole
+                .platform
+                .filter(|platform| *platform != here && !platform.starts_with(&format!("{here}/")))
+            {
+                Some(other) => Err(told(format!("it asks for {other}, and this machine is {here}"))),
+                None => registry(&whole.from, add_python, login).map_err(told),
+            }
+        }
+    }
+}
+
+/// What to build for one of the manifest's images on its base, whose variables and directory are `around`.
+pub(crate) fn image(
+    manifest: &Manifest,
+    image: &manifest::Image,
+    base: Base,
+    around: Surroundings,
+) -> Result<Plan, String> {
+    let mut scope = Scope { env: around.env, workdir: around.workdir, ..Scope::default() };
+    let begins = matches!(image.base, manifest::Base::Dockerfile { .. });
     let mut steps = Vec::new();
-    for described in &image.steps {
-        steps.extend(step(described, &mut scope)?);
+    for (index, described) in image.steps.iter().enumerate() {
+        steps.extend(step(described, &mut scope, begins && index == 0)?);
     }
     Ok(Plan { base, era: era(manifest), steps })
 }
 
-/// What is to be built for a step; `scope` is what Dockerfile lines see of those before.
-fn step(step: &manifest::Step, scope: &mut Scope) -> Result<Vec<Step>, String> {
+/// What is to be built for a step; `scope` is what Dockerfile lines see of those before. One that `begins` an image has
+/// its `FROM`.
+fn step(step: &manifest::Step, scope: &mut Scope, begins: bool) -> Result<Vec<Step>, String> {
     Ok(vec![match step.clone() {
         manifest::Step::PipInstall { packages, find_links, index_url, extra_index_url, pre, options } => {
             Step::PipInstall(PipInstall { packages, index_url, extra_index_url, find_links, pre, options })
@@ -93,8 +125,14 @@ fn step(step: &manifest::Step, scope: &mut Scope) -> Result<Vec<Step>, String> {
         manifest::Step::CopyFiles { files } => Step::CopyFiles { files: copied(&files) },
         manifest::Step::DockerfileCommands { commands, context, build_args } => {
             scope.build_args = build_args;
-            let told = |error| format!("dockerfile_commands: {error}");
-            let read = Dockerfile::parse(&commands.join("\n")).map_err(told)?;
+            let method = if begins { "from_dockerfile" } else { "dockerfile_commands" };
+            let told = |error| format!("{method}: {error}");
+            let text = commands.join("\n");
+            let read = if begins {
+                Whole::parse(&text, &scope.build_args).map_err(told)?.rest
+            } else {
+                Dockerfile::parse(&text).map_err(told)?
+            };
             return dockerfile::steps(&read, &copied(&context), scope).map_err(told);
         }
         manifest::Step::With { env, secrets, step: inner } => {
@@ -104,7 +142,7 @@ fn step(step: &manifest::Step, scope: &mut Scope) -> Result<Vec<Step>, String> {
                 secrets.iter().map(|(name, hidden)| Secret { name: name.clone(), value: value(hidden) });
             let secrets: Vec<_> = secrets.collect();
             let with = |step| Step::with(env.clone(), secrets.clone(), step);
-            return Ok(self::step(&inner, scope)?.into_iter().map(with).collect());
+            return Ok(self::step(&inner, scope, begins)?.into_iter().map(with).collect());
         }
     }])
 }

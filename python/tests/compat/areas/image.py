@@ -198,7 +198,14 @@ IMAGE = Area(
                 ("from_gcp_artifact_registry", _REGISTRY),
             )
         ),
-        _later("Image.from_dockerfile(", "from_dockerfile('program.py')", True),
+        works(
+            "Image.from_dockerfile(path, context_mount, context_dir, ignore, build_args, registry_secret, "
+            "secrets=…, env=…, add_python)",
+            "e2e/test_registry.py::test_a_dockerfile_is_built_from_its_first_line_on",
+            "sdk/test_image.py::test_a_dockerfile_is_a_base_and_the_first_step",
+            sees=_function("modal.Image.from_dockerfile('program.py')"),
+            expect="image['base'] == {'kind': 'dockerfile', 'add_python': None}",
+        ),
         _later("Image.from_scratch(", "from_scratch()", True),
         _later("Image.from_id(", "from_id('im-1')", True),
         _later("Image.from_name(", "from_name('x')", True),
@@ -303,11 +310,11 @@ IMAGE = Area(
             sees=_function("modal.DockerhubImage('x', ['a'])"),
             expect="image['base'] == {'kind': 'registry', 'reference': 'x', 'add_python': None}",
         ),
-        refused(
-            "modal.DockerfileImage",
-            "NotBuiltError",
-            "f: Image.from_dockerfile" + _LATER,
-            _function("modal.DockerfileImage('program.py')"),
+        works(
+            "modal.DockerfileImage(path)",
+            "sdk/test_image.py::test_a_dockerfile_is_a_base_and_the_first_step",
+            sees=_function("modal.DockerfileImage('program.py')"),
+            expect="image['base'] == {'kind': 'dockerfile', 'add_python': None}",
         ),
     ),
 )

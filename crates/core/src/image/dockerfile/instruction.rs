@@ -206,7 +206,7 @@ fn copy(name: &str, rest: &str, documents: &[Document]) -> Result<Copy, String> 
 }
 
 /// The flags in front, `--name=value`, and what is behind them.
-fn flags(rest: &str) -> (Vec<(&str, &str)>, &str) {
+pub(super) fn flags(rest: &str) -> (Vec<(&str, &str)>, &str) {
     let mut found = Vec::new();
     let mut rest = rest;
     while let Some(flag) = rest.strip_prefix("--") {

@@ -191,3 +191,32 @@ fn any_text_is_read_or_refused() {
         _ = built(&lines.concat());
     });
 }
+
+#[test]
+fn a_whole_dockerfile_names_its_base() {
+    let args = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let text = "# syntax=docker/dockerfile:1\nARG TAG=3.11 WHO\nFROM --platform=linux/amd64 python:${TAG}-slim AS base\n\
+                ARG TAG\nARG WHO\nRUN echo $TAG";
+    let whole = Whole::parse(text, &args(&[])).unwrap();
+    assert_eq!((whole.line, whole.from.as_str()), (3, "python:3.11-slim"));
+    assert_eq!((whole.rest.instructions.len(), whole.platform.as_deref()), (3, Some("linux/amd64")));
+    let inherited = vec![("TAG".to_owned(), Some("3.11".to_owned()))];
+    assert_eq!(whole.rest.instructions[0], (4, Instruction::Arg(inherited)));
+    let other = Whole::parse(text, &args(&[("TAG", "3.12"), ("OTHER", "x")])).unwrap();
+    assert_eq!(other.from, "python:3.12-slim");
+    for (text, told) in [
+        ("RUN a", "line 1: RUN stands before FROM"),
+        ("", "line 1: it has no FROM"),
+        ("FROM a\nFROM b", "line 2: a second FROM"),
+        ("FROM scratch", "line 1: FROM scratch has no Python"),
+        ("FROM $NEVER", "line 1: FROM names no image"),
+        ("FROM a b", "line 1: FROM takes an image"),
+        ("FROM --x=y a", "line 1: FROM has no option --x"),
+        ("FROM a\nCOPY --from=b x y", "line 2: "),
+    ] {
+        let error = Whole::parse(text, &args(&[])).unwrap_err().to_string();
+        assert!(error.starts_with(told), "{error}");
+    }
+}

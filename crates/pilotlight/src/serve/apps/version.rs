@@ -97,8 +97,11 @@ impl Apps {
                     let described = manifest.images.get(&function.image).ok_or_else(|| {
                         ApiError::new(Code::Invalid, format!("function `{}` names no image", function.name))
                     })?;
-                    let plan = plan::image(&manifest, described)
-                        .map_err(|error| ApiError::new(Code::Invalid, error))?;
+                    let invalid = |error| ApiError::new(Code::Invalid, error);
+                    let base = plan::base(&manifest, described).map_err(invalid)?;
+                    let around = builder.surroundings(&base, &steps, &cancel);
+                    let around = around.map_err(|error| image_error(&error))?;
+                    let plan = plan::image(&manifest, described, base, around).map_err(invalid)?;
                     let built = Self::build(&builder, &plan, &steps, &cancel)?;
                     images.insert(function.image.clone(), built);
                 }
