@@ -8,8 +8,8 @@ use pilotlight_api::manifest::{self, Manifest};
 use pilotlight_core::image::dockerfile::{self, Dockerfile, Scope, Whole};
 use pilotlight_core::image::registry::Login;
 use pilotlight_core::image::{
-    Base, Content, CopiedFile, Era, PipInstall, Plan, PoetryInstall, PythonVersion, Registry,
-    RunFunction, Secret, Step, UvSync,
+    Base, Content, CopiedFile, Era, PipInstall, Plan, PoetryInstall, PythonVersion, Registry, RunFunction,
+    Secret, Step, UvSync,
 };
 use pilotlight_image::registry::document::architecture;
 use pilotlight_image::{Image, Places, Surroundings};
