@@ -142,6 +142,7 @@ def _function(
         "cpu": settings.cpu,
         "memory": settings.memory,
         "ephemeral_disk": settings.ephemeral_disk,
+        "rate_limit": settings.rate_limit._manifest() if settings.rate_limit else None,
         "block_network": settings.block_network,
         "snapshot": settings.snapshot,
         "env": env,

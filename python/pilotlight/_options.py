@@ -54,6 +54,7 @@ class AppClsOptions(_CommonOptions, total=False):
     nonpreemptible: bool
     restrict_modal_access: bool
     single_use_containers: bool
+    rate_limit: Any
     experimental_options: Any
     _experimental_restrict_output: bool
 
@@ -115,7 +116,6 @@ RETIRED = {
     "shared_volumes": "write volumes={…}",
     "interactive": "use `pilotlight run`",
     "checkpointing_enabled": "write enable_memory_snapshot=True",
-    "rate_limit": "write max_containers=",
     "is_async": "drop it, it is seen from the function",
 }
 

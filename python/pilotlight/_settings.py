@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ._lookup import Reference
+    from .rate_limit import RateLimit
 
 
 class Settings(NamedTuple):
@@ -36,6 +37,7 @@ class Settings(NamedTuple):
     cpu: float | None
     memory: int | None
     ephemeral_disk: int | None
+    rate_limit: RateLimit | None
     serialized: bool
     include_source: bool | None
     """None is the application's own choice."""
@@ -49,7 +51,7 @@ class Settings(NamedTuple):
 _BUILT = frozenset(
     "image secret secrets env mounts cpu memory ephemeral_disk min_containers max_containers "
     "buffer_containers _experimental_buffer_containers single_use_containers max_inputs scaledown_window "
-    "timeout startup_timeout name is_generator serialized include_source block_network keep_warm "
+    "timeout startup_timeout name rate_limit is_generator serialized include_source block_network keep_warm "
     "concurrency_limit container_idle_timeout allow_concurrent_inputs allow_cross_region_volumes "
     "nonpreemptible enable_memory_snapshot checkpointing_enabled".split()
 )
@@ -107,6 +109,7 @@ def settings(era: str, where: str, options: Mapping[str, Any]) -> Settings:
         cpu=_number(where, "cpu", _pair(where, "cpu", options.get("cpu")), 0, _CORES_MAX) or None,
         memory=whole(where, "memory", _pair(where, "memory", options.get("memory")), 1, _MIB_MAX),
         ephemeral_disk=whole(where, "ephemeral_disk", options.get("ephemeral_disk"), 1, _DISK_MIB_MAX),
+        rate_limit=options.get("rate_limit"),
         serialized=_flag(where, "serialized", options.get("serialized")) or False,
         include_source=_flag(where, "include_source", options.get("include_source")),
         block_network=_flag(where, "block_network", options.get("block_network")) or False,

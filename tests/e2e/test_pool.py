@@ -81,6 +81,23 @@ def test_several_inputs_share_a_container_when_allowed(program, serve) -> None:
     assert len(hosts) == 1
 
 
+@pytest.mark.parametrize(
+    "decorators",
+    [
+        "modal.Stub().webhook(rate_limit=modal.RateLimit(per_minute=3))",
+        "modal.App().function(rate_limit=modal.RateLimit(per_minute=3))\n@modal.fastapi_endpoint()",
+    ],
+)
+def test_an_endpoint_that_is_asked_too_often_answers_429(decorators: str, program, serve) -> None:
+    home, decorator = decorators.split("()", 1)
+    text = f"import modal\n\napp = {home}()\n\n@app{decorator}\ndef f():\n    return 'here'\n"
+    url = serve(program(text)).url()
+    answers = [request(url) for _ in range(4)]
+    assert [answer.status for answer in answers] == [200, 200, 200, 429]
+    assert answers[-1].json()["error"]["code"] == "rate_limited"
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 20
+
+
 def test_spare_containers_are_there_while_a_request_is_at_work(program, serve) -> None:
     text = """
         import asyncio

@@ -371,6 +371,15 @@ impl File {
     }
 }
 
+/// So many requests in so many seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RateLimit {
+    /// How many.
+    pub requests: u32,
+    /// In how many seconds.
+    pub seconds: u32,
+}
+
 /// A function.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Function {
@@ -436,6 +445,9 @@ pub struct Function {
     /// What a container may write to its files, MiB; `null` means as much as the server's disk has.
     #[serde(default)]
     pub ephemeral_disk: Option<u64>,
+    /// How often its endpoint may be asked; `null` means as often as one likes.
+    #[serde(default)]
+    pub rate_limit: Option<RateLimit>,
     /// Whether its containers reach nothing but themselves.
     #[serde(default)]
     pub block_network: bool,

@@ -9,5 +9,6 @@ pub mod id;
 pub mod image;
 pub mod name;
 pub mod pool;
+pub mod rate;
 pub mod reload;
 pub mod route;

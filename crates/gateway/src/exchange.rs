@@ -61,7 +61,7 @@ async fn forward(
         return Err(Refusal::BodyTooLarge(shared.options.body_bytes_max));
     }
     let host = headers::host(&parts)?;
-    let (endpoint, mut lease) = match find_and_lease(shared, peer.door, host).await {
+    let (endpoint, mut lease) = match count_and_lease(shared, peer.door, host).await {
         Err(Refusal::EndpointNotFound(_)) => {
             let others = neighbours::known_to(shared, peer, &parts.headers, host).await;
             return Err(Refusal::EndpointNotFound(others));
@@ -105,9 +105,21 @@ async fn forward(
     })
 }
 
+fn find(shared: &Shared, door: Door, host: &str) -> Result<Arc<Endpoint>, Refusal> {
+    shared.routes.load().find(door, host).cloned().ok_or(Refusal::EndpointNotFound(Vec::new()))
+}
+
+/// Counts the request where its endpoint's rate is bounded, then as [`find_and_lease`].
+async fn count_and_lease(shared: &Shared, door: Door, host: &str) -> Result<(Arc<Endpoint>, Lease), Refusal> {
+    if let Some(rate) = &find(shared, door, host)?.rate {
+        rate.take().map_err(Refusal::RateLimited)?;
+    }
+    find_and_lease(shared, door, host).await
+}
+
 /// Finds the endpoint and waits for a slot in one of its containers.
 async fn find_and_lease(shared: &Shared, door: Door, host: &str) -> Result<(Arc<Endpoint>, Lease), Refusal> {
-    let find = || shared.routes.load().find(door, host).cloned().ok_or(Refusal::EndpointNotFound(Vec::new()));
+    let find = || find(shared, door, host);
     let mut endpoint = find()?;
     let deadline = after(endpoint.start_timeout);
     for _ in 0..LOOKUPS_MAX {

@@ -42,7 +42,7 @@ use tokio::sync::{Notify, Semaphore};
 pub use forwarded::Network;
 pub use listen::{Error, Listener, Reach};
 pub use respond::{Elsewhere, Refusal};
-pub use routes::{Addresses, Door, Endpoint, Routes};
+pub use routes::{Addresses, Door, Endpoint, RateLimit, Routes};
 pub use tls::{Certificates, Pem, TlsError};
 
 use upstream::Upstreams;

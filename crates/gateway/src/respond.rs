@@ -2,6 +2,7 @@
 //! page under `docs/errors/`.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -49,6 +50,9 @@ pub enum Refusal {
     /// The function sent nothing for as long as its timeout.
     #[error("the function sent no answer within its timeout: raise the function's timeout or answer sooner")]
     ResponseTimeout,
+    /// The endpoint was asked more often than its `rate_limit` says; there is room again after this time.
+    #[error("this endpoint is asked too often: wait as long as Retry-After says, or raise its rate_limit")]
+    RateLimited(Duration),
     /// The request's target is longer than the gateway reads.
     #[error("the URL is too long: send what it carries in the request's body")]
     TargetTooLong,
@@ -96,6 +100,7 @@ impl Refusal {
             Self::ContainerDied => "container_died",
             Self::InvalidAnswer => "invalid_answer",
             Self::ResponseTimeout => "response_timeout",
+            Self::RateLimited(_) => "rate_limited",
             Self::TargetTooLong => "target_too_long",
             Self::HeadTooLarge => "head_too_large",
             Self::BodyTooLarge(_) => "body_too_large",
@@ -117,10 +122,19 @@ impl Refusal {
             // As Modal answers for a container that was killed, for its memory or otherwise.
             Self::ContainerDied => StatusCode::INTERNAL_SERVER_ERROR,
             Self::ContainerFailedToStart | Self::InvalidAnswer => StatusCode::BAD_GATEWAY,
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+
+    /// After how many seconds the same request may fare better (RFC 9110 §10.2.3).
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::RateLimited(wait) => Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
+            _ => (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
         }
     }
 
@@ -230,8 +244,8 @@ fn document(refusal: &Refusal, asker: &Asker) -> Response<Body> {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CONTENT_LENGTH, length);
     headers.insert(CODE, HeaderValue::from_static(refusal.code()));
-    if refusal.status() == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    if let Some(seconds) = refusal.retry_after() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     if refusal.closes() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -5,9 +5,10 @@
 //! whatever the host, and on the shared port the host's. On the listener for containers only names of inside count.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use pilotlight_core::rate::{Meter, Rate};
 use pilotlight_core::route::host_key;
 use pilotlight_pool::Pool;
 
@@ -31,6 +32,24 @@ pub struct Endpoint {
     /// Whether a connection to a container is for many requests. Not to a server of the user's, who closes idle ones when
     /// it likes, under a request perhaps.
     pub keep_alive: bool,
+    /// How often it may be asked, if that is bounded.
+    pub rate: Option<Arc<RateLimit>>,
+}
+
+/// The bound of how often an endpoint is asked, by everybody together.
+#[derive(Debug)]
+pub struct RateLimit(Mutex<Meter>);
+
+impl RateLimit {
+    /// Nobody has asked yet.
+    pub fn new(rate: Rate) -> Self {
+        Self(Mutex::new(Meter::new(rate, Instant::now())))
+    }
+
+    /// Counts a request, or says after how long there is room for one.
+    pub(crate) fn take(&self) -> Result<(), Duration> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now())
+    }
 }
 
 impl std::fmt::Debug for Endpoint {

@@ -454,6 +454,12 @@ fn check_limits(function: &Function, path: &str, problems: &mut Problems) {
             format!("{memory} MiB are not between 1 and {max}")
         });
     }
+    if let Some(rate) = function.rate_limit {
+        let is_one = rate.requests > 0 && (1..=86_400).contains(&rate.seconds);
+        problems.require(is_one, &field("rate_limit"), || {
+            format!("{} requests in {} s are no rate", rate.requests, rate.seconds)
+        });
+    }
     if let Some(disk) = function.ephemeral_disk {
         // Modal's own bound, 3 TiB.
         let max = 3 * 1024 * 1024;

@@ -11,7 +11,8 @@ use super::*;
 fn all() -> Vec<Refusal> {
     let after = |refusal: &Refusal| match refusal {
         Refusal::BadRequest(_) => Some(Refusal::EndpointNotFound(Vec::new())),
-        Refusal::EndpointNotFound(_) => Some(Refusal::TargetTooLong),
+        Refusal::EndpointNotFound(_) => Some(Refusal::RateLimited(Duration::from_millis(1500))),
+        Refusal::RateLimited(_) => Some(Refusal::TargetTooLong),
         Refusal::TargetTooLong => Some(Refusal::HeadTooLarge),
         Refusal::HeadTooLarge => Some(Refusal::BodyTooLarge(4 << 30)),
         Refusal::BodyTooLarge(_) => Some(Refusal::RequestTimeout),
@@ -58,7 +59,10 @@ fn the_index_lists_every_error() {
     errors.sort_by_key(|refusal| (refusal.status().as_u16(), refusal.code()));
     for refusal in errors {
         let (code, status) = (refusal.code(), refusal.status().as_u16());
-        let retry = if status == 503 { "1" } else { "" };
+        let retry = match &refusal {
+            Refusal::RateLimited(_) => "…".to_owned(),
+            refusal => refusal.retry_after().map(|seconds| seconds.to_string()).unwrap_or_default(),
+        };
         writeln!(table, "| [`{code}`]({code}.md) | {status} | {retry} | {refusal} |").unwrap();
     }
     let path = pages().join("README.md");

@@ -1,10 +1,12 @@
 //! How much a client may send, and how long it may take.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use pilotlight_gateway::Options;
+use pilotlight_core::rate::Rate;
+use pilotlight_gateway::{Options, RateLimit};
 
 use crate::container;
 use crate::world::{Client, World, get};
@@ -104,6 +106,24 @@ async fn a_head_that_does_not_come_is_408() {
         assert_eq!(client.answer().await.status, 200);
         slowly(&mut client).await;
     }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_asked_too_often_answers_429() {
+    let world = World::new().await;
+    let log = container::serve(&world.socket);
+    // An hour is longer than any test.
+    let rate = Rate { count: 2, period: Duration::from_hours(1) };
+    world.publish(|endpoint| endpoint.rate = Some(Arc::new(RateLimit::new(rate))));
+    for _ in 0..2 {
+        assert_eq!(world.get("/").await.status, 200);
+    }
+    let answer = world.get("/").await;
+    assert_eq!((answer.status, answer.code().as_str()), (429, "rate_limited"));
+    let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=1800).contains(&wait), "{wait}");
+    assert_eq!(answer.header("connection"), None, "the connection stays");
+    assert_eq!(log.requests.load(Ordering::Relaxed), 2);
 }
 
 /// A request whose body takes longer than a head may.

@@ -46,6 +46,7 @@ impl Town {
             start_timeout: patience,
             timeout: patience,
             keep_alive: true,
+            rate: None,
         };
         self.routes.push((Arc::new(endpoint), addresses));
         self.gateway.publish(Routes::new(self.routes.clone()));

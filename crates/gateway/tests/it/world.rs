@@ -59,6 +59,7 @@ impl World {
             start_timeout: PATIENCE,
             timeout: PATIENCE,
             keep_alive: true,
+            rate: None,
         };
         change(&mut endpoint);
         self.gateway.publish(Routes::new([(Arc::new(endpoint), self.addresses())]));

@@ -11,6 +11,7 @@ use pilotlight_core::image::{
     Base, Content, CopiedFile, Era, PipInstall, Plan, PoetryInstall, PythonVersion, Registry, RunFunction,
     Secret, Step, UvSync,
 };
+use pilotlight_core::rate::Rate;
 use pilotlight_image::registry::document::architecture;
 use pilotlight_image::{Image, Places, Surroundings};
 use pilotlight_pool::{Pace, Settings};
@@ -182,6 +183,11 @@ fn pace() -> Pace {
 /// How long a container of the function may take to become ready.
 pub(crate) fn start_timeout(function: &manifest::Function) -> Duration {
     seconds(function.startup_timeout.unwrap_or(function.timeout))
+}
+
+/// How often an endpoint may be asked, as the gateway counts it.
+pub(crate) fn rate(rate: manifest::RateLimit) -> Rate {
+    Rate { count: rate.requests, period: Duration::from_secs(rate.seconds.into()) }
 }
 
 /// Seconds of the wire as a duration; the manifest's check has refused what is none.

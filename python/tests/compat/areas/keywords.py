@@ -108,6 +108,12 @@ def _common(prefix: str) -> tuple[Row, ...]:
             sees=f"{prefix}(include_source=True)",
             expect="'/root/program.py' in [file['remote'] for file in m['files']]",
         ),
+        works(
+            f"{prefix}(rate_limit=…)",
+            "e2e/test_pool.py::test_an_endpoint_that_is_asked_too_often_answers_429",
+            sees=f"{prefix}(rate_limit=modal.RateLimit(per_second=5))",
+            expect="f['rate_limit'] == {'requests': 5, 'seconds': 1}",
+        ),
         *(
             notice(
                 f"{prefix}({keyword}=…)", _NO_EFFECT.replace("NAME", keyword), f"{prefix}({keyword}={value})"
@@ -128,7 +134,6 @@ _LATER = {
 }
 _LATER_STUB = {
     "retries": "3",
-    "rate_limit": "modal.RateLimit(per_second=1)",
     "shared_volumes": "{'/data': modal.SharedVolume()}",
     "interactive": "True",
     "_allow_background_volume_commits": "True",
@@ -151,7 +156,6 @@ _INSTEAD = {
     "shared_volumes": "write volumes={…}",
     "interactive": "use `pilotlight run`",
     "checkpointing_enabled": "write enable_memory_snapshot=True",
-    "rate_limit": "write max_containers=",
 }
 
 STUB = Area(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..table import Area, Row, notice, refused
+from ..table import Area, Row, notice, refused, works
 
 _LATER = " is not built yet in this version of pilotlight"
 _DECLARED = " is accepted but not built yet: using it raises modal.exception.NotBuiltError"
@@ -170,7 +170,11 @@ ASKED = Area(
             "retries",
             "modal.Retries(max_retries=1, backoff_coefficient=2.0, initial_delay=1.0, max_delay=60.0)",
         ),
-        _asked("modal.RateLimit(per_second=…, per_minute=…)", "rate_limit", "modal.RateLimit(per_second=1)"),
+        works(
+            "modal.RateLimit(per_second=…, per_minute=…)",
+            sees="@stub.webhook(rate_limit=modal.RateLimit(per_minute=90))",
+            expect="f['rate_limit'] == {'requests': 90, 'seconds': 60}",
+        ),
         *(
             _asked(f"modal.gpu.{name}(count=…)", "gpu", f"modal.gpu.{name}(count=2)")
             for name in ("T4", "L4", "L40S", "A10G", "A100", "H100", "Any")

@@ -15,7 +15,7 @@ const EXAMPLE: &str = r#"{
     "web": {"kind": "endpoint", "method": "GET", "docs": true, "cors": true}, "label": null,
     "custom_domains": ["api.example.com"], "cls": null, "pickled": null, "context": "{}",
     "min_containers": 0, "max_containers": null, "scaledown_window": 60.0, "timeout": 300.0, "startup_timeout": null, "max_inputs": 1,
-    "target_inputs": null, "buffer_containers": 0, "single_use": false, "cpu": null, "memory": null, "ephemeral_disk": null, "block_network": false, "snapshot": null,
+    "target_inputs": null, "buffer_containers": 0, "single_use": false, "cpu": null, "memory": null, "ephemeral_disk": null, "rate_limit": null, "block_network": false, "snapshot": null,
     "env": {"TOKEN": "hush"}}],
   "watch": ["/abs/hello.py"], "notices": ["one"], "imports": []
 }"#;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pilotlight_api::error::{ApiError, Code};
 use pilotlight_api::wire::Mode;
 use pilotlight_core::id::FunctionId;
-use pilotlight_gateway::Endpoint;
+use pilotlight_gateway::{Endpoint, RateLimit};
 use pilotlight_pool::{Launcher, Pool, Settings};
 use tokio::task::JoinHandle;
 
@@ -40,6 +40,8 @@ pub(super) struct Candidate {
     pub(super) timeout: Duration,
     /// See the gateway's field of this name.
     pub(super) keep_alive: bool,
+    /// How often it may be asked.
+    pub(super) rate: Option<Arc<RateLimit>>,
     pub(super) address: Address,
 }
 
@@ -93,6 +95,7 @@ impl Candidate {
                 start_timeout: self.settings.startup_timeout + START_SLACK,
                 timeout: self.timeout,
                 keep_alive: self.keep_alive,
+                rate: self.rate,
             }),
             address: self.address,
             actor,

@@ -10,6 +10,7 @@ use pilotlight_api::error::{ApiError, Code};
 use pilotlight_api::manifest::{Function, Manifest, Web};
 use pilotlight_api::progress::Progress;
 use pilotlight_core::image::Plan;
+use pilotlight_gateway::RateLimit;
 use pilotlight_image::tree::TreeFile;
 use pilotlight_image::{Builder, Error, Image, Progress as _, step};
 use tokio::sync::mpsc;
@@ -159,6 +160,7 @@ impl Apps {
             settings: plan::settings(function),
             timeout: plan::seconds(function.timeout),
             keep_alive: !matches!(function.web, Some(Web::WebServer { .. })),
+            rate: function.rate_limit.map(|rate| Arc::new(RateLimit::new(plan::rate(rate)))),
             address: Address { names, listener },
         })
     }
