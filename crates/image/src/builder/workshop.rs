@@ -226,6 +226,9 @@ impl Workshop<'_> {
             {
                 set(name, value);
             }
+            // The program's files are not in the layer, and bytecode of theirs would be: it counts for any later file of
+            // the same size that was laid out in the same second. <https://docs.python.org/3/reference/import.html>
+            set("PYTHONDONTWRITEBYTECODE", "1");
         }
         for (name, value) in settings.iter().chain(&self.base.env).chain(job.env).chain(job.own_env) {
             set(name, value);
