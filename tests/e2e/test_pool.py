@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,37 @@ def test_an_endpoint_that_is_asked_too_often_answers_429(decorators: str, progra
     assert [answer.status for answer in answers] == [200, 200, 200, 429]
     assert answers[-1].json()["error"]["code"] == "rate_limited"
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 20
+
+
+def test_above_the_target_another_container_takes_the_next_request(program, serve) -> None:
+    text = """
+        import asyncio, socket
+
+        import modal
+        from fastapi.responses import StreamingResponse
+
+        app = modal.App()
+
+        @app.function(max_containers=2)
+        @modal.concurrent(max_inputs=4, target_inputs=1)
+        @modal.fastapi_endpoint()
+        def f(stay: bool = False):
+            async def answer():
+                yield socket.gethostname()
+                if stay:
+                    await asyncio.Event().wait()
+
+            return StreamingResponse(answer())
+    """
+    command = serve(program(text))
+    with ExitStack() as open_answers:
+        hosts: list[bytes] = []
+        for _ in range(2):
+            answer = urllib.request.urlopen(command.url() + "?stay=true", timeout=60)
+            hosts.append(open_answers.enter_context(answer).read1(100))
+        assert hosts[0] == hosts[1], "up to max_inputs go to a container that is there"
+        # The second was one over the target: another container starts, and takes those that come from now on.
+        wait_until(lambda: request(command.url()).text.encode() != hosts[0])
 
 
 def test_spare_containers_are_there_while_a_request_is_at_work(program, serve) -> None:
@@ -190,6 +222,43 @@ def test_a_killed_container_costs_only_its_own_request(program, serve) -> None:
     assert died.json()["error"]["code"] == "container_died"
     command.wait_for("killed by signal 9")
     assert request(command.url()).json() == "alive"
+
+
+def test_containers_that_die_under_load_leave_no_slot_behind(program, serve) -> None:
+    file = program(
+        """
+        import asyncio, os, signal, time
+        import modal
+        from fastapi.responses import StreamingResponse
+
+        app = modal.App()
+
+        @app.function(max_containers=2)
+        @modal.fastapi_endpoint()
+        def f(do: str):
+            if do == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if do == "work":
+                time.sleep(0.05)
+                return "worked"
+
+            async def endless():
+                yield "begun"
+                await asyncio.Event().wait()
+
+            return StreamingResponse(endless())
+        """
+    )
+    command = serve(file)
+    asked = ["die" if index % 6 == 2 else "work" for index in range(30)]
+    with ThreadPoolExecutor(6) as pool:
+        found = [answer.status for answer in pool.map(lambda do: request(f"{command.url()}?do={do}"), asked)]
+    assert found == [500 if do == "die" else 200 for do in asked]
+    # Both slots are free again: neither of these ends before the other has begun.
+    with ExitStack() as open_answers:
+        for _ in range(2):
+            answer = urllib.request.urlopen(command.url() + "?do=stay", timeout=60)
+            assert open_answers.enter_context(answer).read(5) == b"begun"
 
 
 def test_a_start_that_takes_too_long_is_told_in_the_log(program, serve) -> None:

@@ -139,7 +139,7 @@ WEB = Area(
         ),
         works(
             "@modal.concurrent(target_inputs=…)",
-            "crates/core/src/pool/tests.rs::above_the_target_another_container_starts_and_takes_the_next",
+            "e2e/test_pool.py::test_above_the_target_another_container_takes_the_next_request",
             sees=f"{_TODAY}@modal.concurrent(max_inputs=10, target_inputs=8)\n@modal.fastapi_endpoint()",
             expect="(f['max_inputs'], f['target_inputs']) == (10, 8)",
         ),
