@@ -286,7 +286,7 @@ def test_contents_that_are_not_what_they_are_called_are_refused(home, program, r
     assert "and the image says sha256:0000" in refusal(home, program, reference)
 
 
-def test_images_for_others_and_without_python_are_refused(home, program, registry) -> None:
+def test_images_for_others_and_without_python_are_refused(home, program, registry, python) -> None:
     reference = registry.push("tests/other", "1", Image([data("x")], architecture="s390x"))
     assert f"cannot use {reference}: it is for linux/s390x, and this machine is" in refusal(
         home, program, reference
@@ -296,3 +296,7 @@ def test_images_for_others_and_without_python_are_refused(home, program, registr
     reference = registry.push("tests/bare", "1", Image([data("x")]))
     refused = home.run("serve", str(program(PROGRAM.format(reference=reference, options=""))))
     assert f"{reference} has no Python that can be used: there is no python3 and no python" in refused.stderr
+    reference = registry.push("tests/version", "1", Image([python]))
+    text = PROGRAM.format(reference=reference, options=', add_python="3.9"')
+    refused = home.run("serve", str(program(text)))
+    assert "and add_python asks for 3.9; leave add_python out or name an image that has it" in refused.stderr

@@ -36,7 +36,7 @@ _PIP = (
 )
 _OPTIONS = "find_links='f', index_url='i', extra_index_url='e', pre=True"
 
-_REGISTRY = "tag, secret, setup_dockerfile_commands, setup_commands, add_python"
+_REGISTRY = "tag, secret, setup_dockerfile_commands, setup_commands"
 
 IMAGE = Area(
     "Images",
@@ -198,9 +198,17 @@ IMAGE = Area(
                 ("from_gcp_artifact_registry", _REGISTRY),
             )
         ),
+        refused(
+            "Image.from_registry(add_python), Image.from_aws_ecr(add_python), "
+            "Image.from_gcp_artifact_registry(add_python), Image.from_dockerfile(add_python)",
+            "when the image is built",
+            "… has python …, and add_python asks for …; leave add_python out or name an image that has it",
+            "",
+            "e2e/test_registry.py::test_images_for_others_and_without_python_are_refused",
+        ),
         works(
             "Image.from_dockerfile(path, context_mount, context_dir, ignore, build_args, registry_secret, "
-            "secrets=…, env=…, add_python)",
+            "secrets=…, env=…)",
             "e2e/test_registry.py::test_a_dockerfile_is_built_from_its_first_line_on",
             "sdk/test_image.py::test_a_dockerfile_is_a_base_and_the_first_step",
             sees=_function("modal.Image.from_dockerfile('program.py')"),
