@@ -101,12 +101,15 @@ def _wsgi(app: Any, name: str, libraries: Libraries) -> Any:
     if not callable(app):
         raise StartError.said("app", f"`{name}` returned {_kind_of(app)}, not a WSGI app")
 
-    def with_errors_to_stderr(environ: dict[str, Any], start_response: Any) -> Any:
+    def as_here(environ: dict[str, Any], start_response: Any) -> Any:
         # a2wsgi sends them to stdout; Flask writes its tracebacks here.
         environ["wsgi.errors"] = sys.stderr
+        # a2wsgi's input ends with the body, whether its length was announced or not. Without this Werkzeug
+        # reads nothing of one without length.
+        environ["wsgi.input_terminated"] = True
         return app(environ, start_response)
 
-    return libraries.wsgi_middleware(with_errors_to_stderr, workers=WSGI_THREADS_MAX)
+    return libraries.wsgi_middleware(as_here, workers=WSGI_THREADS_MAX)
 
 
 def _called(function: Callable[..., Any], name: str, standard: str) -> Any:

@@ -85,18 +85,18 @@ def test_several_inputs_share_a_container_when_allowed(program, serve) -> None:
 @pytest.mark.parametrize(
     "decorators",
     [
-        "modal.Stub().webhook(rate_limit=modal.RateLimit(per_minute=3))",
-        "modal.App().function(rate_limit=modal.RateLimit(per_minute=3))\n@modal.fastapi_endpoint()",
+        "modal.Stub().webhook(rate_limit=modal.RateLimit(per_minute=1))",
+        "modal.App().function(rate_limit=modal.RateLimit(per_minute=1))\n@modal.fastapi_endpoint()",
     ],
 )
 def test_an_endpoint_that_is_asked_too_often_answers_429(decorators: str, program, serve) -> None:
     home, decorator = decorators.split("()", 1)
     text = f"import modal\n\napp = {home}()\n\n@app{decorator}\ndef f():\n    return 'here'\n"
     url = serve(program(text)).url()
-    answers = [request(url) for _ in range(4)]
-    assert [answer.status for answer in answers] == [200, 200, 200, 429]
-    assert answers[-1].json()["error"]["code"] == "rate_limited"
-    assert 1 <= int(answers[-1].headers["retry-after"]) <= 20
+    first, second = request(url), request(url)
+    assert (first.status, second.status) == (200, 429)
+    assert second.json()["error"]["code"] == "rate_limited"
+    assert 1 <= int(second.headers["retry-after"]) <= 60
 
 
 def test_above_the_target_another_container_takes_the_next_request(program, serve) -> None:
