@@ -253,8 +253,38 @@ impl Workshop<'_> {
             JUNK
         };
         for name in OURS.iter().chain(junk) {
-            self.store.remove(&upper.join(name))?;
+            // A step may have made a link of `opt`, which would lead this server's rights to wherever it likes.
+            if leads_inside(upper, Path::new(name)) {
+                self.store.remove(&upper.join(name))?;
+            }
         }
         Ok(())
+    }
+}
+
+/// Whether the folders on the way to `name` in `root` are folders, and no links. Nothing changes them meanwhile: the step
+/// has ended.
+fn leads_inside(root: &Path, name: &Path) -> bool {
+    let parents = name.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty());
+    parents
+        .map(|parent| root.join(parent))
+        .all(|parent| std::fs::symlink_metadata(parent).is_ok_and(|found| found.is_dir()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leftovers_are_not_looked_for_through_links() {
+        let (upper, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::create_dir_all(elsewhere.path().join("cache/uv")).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), upper.path().join("var")).unwrap();
+        std::fs::create_dir_all(upper.path().join("opt/pilotlight/build")).unwrap();
+        assert!(upper.path().join("var/cache/uv").is_dir(), "through the link it is there");
+        assert!(!leads_inside(upper.path(), Path::new("var/cache/uv")));
+        assert!(leads_inside(upper.path(), Path::new("opt/pilotlight/build")));
+        assert!(leads_inside(upper.path(), Path::new("tmp")));
+        assert!(!leads_inside(upper.path(), Path::new("root/.cache")), "there is none");
     }
 }
