@@ -55,6 +55,10 @@ class Guard:
         finally:
             if self._after is not None:
                 self._after()
+            # Of a client that left: the handler has ended, and with the connection its slot is free.
+            cycle = getattr(receive, "__self__", None)
+            if getattr(cycle, "left", False):
+                cycle.transport.close()
 
 
 def _is_disconnect(error: BaseException) -> bool:

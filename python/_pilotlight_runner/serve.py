@@ -203,6 +203,22 @@ def _protocol(base: Any, log: logging.Logger) -> Any:
             # Instead of the socket's path, which WSGI apps would see as SERVER_NAME.
             self.server = ("localhost", 80)
 
+        def eof_received(self) -> bool | None:
+            """The client has left. The connection stays until the handler ends: to the host that is its slot.
+
+            uvicorn by itself would let asyncio close it, while a handler in a thread goes on.
+            """
+            cycle = getattr(self, "cycle", None)
+            if cycle is None or cycle.response_complete:
+                return None
+            # As uvicorn does when a connection is lost.
+            cycle.disconnected = True
+            cycle.message_event.set()
+            self.flow.resume_writing()
+            # The guard closes it.
+            cycle.left = True
+            return True
+
     return Protocol
 
 

@@ -86,6 +86,37 @@ def test_an_app_is_told_that_its_client_is_gone(program, serve) -> None:
     wait_until(lambda: "http.disconnect" in request(url).text)
 
 
+SLOW = """
+    import os
+    import time
+
+    import modal
+
+    app = modal.App("slow")
+    done = []
+
+    @app.function(max_containers=1)
+    @modal.fastapi_endpoint()
+    def f(seconds: float = 0):
+        print(f"begun {seconds}", flush=True)
+        time.sleep(seconds)
+        done.append(seconds)
+        return [os.environ["MODAL_TASK_ID"], done]
+"""
+
+
+def test_a_sync_handler_whose_client_left_goes_on_and_holds_its_slot(program, serve) -> None:
+    command = serve(program(SLOW))
+    url = command.url()
+    container, _ = request(url).json()
+    client = ask(url, "/?seconds=1.5")
+    # One that leaves before its request was handed over is not asked for anything.
+    command.wait_for("begun 1.5")
+    client.close()
+    # The only container has one slot, which is free when the handler has ended and not before.
+    assert request(url + "?seconds=0.1").json() == [container, [0, 1.5, 0.1]]
+
+
 BROKEN = """
     import contextlib
 

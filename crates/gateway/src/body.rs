@@ -1,16 +1,19 @@
 //! The two bodies of an exchange, streamed frame by frame.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::Response;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use pilotlight_pool::Lease;
 
 use crate::activity::{Activity, IdleTimer, Upload};
+use crate::linger::linger;
 use crate::upstream::{Connection, Upstreams};
 
 /// Why an answer broke off. The client sees its connection end amid the body.
@@ -120,14 +123,14 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(body) => body.is_end_stream(),
-            Self::Proxied(body) => body.incoming.is_end_stream(),
+            Self::Proxied(body) => body.answer().incoming.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Own(body) => body.size_hint(),
-            Self::Proxied(body) => body.incoming.size_hint(),
+            Self::Proxied(body) => body.answer().incoming.size_hint(),
         }
     }
 }
@@ -135,11 +138,11 @@ impl HttpBody for Body {
 /// A container's answer. Holds the lease and the connection until it has been sent, or is dropped because the client
 /// left.
 pub(crate) struct Proxied {
-    pub(crate) incoming: Incoming,
+    /// Taken when it is dropped.
+    pub(crate) answer: Option<Answer>,
     pub(crate) connection: Option<Connection>,
     /// Whether the connection may carry another exchange after this one.
     pub(crate) reusable: bool,
-    pub(crate) lease: Lease,
     pub(crate) activity: Arc<Activity>,
     pub(crate) timer: IdleTimer,
     pub(crate) upstreams: Upstreams,
@@ -149,12 +152,23 @@ pub(crate) struct Proxied {
     pub(crate) deferred: Option<Broken>,
 }
 
+/// What an answer on its way has of the container.
+pub(crate) struct Answer {
+    pub(crate) incoming: Incoming,
+    pub(crate) lease: Lease,
+}
+
 impl Proxied {
+    fn answer(&self) -> &Answer {
+        self.answer.as_ref().expect("only its end takes it")
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         if let Some(error) = self.deferred.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
+        let answer = self.answer.as_mut().expect("only its end takes it");
+        match Pin::new(&mut answer.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.activity.touch();
                 Poll::Ready(Some(Ok(frame)))
@@ -163,7 +177,7 @@ impl Proxied {
                 self.connection = None;
                 // When the client broke off its request, the container is not to blame for what follows.
                 if !matches!(self.activity.upload(), Upload::Failed | Upload::TooLarge) {
-                    self.lease.broken();
+                    answer.lease.broken();
                 }
                 // hyper drops what it has not written when a body fails. While a body is pending it writes, so that
                 // the client gets all that the container said.
@@ -179,7 +193,7 @@ impl Proxied {
                 std::task::ready!(self.timer.poll_expired(cx));
                 self.connection = None;
                 if self.activity.upload() == Upload::Complete {
-                    self.lease.overdue(self.timer.limit());
+                    answer.lease.overdue(self.timer.limit());
                 }
                 Poll::Ready(Some(Err(Broken::Timeout)))
             }
@@ -189,14 +203,19 @@ impl Proxied {
 
 impl Drop for Proxied {
     fn drop(&mut self) {
-        let whole = self.ended || self.incoming.is_end_stream();
+        let (Some(answer), Some(connection)) = (self.answer.take(), self.connection.take()) else { return };
         // A connection whose request was not read to its end would hand the rest to the next one.
-        if whole
-            && self.reusable
-            && self.activity.upload() == Upload::Complete
-            && let Some(connection) = self.connection.take()
-        {
-            self.upstreams.give_back(&self.lease.address, connection);
+        if self.activity.upload() != Upload::Complete {
+            return;
+        }
+        let Answer { incoming, lease } = answer;
+        if self.ended || incoming.is_end_stream() {
+            if self.reusable {
+                self.upstreams.give_back(&lease.address, connection);
+            }
+        } else {
+            let rest = std::future::ready(Ok::<_, Infallible>(Response::new(incoming)));
+            linger(rest, connection, lease, self.timer.limit());
         }
     }
 }

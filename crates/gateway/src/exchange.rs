@@ -1,5 +1,6 @@
 //! One request's way: route, lease, container, answer.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use http::{Request, Response, StatusCode, Version};
@@ -10,10 +11,11 @@ use tokio::time::{Duration, Instant, timeout_at};
 
 use crate::Shared;
 use crate::activity::{Activity, IdleTimer, Upload};
-use crate::body::{Body, Proxied, RequestBody};
+use crate::body::{Answer, Body, Proxied, RequestBody};
 use crate::connection::Peer;
 use crate::guard::{Wrong, check_http2};
 use crate::headers;
+use crate::linger::linger;
 use crate::neighbours;
 use crate::respond::{Asker, Refusal, refuse};
 use crate::routes::{Door, Endpoint};
@@ -190,7 +192,7 @@ impl Exchange<'_> {
         lease: Lease,
         request: Request<RequestBody>,
     ) -> Result<Response<Body>, Unanswered> {
-        let (connection, mut response) = self.send(&lease, request).await?;
+        let (lease, connection, mut response) = self.send(lease, request).await?;
         if let Some(receipt) = &lease.waited {
             headers::add_receipt(response.headers_mut(), receipt);
         }
@@ -205,11 +207,10 @@ impl Exchange<'_> {
             .unwrap_or_else(|| IdleTimer::new(Arc::clone(&self.activity), self.timeout, &self.peer.timer));
         Ok(response.map(|incoming| {
             Body::Proxied(Box::new(Proxied {
-                incoming,
+                answer: Some(Answer { incoming, lease }),
                 connection: Some(connection),
                 // A server that refuses to switch may have switched its own side already.
                 reusable: self.upgrade.is_none(),
-                lease,
                 activity: Arc::clone(&self.activity),
                 timer,
                 upstreams,
@@ -222,9 +223,10 @@ impl Exchange<'_> {
     /// Sends the request until a connection takes it: an idle one may turn out closed before any byte was written.
     async fn send(
         &mut self,
-        lease: &Lease,
+        lease: Lease,
         mut request: Request<RequestBody>,
-    ) -> Result<(Connection, Response<Incoming>), Unanswered> {
+    ) -> Result<(Lease, Connection, Response<Incoming>), Unanswered> {
+        let mut lease = lease;
         loop {
             let mut connection = match self.shared.upstreams.connect(&lease.address).await {
                 Ok(connection) => connection,
@@ -234,20 +236,31 @@ impl Exchange<'_> {
                     return Err(Unanswered::NotGiven(Box::new(request)));
                 }
             };
+            let answer = Box::pin(connection.sender.try_send_request(request));
+            let mut asked = Asked {
+                parts: Some((answer, connection, lease)),
+                activity: Arc::clone(&self.activity),
+                limit: self.timeout,
+            };
             let answered = tokio::select! {
                 biased;
-                answered = connection.sender.try_send_request(request) => answered,
-                () = expired(self.timer.as_mut()) => return Err(Unanswered::Given(self.timed_out(lease))),
+                answered = asked.answer() => Some(answered),
+                () = expired(self.timer.as_mut()) => None,
+            };
+            let (connection, back) = asked.take();
+            lease = back;
+            let Some(answered) = answered else {
+                return Err(Unanswered::Given(self.timed_out(&lease)));
             };
             match answered {
-                Ok(response) => return Ok((connection, response)),
+                Ok(response) => return Ok((lease, connection, response)),
                 Err(mut failed) => match failed.take_message() {
                     Some(back) if connection.reused => request = back,
                     Some(back) => {
                         lease.broken();
                         return Err(Unanswered::NotGiven(Box::new(back)));
                     }
-                    None => return Err(Unanswered::Given(self.failed(lease, failed.error()))),
+                    None => return Err(Unanswered::Given(self.failed(&lease, failed.error()))),
                 },
             }
         }
@@ -296,6 +309,37 @@ impl Exchange<'_> {
             connection,
         });
         Ok(response.map(|_| Body::empty()))
+    }
+}
+
+/// A request that a container has, until its answer begins. If the client leaves before, the handler still has its slot.
+struct Asked<F: Future<Output = Result<Response<Incoming>, E>> + Send + 'static, E: Send + 'static> {
+    /// Taken at the end.
+    parts: Option<(Pin<Box<F>>, Connection, Lease)>,
+    activity: Arc<Activity>,
+    limit: Duration,
+}
+
+impl<F: Future<Output = Result<Response<Incoming>, E>> + Send + 'static, E: Send + 'static> Asked<F, E> {
+    async fn answer(&mut self) -> F::Output {
+        self.parts.as_mut().expect("only its end takes them").0.as_mut().await
+    }
+
+    fn take(mut self) -> (Connection, Lease) {
+        let (_, connection, lease) = self.parts.take().expect("only its end takes them");
+        (connection, lease)
+    }
+}
+
+impl<F: Future<Output = Result<Response<Incoming>, E>> + Send + 'static, E: Send + 'static> Drop
+    for Asked<F, E>
+{
+    fn drop(&mut self) {
+        if let Some((answer, connection, lease)) = self.parts.take()
+            && self.activity.upload() == Upload::Complete
+        {
+            linger(answer, connection, lease, self.limit);
+        }
     }
 }
 

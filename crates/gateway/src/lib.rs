@@ -18,6 +18,7 @@ mod exchange;
 mod forwarded;
 mod guard;
 mod headers;
+mod linger;
 mod listen;
 mod lists;
 mod neighbours;

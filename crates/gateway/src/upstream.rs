@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::body::RequestBody;
 use crate::tasks;
-use crate::write::Container;
+use crate::write::{Container, Leaving};
 
 /// Idle connections kept per container. More than that are closed when their exchange ends.
 const IDLE_MAX: usize = 128;
@@ -29,8 +29,16 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(2);
 pub(crate) struct Connection {
     pub(crate) sender: SendRequest<RequestBody>,
     driver: AbortHandle,
+    leaving: Arc<Leaving>,
     /// Whether it has carried an exchange before.
     pub(crate) reused: bool,
+}
+
+impl Connection {
+    /// Tells the container's server that the client of the exchange on it has left, and leaves the rest to that server.
+    pub(crate) fn leave(&self) {
+        self.leaving.say();
+    }
 }
 
 impl Drop for Connection {
@@ -96,9 +104,10 @@ impl Upstreams {
     }
 
     async fn open(&self, address: &Address) -> io::Result<Connection> {
-        let stream = connect(address).await?;
-        let (sender, driver) =
-            http1::handshake(TokioIo::new(Container(stream))).await.map_err(io::Error::other)?;
+        let (stream, leaving) = (connect(address).await?, Arc::default());
+        let (sender, driver) = http1::handshake(TokioIo::new(Container::new(stream, Arc::clone(&leaving))))
+            .await
+            .map_err(io::Error::other)?;
         let idle: Weak<Idle> = Arc::downgrade(&self.0);
         let address = address.clone();
         let driver = tasks::spawn(async move {
@@ -109,7 +118,7 @@ impl Upstreams {
                 idle.forget_closed(&address);
             }
         });
-        Ok(Connection { sender, driver: driver.abort_handle(), reused: false })
+        Ok(Connection { sender, driver: driver.abort_handle(), leaving, reused: false })
     }
 
     /// How many idle connections there are, to all containers.

@@ -16,7 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 type Answer = Response<BoxBody<Bytes, io::Error>>;
 
@@ -74,6 +74,35 @@ pub(crate) fn record(socket: &Path) -> Arc<Mutex<Vec<String>>> {
         }
     });
     seen
+}
+
+/// What a stubborn container gives when its client has left: by it the handler is ended.
+pub(crate) type Left = oneshot::Receiver<oneshot::Sender<()>>;
+
+/// A container whose handlers go on when their clients leave, as threads do. Tells of each request: what resolves when its
+/// client has left.
+pub(crate) fn serve_stubborn(socket: &Path) -> mpsc::Receiver<Left> {
+    let listener = UnixListener::bind(socket).unwrap();
+    let (requests, told) = mpsc::channel(8);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let requests = requests.clone();
+            tokio::spawn(async move {
+                let mut head = [0; 4096];
+                let read = stream.read(&mut head).await.unwrap();
+                let (left, told) = oneshot::channel();
+                requests.send(told).await.unwrap();
+                if head[..read].starts_with(b"GET /begun") {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nbe").await.unwrap();
+                }
+                while stream.read(&mut head).await.unwrap() > 0 {}
+                let (end, ended) = oneshot::channel();
+                left.send(end).unwrap();
+                ended.await.unwrap();
+            });
+        }
+    });
+    told
 }
 
 /// A container that says these bytes to whoever connects and has sent something, then closes.

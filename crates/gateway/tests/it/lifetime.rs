@@ -38,6 +38,28 @@ async fn a_client_that_leaves_ends_its_request_in_the_container() {
 }
 
 #[tokio::test]
+async fn a_slot_is_taken_until_the_container_has_ended_its_side() {
+    let world = World::new().await;
+    let mut left = container::serve_stubborn(&world.socket);
+    for path in ["/silent", "/begun"] {
+        let mut client = world.connect().await;
+        client.write(get(path)).await;
+        let told = within(left.recv()).await.unwrap();
+        if path == "/begun" {
+            assert_eq!(client.bytes(12).await, b"HTTP/1.1 200");
+        }
+        drop(client);
+        // The container hears that the client has left, and goes on.
+        let end = within(told).await.unwrap();
+        assert_eq!(world.pool.stats().busy, 1, "{path}");
+        end.send(()).unwrap();
+        world.quiet().await;
+    }
+    assert!(world.launcher.stopped().is_empty(), "the container is not to blame");
+    assert_eq!(world.gateway.idle_connections(), 0, "the connections were not kept");
+}
+
+#[tokio::test]
 async fn idle_connections_go_with_their_container() {
     let world = World::new().await;
     let mut closings = container::serve_closing(&world.socket);
