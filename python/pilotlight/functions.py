@@ -296,13 +296,30 @@ class Function(Generic[P, R_co]):
         buffer_containers: int | None = None,
         scaledown_window: int | None = None,
     ) -> None:
-        """Not built yet."""
-        raise not_built(f"{self._label}.update_autoscaler", "give the options to @app.function and deploy")
+        """Scale a deployed function from now on; its next deployment begins with what the program says.
+
+        What is None stays as it is. Raises `InvalidError` for numbers that cannot be and for a function that
+        was not looked up, `NotFoundError` when it is not deployed.
+        """
+        if self._deployed is None:
+            raise InvalidError(
+                f"{self._label} was not looked up: it is a deployed function that is changed, "
+                f"modal.Function.from_name(APP, {self._label!r}).update_autoscaler(…)"
+            )
+        from . import _deployed
+
+        _deployed.scale(
+            *self._deployed,
+            min_containers=min_containers,
+            max_containers=max_containers,
+            buffer_containers=buffer_containers,
+            scaledown_window=scaledown_window,
+        )
 
     @dual
     def keep_warm(self, warm_pool_size: int) -> None:
-        """Not built yet."""
-        raise not_built(f"{self._label}.keep_warm", "give min_containers= to @app.function and deploy")
+        """`update_autoscaler(min_containers=…)`, as it was called until 2024."""
+        self.update_autoscaler(min_containers=warm_pool_size)
 
     @dual
     def get_current_stats(self) -> Any:

@@ -16,7 +16,7 @@ use tokio::net::UnixStream;
 use crate::error::{ApiError, Code};
 use crate::manifest::Manifest;
 use crate::progress::{AppSummary, LogLine, Progress, Status};
-use crate::wire::{BLOB_MAX, BlobAnswer, BlobQuery, CreateApp, LogQuery, UpdateApp, encode};
+use crate::wire::{BLOB_MAX, BlobAnswer, BlobQuery, CreateApp, LogQuery, Scaling, UpdateApp, encode};
 
 mod reply;
 
@@ -128,6 +128,12 @@ impl Client {
     /// Stops the app with this id or name.
     pub async fn stop(&self, app: &str) -> Result<(), ClientError> {
         self.send(Method::DELETE, &format!("/v1/apps/{}", encode(app)), Body::Empty).await.map(drop)
+    }
+
+    /// Scales a function of the app with this id or name, until its next deployment.
+    pub async fn scale(&self, app: &str, function: &str, scaling: &Scaling) -> Result<(), ClientError> {
+        let path = format!("/v1/apps/{}/functions/{}/scaling", encode(app), encode(function));
+        self.send(Method::PATCH, &path, Body::json(scaling)?).await.map(drop)
     }
 
     /// Asks the server to shut down. It has begun to when this returns; it is gone when its socket is.

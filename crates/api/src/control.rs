@@ -7,7 +7,7 @@ use tokio::sync::mpsc::Receiver;
 use crate::error::ApiError;
 use crate::manifest::Manifest;
 use crate::progress::{AppSummary, LogLine, Progress, Status};
-use crate::wire::{CreateApp, LogQuery};
+use crate::wire::{CreateApp, LogQuery, Scaling};
 
 /// What a method of [`Control`] returns.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, ApiError>>;
@@ -47,6 +47,9 @@ pub trait Control: Send + Sync + 'static {
 
     /// Stops the app with this id or name; returns when it takes no new requests.
     fn stop(&self, app: String) -> Answer<'_, ()>;
+
+    /// Scales a function of the app with this id or name from now on. The request is checked by itself.
+    fn scale(&self, app: String, function: String, scaling: Scaling) -> Answer<'_, ()>;
 
     /// Begins to shut the server down and returns at once: the answer still has to be sent.
     fn shutdown(&self) -> Answer<'_, ()>;

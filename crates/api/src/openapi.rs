@@ -21,6 +21,7 @@ use crate::server::routes;
         routes::update_app,
         routes::app_logs,
         routes::stop_app,
+        routes::scale_function,
         routes::shutdown,
         routes::openapi
     ),

@@ -12,8 +12,49 @@ pub const BLOB_MAX: u64 = 256 * 1024 * 1024;
 /// The largest JSON body of a request, bytes: a manifest with very many files fits.
 pub const JSON_MAX: u64 = 64 * 1024 * 1024;
 
+/// The most containers that a function can ask for.
+const CONTAINERS_MAX: u32 = 10_000;
+
 /// The longest end of an ephemeral app's labels.
 const DEV_SUFFIX_MAX: usize = 8;
+
+/// How many containers a deployed function has from now on, until the next deployment. `null` leaves what there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Scaling {
+    /// Containers that are kept even when idle: at most 10,000.
+    #[serde(default)]
+    pub min_containers: Option<u32>,
+    /// The most containers at a time: 1 to 10,000.
+    #[serde(default)]
+    pub max_containers: Option<u32>,
+    /// Spare containers that are kept while the function has requests: at most 10,000.
+    #[serde(default)]
+    pub buffer_containers: Option<u32>,
+    /// How long a container may be idle before it goes, seconds: 1 to 3600.
+    #[serde(default)]
+    pub scaledown_window: Option<f64>,
+}
+
+impl Scaling {
+    /// What is wrong with it by itself, if something is.
+    pub fn problem(&self) -> Option<Problem> {
+        let count = |path: &str, value: Option<u32>, least: u32| {
+            let wrong = value.filter(|value| !(least..=CONTAINERS_MAX).contains(value))?;
+            let message = format!("{wrong} is not a number from {least} to {CONTAINERS_MAX}");
+            Some(Problem { path: path.to_owned(), message })
+        };
+        let window = || {
+            let wrong = self.scaledown_window.filter(|seconds| !(1.0..=3600.0).contains(seconds))?;
+            let message = format!("{wrong} is not a number of seconds from 1 to 3600");
+            Some(Problem { path: "scaledown_window".to_owned(), message })
+        };
+        count("min_containers", self.min_containers, 0)
+            .or_else(|| count("max_containers", self.max_containers, 1))
+            .or_else(|| count("buffer_containers", self.buffer_containers, 0))
+            .or_else(window)
+    }
+}
 
 /// Asks for an app. Answered by a stream of [`Progress`](crate::progress::Progress).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

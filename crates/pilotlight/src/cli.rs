@@ -289,6 +289,9 @@ pub(crate) enum AppCommand {
         #[command(flatten)]
         old: Old,
     },
+    /// Change how many containers a function has, until its next deployment
+    #[command(after_help = examples::APP_SCALE)]
+    Scale(ScaleArgs),
     /// `pilotlight deploy`, as it was called in 2022
     #[command(hide = true)]
     Deploy(DeployArgs),
@@ -297,6 +300,26 @@ pub(crate) enum AppCommand {
     Run(RunArgs),
     #[command(external_subcommand)]
     Other(Vec<OsString>),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScaleArgs {
+    /// The app's name or id
+    pub(crate) app: String,
+    /// The function's name: `f`, or `Class.method`
+    pub(crate) function: String,
+    /// Containers that are kept even when idle
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) min_containers: Option<u32>,
+    /// The most containers at a time
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) max_containers: Option<u32>,
+    /// Spare containers that are kept while the function has requests
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) buffer_containers: Option<u32>,
+    /// How long a container may be idle before it goes
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) scaledown_window: Option<f64>,
 }
 
 #[derive(Debug, Args)]

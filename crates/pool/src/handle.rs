@@ -56,6 +56,21 @@ impl Pool {
         timeout_at(deadline.into(), wait).await.unwrap_or(Err(LeaseError::Deadline))
     }
 
+    /// Settings that are changed from now on, unless `change` gives an error. See [`update`](Self::update).
+    pub fn change<E>(&self, change: impl FnOnce(&mut Settings) -> Result<(), E>) -> Result<(), E> {
+        let mut outcome = Ok(());
+        self.control.send_if_modified(|control| {
+            let mut settings = control.settings.clone();
+            outcome = change(&mut settings);
+            let changed = outcome.is_ok() && settings != control.settings;
+            if changed {
+                control.settings = settings;
+            }
+            changed
+        });
+        outcome
+    }
+
     /// Other settings from now on. `max_inputs` and `single_use` hold for containers that start from now on.
     pub fn update(&self, settings: Settings) {
         self.control.send_modify(|control| control.settings = settings);

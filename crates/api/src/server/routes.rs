@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{get, patch, post, put};
 use axum::{Json, Router};
 use http::{StatusCode, header};
 use tokio::sync::Semaphore;
@@ -16,7 +16,7 @@ use crate::control::Control;
 use crate::error::{ApiError, Code};
 use crate::manifest::{app_name_problem, is_digest};
 use crate::progress::{AppSummary, LogLine, Progress, Status};
-use crate::wire::{BLOB_MAX, BlobAnswer, BlobQuery, CreateApp, LogQuery, Mode, UpdateApp};
+use crate::wire::{BLOB_MAX, BlobAnswer, BlobQuery, CreateApp, LogQuery, Mode, Scaling, UpdateApp};
 
 /// Uploads that are held in memory at a time.
 const UPLOADS_MAX: usize = 4;
@@ -50,6 +50,7 @@ pub(crate) fn router(control: Arc<dyn Control>) -> Router {
         .route("/v1/apps", get(list_apps).post(create_app))
         .route("/v1/apps/{app}", put(update_app).delete(stop_app))
         .route("/v1/apps/{app}/logs", get(app_logs))
+        .route("/v1/apps/{app}/functions/{function}/scaling", patch(scale_function))
         .route("/v1/shutdown", post(shutdown))
         .route("/v1/openapi.json", get(openapi))
         .fallback(async |request: Request| {
@@ -226,6 +227,34 @@ pub(crate) async fn stop_app(
     path: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, ApiError> {
     context.control.stop(segment(path)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Changes how many containers a function has, until the next deployment.
+#[utoipa::path(
+    patch, path = "/v1/apps/{app}/functions/{function}/scaling", tag = "apps",
+    params(
+        ("app" = String, Path, description = "The app's id or name"),
+        ("function" = String, Path, description = "The function's name"),
+    ),
+    request_body = Scaling,
+    responses(
+        (status = 204, description = "It holds."),
+        (status = 400, body = ApiError, description = "The numbers do not go together, or are out of range."),
+        (status = 404, body = ApiError, description = "There is no such app or function."),
+    )
+)]
+pub(crate) async fn scale_function(
+    State(context): State<Context>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    request: Request,
+) -> Result<StatusCode, ApiError> {
+    let Path((app, function)) = path.map_err(|error| ApiError::new(Code::BadRequest, error.body_text()))?;
+    let scaling: Scaling = body::read_json(request.into_body()).await?;
+    if let Some(problem) = scaling.problem() {
+        return Err(ApiError::new(Code::Invalid, format!("{}: {}", problem.path, problem.message)));
+    }
+    context.control.scale(app, function, scaling).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -15,7 +15,7 @@ use pilotlight_api::progress::{
     AppState, AppSummary, FunctionSummary, LogLine, MissingPart, Progress, StartTimes, Status, Stream,
 };
 use pilotlight_api::server;
-use pilotlight_api::wire::{CreateApp, LogQuery};
+use pilotlight_api::wire::{CreateApp, LogQuery, Scaling};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -33,6 +33,7 @@ pub(crate) struct Fake {
     pub(crate) updated: Mutex<Option<(String, Manifest)>>,
     pub(crate) asked_logs: Mutex<Option<(String, LogQuery)>>,
     pub(crate) stopped: Mutex<Vec<String>>,
+    pub(crate) scaled: Mutex<Vec<(String, String, Scaling)>>,
     /// Hands the sender of each stream of progress to the test.
     pub(crate) streams: Mutex<Option<mpsc::UnboundedSender<Sender<Progress>>>>,
     pub(crate) down: Notify,
@@ -150,6 +151,11 @@ impl Control for Fake {
             return ready(Err(ApiError::no_app(&app)));
         }
         self.stopped.lock().unwrap().push(app);
+        ready(Ok(()))
+    }
+
+    fn scale(&self, app: String, function: String, scaling: Scaling) -> Answer<'_, ()> {
+        self.scaled.lock().unwrap().push((app, function, scaling));
         ready(Ok(()))
     }
 

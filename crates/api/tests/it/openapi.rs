@@ -26,6 +26,7 @@ fn every_route_and_type_is_in_the_document() {
     let expected = [
         "/v1/apps",
         "/v1/apps/{app}",
+        "/v1/apps/{app}/functions/{function}/scaling",
         "/v1/apps/{app}/logs",
         "/v1/blobs/missing",
         "/v1/blobs/{digest}",

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use pilotlight_api::client::{Client, ClientError};
 use pilotlight_api::error::{ApiError, Code};
 use pilotlight_api::progress::Stream;
-use pilotlight_api::wire::{CreateApp, LogQuery, Mode};
+use pilotlight_api::wire::{CreateApp, LogQuery, Mode, Scaling};
 
 use crate::fake::{DIGEST, Server, line, manifest, soon, status, summary};
 
@@ -144,6 +144,23 @@ async fn stop_takes_any_text_for_a_name() {
         assert_eq!(server.fake.stopped.lock().unwrap().pop().unwrap(), name);
     }
     assert_eq!(api_error(server.client.stop("gone").await).status(), 404);
+}
+
+#[tokio::test]
+async fn scaling_is_checked_and_passed_on() {
+    let server = Server::start();
+    let scaling = Scaling { min_containers: Some(2), scaledown_window: Some(1.5), ..Scaling::default() };
+    server.client.scale("a/b", "C.method", &scaling).await.unwrap();
+    let asked = server.fake.scaled.lock().unwrap().pop().unwrap();
+    assert_eq!(asked, ("a/b".to_owned(), "C.method".to_owned(), scaling));
+    for wrong in [
+        Scaling { max_containers: Some(0), ..Scaling::default() },
+        Scaling { buffer_containers: Some(10_001), ..Scaling::default() },
+        Scaling { scaledown_window: Some(0.5), ..Scaling::default() },
+    ] {
+        assert_eq!(api_error(server.client.scale("a", "f", &wrong).await).code, Code::Invalid, "{wrong:?}");
+    }
+    assert!(server.fake.scaled.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

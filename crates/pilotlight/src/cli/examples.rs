@@ -65,6 +65,12 @@ Examples:
   pilotlight app stop hello
   pilotlight app stop hello --yes           without being asked";
 
+/// Below `app scale`.
+pub(super) const APP_SCALE: &str = "\
+Examples:
+  pilotlight app scale hello f --min-containers 2
+  pilotlight app scale hello f --max-containers 10 --scaledown-window 300";
+
 /// Below `server`.
 pub(super) const SERVER: &str = "\
 Examples:

@@ -5,12 +5,12 @@ use std::time::{Duration, SystemTime};
 
 use pilotlight_api::client::Client;
 use pilotlight_api::progress::{AppState, AppSummary, Stream};
-use pilotlight_api::wire::LogQuery;
+use pilotlight_api::wire::{LogQuery, Scaling};
 
 use super::{deploy, link, other};
-use crate::cli::{AppCommand, LogsArgs, Printed};
+use crate::cli::{AppCommand, LogsArgs, Printed, ScaleArgs};
 use crate::config::Config;
-use crate::exit::Status;
+use crate::exit::{Status, UserError};
 use crate::printer::Printer;
 
 /// How many lines of a log are shown when nothing is said about it.
@@ -31,6 +31,7 @@ pub(crate) async fn run(config: &Config, command: AppCommand, printer: &Printer)
             super::old(printer, &old);
             stop(&link::server_of(config, &app).await, &app, yes, printer).await
         }
+        AppCommand::Scale(args) => scale(&link::server_of(config, &args.app).await, &args, printer).await,
         AppCommand::Deploy(args) => deploy::run(config, args, printer).await,
         AppCommand::Run(args) => super::run::of_2022(config, args, printer).await,
         AppCommand::Other(words) => Ok(other::refuse("app ", &words, printer)),
@@ -141,6 +142,23 @@ async fn stop(client: &Client, app: &str, yes: bool, printer: &Printer) -> anyho
     }
     client.stop(app).await?;
     printer.note(&format!("✓ Stopped {app}"));
+    Ok(Status::Success)
+}
+
+async fn scale(client: &Client, args: &ScaleArgs, printer: &Printer) -> anyhow::Result<Status> {
+    let scaling = Scaling {
+        min_containers: args.min_containers,
+        max_containers: args.max_containers,
+        buffer_containers: args.buffer_containers,
+        scaledown_window: args.scaledown_window,
+    };
+    if scaling == Scaling::default() {
+        let hint =
+            "give `--min-containers`, `--max-containers`, `--buffer-containers` or `--scaledown-window`";
+        return Err(UserError::new("nothing was said to change", hint).into());
+    }
+    client.scale(&args.app, &args.function, &scaling).await?;
+    printer.note(&format!("✓ Scaled {} of {}, until its next deployment", args.function, args.app));
     Ok(Status::Success)
 }
 

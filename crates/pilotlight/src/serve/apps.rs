@@ -9,7 +9,7 @@ use std::time::Duration;
 use pilotlight_api::error::{ApiError, Code};
 use pilotlight_api::manifest::Manifest;
 use pilotlight_api::progress::{AppState, AppSummary, FunctionSummary, MissingPart, Progress, Stream};
-use pilotlight_api::wire::Mode;
+use pilotlight_api::wire::{Mode, Scaling};
 use pilotlight_core::id::{self, AppId};
 use pilotlight_core::route::PortRanges;
 use pilotlight_gateway::{Endpoint, Gateway, Routes};
@@ -22,6 +22,7 @@ use super::builders::{Builders, Builds};
 use super::containers::Containers;
 use super::entropy;
 use super::logs::{self, AppLog};
+use super::plan;
 use super::public::Origin;
 use super::shells::Shells;
 use super::starts::Starts;
@@ -354,6 +355,22 @@ impl App {
     /// Resolves when the app was stopped.
     pub(crate) async fn stopped(&self) {
         self.ended.notified().await;
+    }
+
+    /// Scales a function of the version that serves; the next version begins with what its program says.
+    pub(crate) fn scale(&self, function: &str, scaling: Scaling) -> Result<(), ApiError> {
+        let current = self.current();
+        let live = current.functions.iter().find(|live| live.endpoint.function == function);
+        let live = live.ok_or_else(|| {
+            let known: Vec<_> =
+                current.functions.iter().map(|live| live.endpoint.function.as_str()).collect();
+            let message = format!("the app `{}` has no web endpoint `{function}`", self.name);
+            ApiError::new(Code::NotFound, message).hint(format!("it has {}", known.join(", ")))
+        })?;
+        live.endpoint
+            .pool
+            .change(|settings| plan::scaled(settings, scaling))
+            .map_err(|problem| ApiError::new(Code::Invalid, problem))
     }
 
     /// What is known of a function from version to version. A deployed app has few.

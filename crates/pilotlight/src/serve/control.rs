@@ -7,7 +7,7 @@ use pilotlight_api::control::{Answer, Control};
 use pilotlight_api::error::{ApiError, Code};
 use pilotlight_api::manifest::Manifest;
 use pilotlight_api::progress::{AppState, AppSummary, LogLine, Progress, Status};
-use pilotlight_api::wire::{CreateApp, LogQuery, Mode};
+use pilotlight_api::wire::{CreateApp, LogQuery, Mode, Scaling};
 use pilotlight_core::id::AppId;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc::{self, Receiver, Sender};
@@ -200,6 +200,11 @@ impl Control for Controller {
             });
             Ok(receiver)
         })
+    }
+
+    fn scale(&self, app: String, function: String, scaling: Scaling) -> Answer<'_, ()> {
+        let found = self.apps.find(&app).ok_or_else(|| ApiError::no_app(&app));
+        Box::pin(std::future::ready(found.and_then(|found| found.scale(&function, scaling))))
     }
 
     fn stop(&self, app: String) -> Answer<'_, ()> {

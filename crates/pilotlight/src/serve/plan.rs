@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pilotlight_api::manifest::{self, Manifest};
+use pilotlight_api::wire::Scaling;
 use pilotlight_core::image::dockerfile::{self, Dockerfile, Scope, Whole};
 use pilotlight_core::image::registry::Login;
 use pilotlight_core::image::{
@@ -183,6 +184,29 @@ fn pace() -> Pace {
 /// How long a container of the function may take to become ready.
 pub(crate) fn start_timeout(function: &manifest::Function) -> Duration {
     seconds(function.startup_timeout.unwrap_or(function.timeout))
+}
+
+/// Changes what `scaling` names. An error, a sentence, leaves the settings to be thrown away.
+pub(crate) fn scaled(settings: &mut Settings, scaling: Scaling) -> Result<(), String> {
+    let count = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
+    if let Some(least) = scaling.min_containers {
+        settings.min_containers = count(least);
+    }
+    if let Some(most) = scaling.max_containers {
+        settings.max_containers = Some(count(most));
+    }
+    if let Some(spare) = scaling.buffer_containers {
+        settings.buffer_containers = count(spare);
+    }
+    if let Some(window) = scaling.scaledown_window {
+        settings.idle = seconds(window);
+    }
+    match settings.max_containers {
+        Some(most) if settings.min_containers > most => {
+            Err(format!("min_containers ({}) is more than max_containers ({most})", settings.min_containers))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// How often an endpoint may be asked, as the gateway counts it.

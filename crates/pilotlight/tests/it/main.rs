@@ -57,7 +57,7 @@ fn what_is_said_of_usage_names_neither_settings_nor_hidden_commands() {
     assert!(run(&["serve"], &settings).contains("Usage: pilotlight serve <REF>\n"));
     let said = run(&["--quiet"], &settings);
     assert!(said.contains("[subcommands: serve, deploy, run, app, server, doctor]"), "{said}");
-    assert!(run(&["app", "--quiet"], &[]).contains("[subcommands: list, logs, stop]"));
+    assert!(run(&["app", "--quiet"], &[]).contains("[subcommands: list, logs, stop, scale]"));
 }
 
 #[test]

@@ -65,7 +65,7 @@ HANDLES = Area(
             _F + "f.NAME(1)",
         ),
         refused(
-            "Function.with_options, Function.update_autoscaler, Function.get_current_stats",
+            "Function.with_options, Function.get_current_stats",
             "NotBuiltError",
             "f.NAME" + _LATER + "…",
             _F + "f.NAME()",
@@ -79,7 +79,11 @@ HANDLES = Area(
             "f.NAME" + _LATER + "…",
             _F + "f.NAME(max_batch_size=1, wait_ms=1)",
         ),
-        refused("Function.keep_warm", "NotBuiltError", "f.NAME" + _LATER + "…", _F + "f.NAME(1)"),
+        works(
+            "Function.update_autoscaler(min_containers, max_containers, buffer_containers, scaledown_window)",
+            "e2e/test_scaling.py::test_a_deployed_function_is_scaled_live",
+        ),
+        works("Function.keep_warm(n)", "e2e/test_scaling.py::test_a_deployed_function_is_scaled_live"),
         refused(
             "Function.shell, Function.autoscaler, Function.info, Function.stats, Function.logs, "
             "Function.metrics, "
