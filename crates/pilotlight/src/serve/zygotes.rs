@@ -70,8 +70,8 @@ pub(crate) struct Zygote {
     state: Fate,
     containers: Containers,
     used: Mutex<Used>,
-    /// Whether a container went ahead instead of waiting for it.
-    overtaken: AtomicBool,
+    /// Whether every container waits for it, or one went ahead already.
+    awaited: AtomicBool,
 }
 
 /// When something was last forked from a zygote, and how many are being forked now.
@@ -243,9 +243,9 @@ impl Zygotes {
     fn image(&self, template: &Template) -> Arc<Zygote> {
         let mut images = lock(&self.0.images);
         images.retain(|_, zygote| zygote.strong_count() > 0);
-        let lit = images.get(&template.image.key).and_then(Weak::upgrade);
-        if let Some(zygote) = lit.filter(|zygote| !zygote.is_spent()) {
-            return zygote;
+        let before = images.get(&template.image.key).and_then(Weak::upgrade);
+        if let Some(zygote) = before.as_ref().filter(|zygote| !zygote.is_spent()) {
+            return Arc::clone(zygote);
         }
         let mut spec = without_user(template);
         spec.command.env.clone_from(&template.image.env);
@@ -263,6 +263,8 @@ impl Zygotes {
             ahead: false,
             within: IMAGE_WITHIN,
         });
+        // Whoever asks for the first one finds nothing else prepared either.
+        zygote.awaited.store(before.is_none(), Ordering::Relaxed);
         images.insert(template.image.key.clone(), Arc::downgrade(&zygote));
         zygote
     }
@@ -298,7 +300,7 @@ impl Zygotes {
             state: state.clone(),
             containers: self.0.containers.clone(),
             used: Mutex::new(Used { at: Instant::now(), holds: 0 }),
-            overtaken: AtomicBool::new(false),
+            awaited: AtomicBool::new(true),
         });
         lock(&self.0.all).push(Arc::downgrade(&zygote));
         tasks::spawn(Kind::Zygote, burn(self.clone(), wanted, id, Arc::downgrade(&zygote), state));
@@ -316,9 +318,10 @@ impl Zygote {
         }
     }
 
-    /// Whether a container that could be forked from this starts without it. One does while it is being lit.
+    /// Whether a container that could be forked from this starts without it. One does while it is lit in the place of one
+    /// that is out.
     fn goes_ahead(&self) -> bool {
-        matches!(*self.state.borrow(), State::Lighting) && !self.overtaken.swap(true, Ordering::Relaxed)
+        matches!(*self.state.borrow(), State::Lighting) && !self.awaited.swap(true, Ordering::Relaxed)
     }
 
     /// Its state once it is no longer being lit.

@@ -105,9 +105,9 @@ impl FunctionLight {
 
     /// The nearest zygote to fork from, and `None` for a container that is to import everything itself.
     ///
-    /// Waits for none of the user's code: the function's own is lit beside, for the next container. One container does
-    /// not wait for the image's either while that is being lit, which takes as long as the container's own imports do;
-    /// all others do, since many that import side by side would be slower.
+    /// Waits for none of the user's code: the function's own is lit beside, for the next container. While the image's is
+    /// lit in the place of one that is out, which takes longer than a container's own imports do, one container does not
+    /// wait for it either; all others do, since many that import side by side would be slower.
     pub(crate) async fn nearest(&self) -> Option<From> {
         if !self.used {
             return None;
