@@ -96,7 +96,8 @@ impl Warm {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let mut control = UnixStream::from_std(ours)?;
-        command.stdin(Stdio::from(OwnedFd::from(theirs))).kill_on_drop(true);
+        // In a group of its own: the terminal's Ctrl-C would end it amid an import, with a traceback that is nobody's.
+        command.stdin(Stdio::from(OwnedFd::from(theirs))).kill_on_drop(true).process_group(0);
         let process = command.spawn()?;
         // It holds the socket's other end, which only the process may have.
         drop(command);
