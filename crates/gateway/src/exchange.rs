@@ -1,6 +1,5 @@
 //! One request's way: route, lease, container, answer.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use http::{Request, Response, StatusCode, Version};
@@ -15,7 +14,7 @@ use crate::body::{Answer, Body, Proxied, RequestBody};
 use crate::connection::Peer;
 use crate::guard::{Wrong, check_http2};
 use crate::headers;
-use crate::linger::linger;
+use crate::linger::Asked;
 use crate::neighbours;
 use crate::respond::{Asker, Refusal, refuse};
 use crate::routes::{Door, Endpoint};
@@ -223,12 +222,11 @@ impl Exchange<'_> {
     /// Sends the request until a connection takes it: an idle one may turn out closed before any byte was written.
     async fn send(
         &mut self,
-        lease: Lease,
+        mut lease: Lease,
         mut request: Request<RequestBody>,
     ) -> Result<(Lease, Connection, Response<Incoming>), Unanswered> {
-        let mut lease = lease;
         loop {
-            let mut connection = match self.shared.upstreams.connect(&lease.address).await {
+            let connection = match self.shared.upstreams.connect(&lease.address).await {
                 Ok(connection) => connection,
                 Err(error) => {
                     tracing::debug!(%error, container = %lease.container, "container does not take connections");
@@ -236,19 +234,14 @@ impl Exchange<'_> {
                     return Err(Unanswered::NotGiven(Box::new(request)));
                 }
             };
-            let answer = Box::pin(connection.sender.try_send_request(request));
-            let mut asked = Asked {
-                parts: Some((answer, connection, lease)),
-                activity: Arc::clone(&self.activity),
-                limit: self.timeout,
-            };
+            let mut asked = Asked::send(request, connection, lease, &self.activity, self.timeout);
             let answered = tokio::select! {
                 biased;
                 answered = asked.answer() => Some(answered),
                 () = expired(self.timer.as_mut()) => None,
             };
-            let (connection, back) = asked.take();
-            lease = back;
+            let connection;
+            (connection, lease) = asked.end();
             let Some(answered) = answered else {
                 return Err(Unanswered::Given(self.timed_out(&lease)));
             };
@@ -309,37 +302,6 @@ impl Exchange<'_> {
             connection,
         });
         Ok(response.map(|_| Body::empty()))
-    }
-}
-
-/// A request that a container has, until its answer begins. If the client leaves before, the handler still has its slot.
-struct Asked<F: Future<Output = Result<Response<Incoming>, E>> + Send + 'static, E: Send + 'static> {
-    /// Taken at the end.
-    parts: Option<(Pin<Box<F>>, Connection, Lease)>,
-    activity: Arc<Activity>,
-    limit: Duration,
-}
-
-impl<F: Future<Output = Result<Response<Incoming>, E>> + Send + 'static, E: Send + 'static> Asked<F, E> {
-    async fn answer(&mut self) -> F::Output {
-        self.parts.as_mut().expect("only its end takes them").0.as_mut().await
-    }
-
-    fn take(mut self) -> (Connection, Lease) {
-        let (_, connection, lease) = self.parts.take().expect("only its end takes them");
-        (connection, lease)
-    }
-}
-
-impl<F: Future<Output = Result<Response<Incoming>, E>> + Send + 'static, E: Send + 'static> Drop
-    for Asked<F, E>
-{
-    fn drop(&mut self) {
-        if let Some((answer, connection, lease)) = self.parts.take()
-            && self.activity.upload() == Upload::Complete
-        {
-            linger(answer, connection, lease, self.limit);
-        }
     }
 }
 

@@ -6,17 +6,71 @@
 //! cannot be interrupted, a synchronous one most of all, thus never shares its slot with the next request.
 
 use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::Response;
+use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use pilotlight_pool::Lease;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use crate::activity::{Activity, Upload};
+use crate::body::RequestBody;
 use crate::tasks;
 use crate::upstream::Connection;
+
+/// What becomes of a request on a connection; one of which no byte was handed over comes back.
+pub(crate) type Answered = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
+
+/// An answer that is to come.
+type Answering = Pin<Box<dyn Future<Output = Answered> + Send>>;
+
+/// A request that a container has, until its answer begins.
+pub(crate) struct Asked {
+    /// Taken at the end.
+    parts: Option<(Answering, Connection, Lease)>,
+    activity: Arc<Activity>,
+    limit: Duration,
+}
+
+impl Asked {
+    /// Hands the request over. `limit` is the function's timeout.
+    pub(crate) fn send(
+        request: Request<RequestBody>,
+        mut connection: Connection,
+        lease: Lease,
+        activity: &Arc<Activity>,
+        limit: Duration,
+    ) -> Self {
+        let answer: Answering = Box::pin(connection.sender.try_send_request(request));
+        Self { parts: Some((answer, connection, lease)), activity: Arc::clone(activity), limit }
+    }
+
+    /// Waits for the beginning of the answer. Cancel safe.
+    pub(crate) async fn answer(&mut self) -> Answered {
+        self.parts.as_mut().expect("only its end takes them").0.as_mut().await
+    }
+
+    /// There is an answer, or nobody waits for one any more.
+    pub(crate) fn end(mut self) -> (Connection, Lease) {
+        let (_, connection, lease) = self.parts.take().expect("only its end takes them");
+        (connection, lease)
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if let Some((answer, connection, lease)) = self.parts.take()
+            && self.activity.upload() == Upload::Complete
+        {
+            linger(answer, connection, lease, self.limit);
+        }
+    }
+}
 
 /// Lets the container finish an exchange that nobody hears, for as long as `limit`, its function's timeout.
 pub(crate) fn linger<E: Send>(
