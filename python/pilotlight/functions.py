@@ -321,6 +321,11 @@ class Function(Generic[P, R_co]):
         """`update_autoscaler(min_containers=…)`, as it was called until 2024."""
         self.update_autoscaler(min_containers=warm_pool_size)
 
+    @property
+    def autoscaler(self) -> Autoscaler:
+        """What scales the function: `f.autoscaler.update(…)`, today's spelling of `update_autoscaler`."""
+        return Autoscaler(self)
+
     @dual
     def get_current_stats(self) -> Any:
         """Not built yet."""
@@ -342,7 +347,7 @@ class Function(Generic[P, R_co]):
         return Bound(self._raw, lambda: instance, self if self._spec.web else None)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("app", "autoscaler", "info", "stats", "logs", "metrics", "experimental_spawn_map"):
+        if name in ("app", "info", "stats", "logs", "metrics", "experimental_spawn_map"):
             raise not_built(f"Function.{name}")
         raise no_attribute(f"{type(self).__name__!r} object", name, dir(self))
 
@@ -421,6 +426,35 @@ class FunctionHandle(Function[P, R_co]):
         if self._raw is None:
             raise AttributeError(f"{self._label}: the code of a deployed function is not here")
         return self._raw(*args, **kwargs)
+
+
+class Autoscaler:
+    """What `f.autoscaler` is."""
+
+    def __init__(self, function: Function[..., Any]) -> None:
+        self._function = function
+
+    @dual
+    def update(
+        self,
+        *,
+        min_containers: int | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: int | None = None,
+    ) -> None:
+        """As `Function.update_autoscaler`."""
+        self._function.update_autoscaler(
+            min_containers=min_containers,
+            max_containers=max_containers,
+            buffer_containers=buffer_containers,
+            scaledown_window=scaledown_window,
+        )
+
+    @dual
+    def settings(self) -> Any:
+        """Not built yet."""
+        raise not_built("Function.autoscaler.settings")
 
 
 @public

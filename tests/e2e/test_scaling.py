@@ -35,7 +35,7 @@ def test_a_deployed_function_is_scaled_live(program, server: Server, python: str
         )
 
     wait_until(lambda: runners(pid) == 0)
-    assert run("update_autoscaler(min_containers=2)").returncode == 0
+    assert run("autoscaler.update(min_containers=2)").returncode == 0
     wait_until(lambda: runners(pid) == 2)
     assert run("keep_warm(1)").returncode == 0
     wait_until(lambda: runners(pid) == 1)

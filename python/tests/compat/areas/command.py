@@ -69,6 +69,19 @@ COMMAND = Area(
         ),
         _works("app logs --follow", "e2e/test_server.py::test_list_logs_and_stop"),
         _works("app stop", "e2e/test_server.py::test_list_logs_and_stop"),
+        *(
+            _works(
+                f"app scale{option}",
+                "e2e/test_scaling.py::test_the_command_says_what_it_did_and_what_is_missing",
+            )
+            for option in (
+                "",
+                " --min-containers",
+                " --max-containers",
+                " --buffer-containers",
+                " --scaledown-window",
+            )
+        ),
         _works("app stop --yes", "e2e/test_cli.py::test_app_deploy_of_2022"),
         _works(
             "app deploy, pilotlight app deploy --name, pilotlight app run, pilotlight app run "

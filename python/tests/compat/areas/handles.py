@@ -83,9 +83,16 @@ HANDLES = Area(
             "Function.update_autoscaler(min_containers, max_containers, buffer_containers, scaledown_window)",
             "e2e/test_scaling.py::test_a_deployed_function_is_scaled_live",
         ),
-        works("Function.keep_warm(n)", "e2e/test_scaling.py::test_a_deployed_function_is_scaled_live"),
+        works(
+            "Function.autoscaler",
+            "e2e/test_scaling.py::test_a_deployed_function_is_scaled_live",
+        ),
+        works(
+            "Function.keep_warm(warm_pool_size)",
+            "e2e/test_scaling.py::test_a_deployed_function_is_scaled_live",
+        ),
         refused(
-            "Function.shell, Function.autoscaler, Function.info, Function.stats, Function.logs, "
+            "Function.shell, Function.info, Function.stats, Function.logs, "
             "Function.metrics, "
             "Function.experimental_spawn_map",
             "NotBuiltError",
