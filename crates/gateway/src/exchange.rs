@@ -98,7 +98,8 @@ async fn forward(
             Err(Unanswered::NotGiven(back)) => request = *back,
         }
         let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
-        lease = find_and_lease(shared, peer.door, host.unwrap_or_default()).await?.1;
+        let host = host.unwrap_or_default();
+        lease = self::lease(shared, peer.door, host, find(shared, peer.door, host)?).await?.1;
     }
     exchange.offer(lease, request).await.map_err(|unanswered| match unanswered {
         Unanswered::Given(refusal) => refusal,
@@ -110,18 +111,23 @@ fn find(shared: &Shared, door: Door, host: &str) -> Result<Arc<Endpoint>, Refusa
     shared.routes.load().find(door, host).cloned().ok_or(Refusal::EndpointNotFound(Vec::new()))
 }
 
-/// Counts the request where its endpoint's rate is bounded, then as [`find_and_lease`].
+/// Finds the endpoint, counts the request where its rate is bounded, and waits for a slot.
 async fn count_and_lease(shared: &Shared, door: Door, host: &str) -> Result<(Arc<Endpoint>, Lease), Refusal> {
-    if let Some(rate) = &find(shared, door, host)?.rate {
+    let endpoint = find(shared, door, host)?;
+    if let Some(rate) = &endpoint.rate {
         rate.take().map_err(Refusal::RateLimited)?;
     }
-    find_and_lease(shared, door, host).await
+    lease(shared, door, host, endpoint).await
 }
 
-/// Finds the endpoint and waits for a slot in one of its containers.
-async fn find_and_lease(shared: &Shared, door: Door, host: &str) -> Result<(Arc<Endpoint>, Lease), Refusal> {
+/// Waits for a slot in a container of the endpoint, or of the one that takes its place meanwhile.
+async fn lease(
+    shared: &Shared,
+    door: Door,
+    host: &str,
+    mut endpoint: Arc<Endpoint>,
+) -> Result<(Arc<Endpoint>, Lease), Refusal> {
     let find = || find(shared, door, host);
-    let mut endpoint = find()?;
     let deadline = after(endpoint.start_timeout);
     for _ in 0..LOOKUPS_MAX {
         match endpoint.pool.lease(deadline).await {

@@ -56,7 +56,8 @@ impl Pool {
         timeout_at(deadline.into(), wait).await.unwrap_or(Err(LeaseError::Deadline))
     }
 
-    /// Settings that are changed from now on, unless `change` gives an error. See [`update`](Self::update).
+    /// Other settings from now on, unless `change` gives an error, which leaves those that there are. `max_inputs` and
+    /// `single_use` hold for containers that start from now on.
     pub fn change<E>(&self, change: impl FnOnce(&mut Settings) -> Result<(), E>) -> Result<(), E> {
         let mut outcome = Ok(());
         self.control.send_if_modified(|control| {
@@ -69,11 +70,6 @@ impl Pool {
             changed
         });
         outcome
-    }
-
-    /// Other settings from now on. `max_inputs` and `single_use` hold for containers that start from now on.
-    pub fn update(&self, settings: Settings) {
-        self.control.send_modify(|control| control.settings = settings);
     }
 
     /// Waits until a container is ready, and starts one for that if there is none. It stays as a warm container. Ends

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pilotlight_pool::fake::{FakeLauncher, Outcome};
-use pilotlight_pool::{Address, Settings, Stage, StartFailure};
+use pilotlight_pool::{Address, Pool, Settings, Stage, StartFailure};
 
 use crate::support::{after, pool, until};
 
@@ -54,9 +54,9 @@ async fn warm_containers_follow_the_settings() {
     let launcher = FakeLauncher::serving("/run/a.sock");
     let (pool, _actor) = pool(Settings { min_containers: 2, ..Settings::default() }, &launcher);
     until(&pool, |stats| stats.ready == 2).await;
-    pool.update(Settings { min_containers: 4, ..Settings::default() });
+    change(&pool, Settings { min_containers: 4, ..Settings::default() });
     until(&pool, |stats| stats.ready == 4).await;
-    pool.update(Settings { max_containers: Some(1), ..Settings::default() });
+    change(&pool, Settings { max_containers: Some(1), ..Settings::default() });
     until(&pool, |stats| stats.ready == 1).await;
     until(&pool, |stats| stats.ready == 0).await;
 }
@@ -71,4 +71,11 @@ async fn a_warm_container_that_dies_is_replaced_but_not_in_a_loop() {
     assert_eq!(launcher.launched().len(), 7 + 8);
     launcher.plan(|_| Outcome::Ready(Address::new("/run/a.sock".into())));
     until(&pool, |stats| stats.ready == 1).await;
+}
+
+fn change(pool: &Pool, settings: Settings) {
+    let Ok(()) = pool.change::<std::convert::Infallible>(|now| {
+        *now = settings;
+        Ok(())
+    });
 }
