@@ -1,12 +1,13 @@
 //! A slot in a container, held for the length of one request.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pilotlight_core::id::ContainerId;
-use pilotlight_core::pool::{ContainerNumber, RequestId};
-use tokio::sync::mpsc;
+use pilotlight_core::pool::{ContainerNumber, Event, RequestId};
 
+use crate::desk::Desk;
 use crate::launcher::{Address, StartFailure, StartReceipt};
 
 /// A slot in a container. Dropping it tells the pool that the request has ended.
@@ -35,14 +36,14 @@ impl Lease {
     /// killed when its last request has ended.
     pub fn broken(&self) {
         if !self.ticket.broken.swap(true, Ordering::Relaxed) {
-            self.ticket.notices.send(Notice::Broken(self.ticket.number));
+            self.ticket.desk.happen(Event::Broken(self.ticket.number));
         }
     }
 
     /// [`broken`](Self::broken), because the container may be stuck in this request, which went over its `timeout`.
     pub fn overdue(&self, timeout: Duration) {
         if !self.ticket.broken.load(Ordering::Relaxed) {
-            self.ticket.notices.send(Notice::Overdue(self.ticket.number, timeout));
+            self.ticket.desk.overdue(self.ticket.number, timeout);
         }
         self.broken();
     }
@@ -79,39 +80,12 @@ pub enum LeaseError {
 pub(crate) struct Ticket {
     pub(crate) number: ContainerNumber,
     pub(crate) request: RequestId,
-    pub(crate) notices: Notices,
+    pub(crate) desk: Arc<Desk>,
     pub(crate) broken: AtomicBool,
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.notices.send(Notice::Finished(self.number, self.request));
-    }
-}
-
-/// What a destructor tells the actor.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Notice {
-    Abandoned(RequestId),
-    Broken(ContainerNumber),
-    Finished(ContainerNumber, RequestId),
-    Overdue(ContainerNumber, Duration),
-}
-
-/// The way back to the actor for destructors, which can neither wait nor be refused.
-///
-/// The queue has no bound of its own, but each request sends at most four notices and got in through a bounded queue.
-#[derive(Clone, Debug)]
-pub(crate) struct Notices(mpsc::UnboundedSender<Notice>);
-
-impl Notices {
-    pub(crate) fn channel() -> (Self, mpsc::UnboundedReceiver<Notice>) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        (Self(sender), receiver)
-    }
-
-    pub(crate) fn send(&self, notice: Notice) {
-        // An actor that ended has forgotten every request.
-        let _ = self.0.send(notice);
+        self.desk.happen(Event::Finished(self.number, self.request));
     }
 }

@@ -1,18 +1,20 @@
-//! KEEPS WARM: one actor per function around core's pool machine.
+//! KEEPS WARM: a desk and an actor per function around core's pool machine.
 //!
 //! ```text
-//!  gateway ── lease() ──▶ Pool ──▶ actor ──▶ core::pool (decides)
-//!     ▲                              │  ▲
-//!     └───────── Lease ◀─────────────┘  │ LaunchEvent
-//!                                    ▼  │
-//!                                  Launcher (port: the binary's adapter, or `fake`)
+//!  gateway ── lease() ──▶ Pool ──▶ desk ──▶ core::pool (decides)
+//!     ▲                            │  ▲
+//!     └───────── Lease ◀───────────┤  │ Ready, Exited, deadline
+//!                           errands▼  │
+//!                                 actor ──▶ Launcher (port: the binary's adapter, or `fake`)
 //! ```
 //!
-//! The actor is the only asynchronous code: it waits for the next command, the next piece of news of a container or the
-//! machine's deadline, steps the machine, and runs the actions. It is a plain future; who makes a pool spawns it. This
-//! crate spawns nothing and knows neither sandboxes nor HTTP.
+//! The desk is the machine behind a lock: whoever brings an event steps it, so that a request that finds a free slot has
+//! it at once. What has an effect outside becomes an errand of the actor, which alone waits: for errands, for news of
+//! containers and for the machine's deadline. It is a plain future; who makes a pool spawns it. This crate spawns nothing
+//! and knows neither sandboxes nor HTTP.
 
 mod actor;
+mod desk;
 pub mod fake;
 mod handle;
 mod launcher;
