@@ -17,7 +17,7 @@ use crate::tasks;
 use crate::write::{Container, Leaving};
 
 /// Idle connections kept per container. More than that are closed when their exchange ends.
-const IDLE_MAX: usize = 128;
+const IDLE_MAX: usize = 512;
 
 /// How long a container's socket may have no room for another connection.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
