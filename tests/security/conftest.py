@@ -25,10 +25,14 @@ HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "e2e"))
 
 import attempts  # noqa: E402
+from ordinary import account  # noqa: E402
 from tools import Answer, Environment, Server, binary, ports, request  # noqa: E402
 
 #: How each function's containers are started, as their receipts say.
 PATHS = {"forked": "function-zygote", "plain": "plain"}
+
+#: For what an ordinary user's server does not promise: what it needs is root's, as `SECURITY.md` says.
+ROOT_ONLY = pytest.mark.parametrize("server", ["root"], indirect=True)
 
 #: Where attempts are made on the host: namespaces of their own, and nothing is left when they end.
 APART = tuple(
@@ -77,28 +81,49 @@ def _result(given: dict[str, Any]) -> Any:
     return given["result"]
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    """One daemon for the whole suite."""
+@pytest.fixture(scope="session", params=["root", "user"])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """One daemon for the whole suite: root's, and then an ordinary user's."""
     if os.geteuid() != 0:
-        pytest.fail("the security tests make containers and need root")
-    with tempfile.TemporaryDirectory(prefix="pl-security-", ignore_cleanup_errors=True) as root:
-        folder = Path(root)
-        # What keeps others from the server's files is the server's own doing.
-        folder.chmod(0o755)
-        server = Server(Environment(binary(), folder / "state", folder / "home", next(ports), folder))
+        pytest.fail("the security tests make containers and accounts, and need root")
+    with contextlib.ExitStack() as stack:
+        if request.param == "root":
+            root = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="pl-security-", ignore_cleanup_errors=True)
+            )
+            folder = Path(root)
+            # What keeps others from the server's files is the server's own doing.
+            folder.chmod(0o755)
+            environment = Environment(binary(), folder / "state", folder / "home", next(ports), folder)
+        else:
+            environment = stack.enter_context(account(subordinate=True))
+        server = Server(environment)
         server.start()
         yield server
         server.stop()
 
 
+def place(server: Server, name: str) -> Path:
+    """A new folder for programs and files, which the server's user may read."""
+    home = server.environment.cwd
+    assert home is not None
+    folder = home / name
+    folder.mkdir()
+    return folder
+
+
+def _deploy(server: Server, name: str) -> dict[str, str]:
+    """Deploys a program of this folder."""
+    folder = place(server, name)
+    for file in (f"{name}.py", "answers.py", "attempts.py"):
+        shutil.copy(HERE / file, folder)
+    return server.deploy(folder / f"{name}.py", name)
+
+
 @pytest.fixture(scope="session")
-def app(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Container]:
+def app(server: Server) -> dict[str, Container]:
     """The suite's app: a function for each way in which containers are started."""
-    folder = tmp_path_factory.mktemp("walls")
-    for name in ("walls.py", "answers.py", "attempts.py"):
-        shutil.copy(HERE / name, folder)
-    urls = server.deploy(folder / "walls.py", "walls")
+    urls = _deploy(server, "walls")
     for name, path in PATHS.items():
         answer = request(urls[name], "POST", {"code": "result = 1"})
         assert answer.json() == {"result": 1}, answer.text
@@ -119,12 +144,9 @@ class Bounded:
 
 
 @pytest.fixture(scope="session")
-def bounded(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Bounded:
+def bounded(server: Server) -> Bounded:
     """The app with limits, its containers started."""
-    folder = tmp_path_factory.mktemp("bounded")
-    for name in ("bounded.py", "answers.py", "attempts.py"):
-        shutil.copy(HERE / name, folder)
-    urls = server.deploy(folder / "bounded.py", "bounded")
+    urls = _deploy(server, "bounded")
     made = Bounded(Container(urls["owner"]), Container(urls["sibling"]))
     assert made.owner("result = 1") == 1
     assert made.unharmed()

@@ -5,6 +5,8 @@ Held by: `ephemeral_disk=`, a file system of its own of that size (`crates/sandb
 
 from __future__ import annotations
 
+from conftest import ROOT_ONLY
+
 FILL = """
     import errno
     written, refused = 0, None
@@ -43,6 +45,7 @@ SIBLING = """
 """
 
 
+@ROOT_ONLY
 def test_a_full_disk_is_its_owners_alone(bounded, outside) -> None:
     assert outside(FILL) == [256, None] and outside(CLEAN)
     sibling = bounded.unharmed()
@@ -54,6 +57,7 @@ def test_a_full_disk_is_its_owners_alone(bounded, outside) -> None:
     assert bounded.owner(CLEAN, own=True)
 
 
+@ROOT_ONLY
 def test_files_without_end_are_their_owners_alone(bounded, outside) -> None:
     assert outside(MAKE) == [20000, None] and outside(CLEAN)
     with bounded.owner.held(MAKE, own=True) as (made, refused):

@@ -21,10 +21,10 @@ REPLACE = """
 
 
 def test_the_hosts_binary_is_not_shown(inside, outside, server) -> None:
-    binary = str(server.environment.binary.resolve())
+    binary = str(server.environment.binary)
     # The server, as who may see it finds it.
     link = f"/proc/{server.pid()}/exe"
-    assert outside(f"import os; result = os.readlink({link!r})", apart=False) == binary
+    assert outside(f"import os; result = os.path.samefile({link!r}, {binary!r})", apart=False)
     shown = {target for _, target, _ in inside(REPLACE)}
     assert not {target for target in shown if "pilotlight" in target.rpartition("/")[2]}, shown
     assert inside("import os; result = outcome(os.readlink, '/proc/1/exe')") == "EACCES"

@@ -16,6 +16,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from conftest import place
 from tools import request
 
 APP = """
@@ -56,17 +57,18 @@ APP = """
 
 
 @pytest.fixture(scope="module")
-def found(server, tmp_path_factory):
+def found(server):
     """What a container finds behind the links of its image and mounts, and where they point."""
     # A place that containers have none of.
     outside = Path(tempfile.mkdtemp(prefix="pl-outside-", dir="/srv"))
+    outside.chmod(0o755)
     (outside / "secret").write_text("hush")
-    mounted = tmp_path_factory.mktemp("mounted")
+    mounted = place(server, "mounted")
     (mounted / "plain.txt").write_text("plain")
     (mounted / "out").symlink_to(outside / "secret")
     (mounted / "up").symlink_to(os.path.relpath(outside / "secret", mounted))
     (mounted / "folder").symlink_to(outside)
-    file = tmp_path_factory.mktemp("links") / "links.py"
+    file = place(server, "links") / "links.py"
     file.write_text(textwrap.dedent(APP.format(outside=outside, mounted=mounted)))
     url = server.deploy(file, "links")["f"]
     (outside / "secret").write_text("changed")

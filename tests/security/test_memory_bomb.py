@@ -8,6 +8,7 @@ from __future__ import annotations
 import textwrap
 
 import pytest
+from conftest import ROOT_ONLY
 
 #: Each takes twice what the container may have, in a process of its own.
 BOMBS = {
@@ -25,6 +26,7 @@ BOMBS = {
 }
 
 
+@ROOT_ONLY
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_memory_without_end_is_its_owners_alone(bounded, outside, bomb) -> None:
     code = textwrap.dedent(BOMBS[bomb]) + "\nresult = 'all'"

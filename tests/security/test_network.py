@@ -16,6 +16,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from conftest import ROOT_ONLY
+from ordinary import User
 from tools import wait_until
 
 #: Which of the listeners answer, by TCP and by UDP. Nothing comes back where it is dropped.
@@ -199,29 +201,44 @@ def neighbour(outside: str, inside: str, port: int) -> Iterator[None]:
             other.stdin.close()
 
 
-def test_the_host_is_out_of_reach(inside, outside, port) -> None:
+@ROOT_ONLY
+def test_the_host_is_out_of_reach_by_a_containers_link(inside, outside, port) -> None:
     with inside.held(OWN, own=True) as (_, gateway, by_ipv6):
         (link,) = [link for link, address in addresses() if address == gateway]
-        # All that the machine has, but those of other containers' links, which come and go. Of the addresses
-        # for containers one that is nobody's, and one at which a server listens.
-        lasting = [address for name, address in addresses() if name == link or not name.startswith("pl")]
-        every = [*lasting, "10.213.255.200", "10.213.255.1"]
-        assert outside(ask([(address, port) for address in every], 5), apart=False, seconds=60) == both(every)
+        assert outside(ask([(gateway, port)], 5), apart=False) == both([gateway])
         local = f"{by_ipv6}%{link}"
         # An address of IPv6 is there a moment after its link.
         wait_until(lambda: outside(ask([(local, port)], 5), apart=False) == both([local]))
-    targets = [(address, port) for address in [*every, "127.0.0.1", "0.0.0.0", "::1"]]
-    assert inside(ask(targets, 0.3), seconds=60) == []
+        targets = [(gateway, port), (local, port)]
+        assert inside(ask(targets, 0.3)) == []
     # From the other end of the very link.
     near = f"[(result[1], {port}), (result[2] + '%eth0', {port})]"
     assert inside(OWN + ASK.replace("TARGETS", near).replace("SECONDS", "0.3")) == []
 
 
-def test_other_containers_are_out_of_reach(app, inside, outside) -> None:
+def test_the_host_is_out_of_reach(inside, outside, port) -> None:
+    # All that the machine has, but those of containers' links, which come and go.
+    every = [address for name, address in addresses() if not name.startswith("pl")]
+    assert every and outside(ask([(address, port) for address in every], 5), apart=False) == both(every)
+    # Of the addresses for containers one that is nobody's, and one at which a server of root's listens.
+    reserved = ["10.213.255.200", "10.213.255.1"]
+    targets = [(address, port) for address in [*every, *reserved, "127.0.0.1", "0.0.0.0", "::1"]]
+    assert inside(ask(targets, 0.3), seconds=60) == []
+    # What stands for the host at the other end of the link, whatever it is.
+    near = f"[(result[1], {port})]"
+    assert inside(OWN + ASK.replace("TARGETS", near).replace("SECONDS", "0.3")) == []
+
+
+def test_other_containers_are_out_of_reach(app, inside, outside, server) -> None:
+    itself = ASK.replace("TARGETS", "[tuple(result)]").replace("SECONDS", "5")
     for other in app.values():
-        with other.held(LISTEN, own=True) as (address, there):
+        code = f"{LISTEN}    there = result\n{itself}    result = [*there, result]\n"
+        with other.held(code, own=True) as (address, there, answered):
+            assert answered == both([address]), "it answers who is in the same place"
             target = [(address, there)]
-            assert outside(ask(target, 5), apart=False) == both([address])
+            # The links of an ordinary user's containers are in a network of the user's own.
+            if not isinstance(server.environment, User):
+                assert outside(ask(target, 5), apart=False) == both([address])
             # Of the same function another container, since this one is taken; of the other function any.
             assert inside(ask(target, 0.3)) == []
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import textwrap
 
 import pytest
+from conftest import place
 from tools import request
 
 PROGRAMS = {
@@ -179,8 +180,8 @@ NATIVE = """
 """
 
 
-def test_numpy_and_uvloop_run(server, tmp_path_factory) -> None:
-    file = tmp_path_factory.mktemp("native") / "native.py"
+def test_numpy_and_uvloop_run(server) -> None:
+    file = place(server, "native") / "native.py"
     file.write_text(textwrap.dedent(NATIVE))
     answer = request(server.deploy(file, "native")["f"])
     assert answer.status == 200, answer.text

@@ -11,6 +11,7 @@ import textwrap
 import uuid
 
 import pytest
+from conftest import ROOT_ONLY
 
 #: What one container leaves for others to find, and how these look for it. Both run in one snippet outside.
 THINGS = {
@@ -120,6 +121,7 @@ def test_another_container_is_out_of_reach(app, inside, outside, thing) -> None:
                 assert found == []
 
 
+@ROOT_ONLY
 def test_nobody_of_another_container_has_the_same_user(app, inside) -> None:
     code = "import os; result = open('/proc/self/uid_map').read().split(), os.uname().nodename"
     with inside.held(code) as (one, host):

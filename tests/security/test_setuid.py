@@ -10,6 +10,7 @@ import os
 import stat
 
 import pytest
+from conftest import place
 from tools import Answer, request
 
 PROGRAM = """
@@ -78,11 +79,11 @@ APP = """
 
 
 @pytest.fixture(scope="module")
-def answer(server, tmp_path_factory) -> Answer:
+def answer(server) -> Answer:
     """What a container finds of setuid files that a build step made."""
     from textwrap import dedent
 
-    file = tmp_path_factory.mktemp("setuid") / "setuid.py"
+    file = place(server, "setuid") / "setuid.py"
     file.write_text(dedent(APP))
     return request(server.deploy(file, "setuid")["f"])
 
