@@ -152,6 +152,27 @@ def test_a_deployment_stays(user: User) -> None:
         server.stop()
 
 
+@pytest.fixture
+def newcomer() -> Iterator[User]:
+    """A user with subordinate ids who has built nothing yet."""
+    with account(subordinate=True) as user:
+        yield user
+
+
+def test_slirp4netns_is_a_way_out_where_there_is_no_pasta(newcomer: User, serve) -> None:
+    hidden = User(**{**vars(newcomer), "hidden": "/usr/bin/pasta /usr/bin/passt"})
+    command = serve(hidden)
+    # The index was reached from inside: the packages of the image came through it.
+    command.wait_for("Built image")
+    own = machine_address()
+    with socket.create_server((own, 0)) as server:
+        port = server.getsockname()[1]
+        socket.create_connection((own, port), 3).close()
+        for host in (own, "127.0.0.1", "10.0.2.2", "10.0.2.3"):
+            reached = request(f"{command.url('reach')}?host={host}&port={port}").json()
+            assert reached != "reached", host
+
+
 def test_without_a_way_out_it_is_said_and_containers_run(user: User, serve) -> None:
     hidden = User(**{**vars(user), "hidden": "/usr/bin/pasta /usr/bin/passt /usr/bin/slirp4netns"})
     command = serve(hidden)

@@ -17,6 +17,7 @@ const NEEDS: &[Need] = &[
     Need { program: "newuidmap", package: "uidmap", why: "containers of ordinary users" },
     Need { program: "openssl", package: "openssl", why: "certificates for HTTPS" },
     Need { program: "pasta", package: "passt", why: "the network of ordinary users' containers" },
+    Need { program: "slirp4netns", package: "slirp4netns", why: "the same where there is no pasta" },
 ];
 
 const VM_NEEDS: &[Need] = &[
