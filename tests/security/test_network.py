@@ -177,7 +177,8 @@ def addresses() -> list[tuple[str, str]]:
 @contextlib.contextmanager
 def neighbour(outside: str, inside: str, port: int) -> Iterator[None]:
     """Another machine at the other end of a link, which has that address and answers at that port."""
-    link = f"ts{os.getpid() % 100_000}"
+    # Links of tests are named like this; a manager of the machine's network may be told to leave them alone.
+    link = f"tn{os.getpid() % 100_000}s"
     serve = f"test_network.answers({port}); print('ready', flush=True)"
     code = f"import sys, test_network; {serve}; sys.stdin.read()"
     command = ["unshare", "--net", sys.executable, "-c", code]

@@ -13,6 +13,7 @@ struct Need {
 
 const NEEDS: &[Need] = &[
     Need { program: "mmdebstrap", package: "mmdebstrap", why: "images on a true Debian base" },
+    Need { program: "iptables-legacy-save", package: "iptables", why: "the packet filter before nf_tables" },
     Need { program: "docker-registry", package: "docker-registry", why: "images of a registry" },
     Need { program: "newuidmap", package: "uidmap", why: "containers of ordinary users" },
     Need { program: "openssl", package: "openssl", why: "certificates for HTTPS" },

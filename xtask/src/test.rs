@@ -115,7 +115,7 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<()> {
     if let Some(suites) = &options.guest {
         return vm::run(tree, suites);
     }
-    if options.suites.iter().any(|suite| suite.contains()) {
+    if options.suites.iter().any(|suite| suite.contains() || *suite == Suite::Rust) {
         packages::install()?;
     }
     let binary_is_tested = options.suites.iter().any(|suite| suite.needs_binary());

@@ -158,7 +158,7 @@ fn open_workshop(
     let stage = shell::stage::Stage::enter(authority, &run_dir.join("stage"), places)?;
     // Spread over the slots, so that servers seldom try the same one at the same time.
     let next_slot = std::process::id().wrapping_mul(97) % slots::COUNT;
-    let obstacle = obstacle.or_else(nat::forward::obstacle);
+    let obstacle = obstacle.or_else(nat::obstacle::obstacle);
     Ok((
         Workshop {
             authority,

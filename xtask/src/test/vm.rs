@@ -44,6 +44,7 @@ const PACKAGES: &[&str] = &[
     "gcc",
     "initramfs-tools",
     "iproute2",
+    "iptables",
     "kmod",
     "libc6-dev",
     "libpam-systemd",

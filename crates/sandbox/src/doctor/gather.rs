@@ -49,7 +49,7 @@ pub(super) fn facts() -> Facts {
         proc_covered: covered(&mounts),
         cgroups: cgroups(&mounts),
         nf_tables: nf_tables(),
-        obstacle: net::nat::forward::obstacle(),
+        obstacle: net::nat::obstacle::obstacle(),
         ip_forward: read("/proc/sys/net/ipv4/ip_forward").as_deref() == Some("1"),
         tun: rustix::fs::access("/dev/net/tun", Access::READ_OK | Access::WRITE_OK).is_ok(),
         programs: PROGRAMS.into_iter().filter(|name| program(name).is_some()).map(str::to_owned).collect(),

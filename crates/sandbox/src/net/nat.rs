@@ -26,8 +26,8 @@
 //! Host ends are known by their interface group (`pl` is short for its first two bytes), which a container cannot change
 //! and no other interface has by accident. What [`private`] decides stands in tables of its own. <https://wiki.nftables.org/wiki-nftables/index.php/Main_Page>
 
-pub(crate) mod forward;
 mod number;
+pub(crate) mod obstacle;
 mod private;
 mod rule;
 
