@@ -80,3 +80,39 @@ def test_a_share_of_a_processor_is_what_a_container_gets(program, serve) -> None
     )
     command = serve(file)
     assert request(command.url() + "?seconds=2").json() < 0.5
+
+
+def test_a_server_may_bound_what_containers_write(program, serve) -> None:
+    file = program(
+        """
+        import errno
+        import modal
+
+        app = modal.App()
+
+        def fill():
+            written = 0
+            try:
+                with open("/tmp/filling", "wb", 0) as file:
+                    while written < 128:
+                        written += file.write(bytes(1 << 20)) >> 20
+            except OSError as error:
+                return [written, errno.errorcode[error.errno]]
+            return [written, None]
+
+        @app.function()
+        @modal.fastapi_endpoint()
+        def silent():
+            return fill()
+
+        @app.function(ephemeral_disk=256)
+        @modal.fastapi_endpoint()
+        def asked():
+            return fill()
+        """
+    )
+    command = serve(file, PILOTLIGHT_EPHEMERAL_DISK="32")
+    written, refused = request(command.url("silent")).json()
+    assert refused == "ENOSPC" and 16 <= written <= 32
+    # Its own word counts.
+    assert request(command.url("asked")).json() == [128, None]

@@ -39,6 +39,9 @@ pub(crate) mod env {
     /// Which private networks containers reach: `allow`, the default, `deny`, or the addresses and networks that are
     /// reached in spite of a denial, with commas between. Since 0.1.
     pub(crate) const PRIVATE_NETWORKS: &str = "PILOTLIGHT_PRIVATE_NETWORKS";
+    /// How much a container may write whose function has no `ephemeral_disk=`, MiB. Default: what the disk holds. Since
+    /// 0.1.
+    pub(crate) const EPHEMERAL_DISK: &str = "PILOTLIGHT_EPHEMERAL_DISK";
 
     /// Where HTTP is spoken beside the machine's own ports, by hosts: `80` for every address, `localhost:8080`,
     /// `10.0.0.5:80`. Since 0.1.
@@ -90,6 +93,8 @@ pub(crate) struct Config {
     pub(crate) hearth: Budget,
     /// Which private networks containers reach.
     pub(crate) private: PrivateNetworks,
+    /// How much a container may write whose function does not say it, MiB.
+    pub(crate) disk_mib: Option<u64>,
     /// What the world reaches.
     pub(crate) public: Public,
 }
@@ -166,7 +171,8 @@ impl Config {
         };
         let (rootless, isolation) = (!user.is_root(), Isolation::Sandbox);
         let (private, public) = (private_networks()?, Public::load()?);
-        Ok(Self { state_dir, run_root, rootless, port, isolation, hearth, private, public })
+        let disk_mib = number(env::EPHEMERAL_DISK, "MiB")?.filter(|mib| *mib > 0);
+        Ok(Self { state_dir, run_root, rootless, port, isolation, hearth, private, disk_mib, public })
     }
 
     /// The same with what `--isolation` says, where it says something.

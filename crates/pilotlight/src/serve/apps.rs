@@ -59,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) containers: Containers,
     /// What containers get.
     pub(crate) isolation: Isolation,
+    /// How much they may write where their function does not say it, MiB.
+    pub(crate) disk_mib: Option<u64>,
     /// What of the isolation they do not get.
     pub(crate) weaknesses: Vec<MissingPart>,
     /// What containers are forked from.

@@ -287,6 +287,7 @@ fn shared(
         ),
         shells,
         isolation: config.isolation,
+        disk_mib: config.disk_mib,
         weaknesses: config.weaknesses(),
         common_port: OnceLock::new(),
         state_dir: config.state_dir.clone(),

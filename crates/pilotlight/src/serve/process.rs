@@ -59,6 +59,8 @@ pub(crate) struct Order {
     pub(crate) hearth: (u64, Duration),
     /// Which private networks containers reach.
     pub(crate) private: PrivateNetworks,
+    /// How much a container may write whose function does not say it, MiB.
+    pub(crate) disk_mib: Option<u64>,
     /// What the world reaches.
     pub(crate) public: Public,
     /// Of a daemon: whether it tells its starter that it is ready.
@@ -79,6 +81,7 @@ impl Order {
             isolation: config.isolation,
             hearth: (config.hearth.kib, config.hearth.unused),
             private: config.private.clone(),
+            disk_mib: config.disk_mib,
             public: config.public.clone(),
             announce: false,
             quiet: false,
@@ -99,11 +102,12 @@ impl Order {
             isolation,
             hearth: (kib, unused),
             private,
+            disk_mib,
             public,
             ..
         } = self.clone();
         let hearth = Budget { kib, unused };
-        Config { state_dir, run_root, rootless, port, isolation, hearth, private, public }
+        Config { state_dir, run_root, rootless, port, isolation, hearth, private, disk_mib, public }
     }
 }
 

@@ -106,13 +106,11 @@ impl Apps {
                     let built = Self::build(&builder, &plan, &steps, &cancel)?;
                     images.insert(function.image.clone(), built);
                 }
-                templates.push(plan::template(
-                    &name,
-                    &manifest,
-                    function,
-                    &images[&function.image],
-                    tree(function)?,
-                ));
+                let image = &images[&function.image];
+                let mut template = plan::template(&name, &manifest, function, image, tree(function)?);
+                let disk = &mut template.spec.limits.disk_mib;
+                *disk = disk.or(shared.disk_mib);
+                templates.push(template);
             }
             Ok(templates)
         });
