@@ -157,8 +157,9 @@ impl Pool {
         let Some(container) = self.containers.remove(number) else { return };
         match container.phase {
             Phase::Starting { .. } => self.start_failed(now, Reason::StartFailed, out),
-            // Ready, then dead without having served anybody: the other half of a crash loop.
-            Phase::Ready if !container.served => self.backoff.failed(now),
+            // Ready, then dead before it was given anything: the other half of a crash loop. What dies in its first
+            // request had started well.
+            Phase::Ready if !container.served && container.is_idle() => self.backoff.failed(now),
             Phase::Leaving { .. } | Phase::Ready | Phase::Stopping { .. } => {}
         }
     }

@@ -298,6 +298,17 @@ fn requests_die_with_their_container_and_are_never_given_to_another() {
 }
 
 #[test]
+fn a_crash_inside_a_request_is_no_failed_start() {
+    let mut bench = Bench::new(warm(1));
+    assert_eq!(bench.step(Woke), [Start(c(0))]);
+    assert_eq!(bench.step(Started(c(0))), []);
+    assert_eq!(bench.step(Arrived(r(0))), [Assign(r(0), c(0))]);
+    // It never ended a request, but it had one: the next is not made to wait for a pause.
+    assert_eq!(bench.step(Exited(c(0))), [Start(c(1))]);
+    assert_eq!(bench.step(Started(c(1))), []);
+}
+
+#[test]
 fn a_broken_container_finishes_what_it_holds_and_is_killed() {
     let mut bench = Bench::new(Settings { max_inputs: 2, ..Settings::default() });
     bench.step(Arrived(r(1)));
