@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use pilotlight_core::image::{
     Base as Start, Era, Key, LayerKind, Layers, PATH, Plan, PythonVersion, Sets, VENV_PYTHON, layers,
 };
-use pilotlight_sandbox::{Bind, Helper, Isolation};
+use pilotlight_sandbox::{Bind, Door, Helper, Isolation};
 use thiserror::Error;
 
 use crate::base::{self, Base, Bases, Choice};
@@ -164,6 +164,8 @@ pub struct Image {
     /// Variables of the base, of the certificates and of the image, in this order: later ones win. They win over the
     /// general ones of a container (`PATH`, `HOME`, …) too.
     pub env: Vec<(String, String)>,
+    /// What of this machine's loopback its containers reach: its name server, if they have no other.
+    pub doors: Vec<Door>,
     /// The working directory, when the plan names one.
     pub workdir: Option<String>,
     /// Things the user should know.
@@ -290,7 +292,7 @@ impl Builder {
         let parts = Parts::new(&chain, &base, &self.options.code);
         let (mut lowers, cached) = match parts.find(&self.store) {
             Some(found) => (found, true),
-            None => (self.make(&parts, &base, &hostconf, progress, cancel)?, false),
+            None => (self.make(&parts, &base, (&hostconf, &host.doors), progress, cancel)?, false),
         };
         lowers.insert(0, hostconf);
         lowers.extend(base.layers);
@@ -308,6 +310,7 @@ impl Builder {
             env,
             workdir: chain.workdir.or(base.workdir),
             warnings: base.warning.into_iter().chain(host.warning).collect(),
+            doors: host.doors,
             places: Places::default(),
         })
     }
@@ -332,7 +335,7 @@ impl Builder {
         &self,
         parts: &Parts<'_>,
         base: &Base,
-        hostconf: &Path,
+        (hostconf, doors): (&Path, &[Door]),
         progress: &dyn Progress,
         cancel: &AtomicBool,
     ) -> Result<Vec<PathBuf>, Error> {
@@ -344,6 +347,7 @@ impl Builder {
             settings,
             base,
             hostconf,
+            doors: doors.iter().copied().chain(settings.doors()).collect(),
             blobs: state_dir.join(BLOBS),
             uv: &uv,
             cache: tools::cache(state_dir, Cache::Images)?,

@@ -4,16 +4,23 @@
 //! image was built on. Keyed by content: when the host's configuration changes, new containers get a new layer.
 
 use std::fmt::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use pilotlight_core::image::Key;
+use pilotlight_sandbox::{Door, Protocol};
 
 use crate::settings::CA_INSIDE;
 use crate::store::{Error, Meta, Store};
 
-/// Used when the host names no resolver that a container could reach: two public services.
+/// Of DNS, over UDP and over TCP. RFC 1035, section 4.2
+const DNS_PORT: u16 = 53;
+
+/// More are not asked. resolv.conf(5), MAXNS
+const SERVERS_MAX: usize = 3;
+
+/// Used when the host names no resolver at all: two public services.
 const PUBLIC: &str = "nameserver 1.1.1.1\nnameserver 9.9.9.9\n";
 
 /// What the host has, read from its files.
@@ -25,6 +32,8 @@ pub struct HostConf {
     pub hosts: String,
     /// The bundle of certificates, PEM; empty if the host has none.
     pub certificates: Vec<u8>,
+    /// Where on this machine's own loopback its name server listens, if containers have no other.
+    pub doors: Vec<Door>,
     /// Something the user should know.
     pub warning: Option<String>,
 }
@@ -40,13 +49,18 @@ impl HostConf {
 
     /// Decides what containers get from the host's `resolv.conf`, systemd-resolved's list of real servers, and hosts.
     pub fn new(resolv: &str, upstream: &str, hosts: &str, certificates: Vec<u8>) -> Self {
-        let usable = [resolv, upstream].into_iter().find_map(reachable);
-        let warning = usable.is_none().then(|| {
-            "the host's name server only listens on the host itself; containers use public name servers"
+        let usable = [resolv, upstream].into_iter().find_map(|text| kept(text, |ip| !ip.is_loopback()));
+        // Inside it listens at the same address.
+        let own = || kept(resolv, |ip| ip.is_loopback() && ip.is_ipv4());
+        let own = if usable.is_none() { own() } else { None };
+        let doors = own.as_deref().map_or_else(Vec::new, doors);
+        let resolv = usable.or(own);
+        let warning = resolv.is_none().then(|| {
+            "this machine names no server for its names that containers could ask; they ask public ones"
                 .to_owned()
         });
-        let resolv = usable.unwrap_or_else(|| PUBLIC.to_owned());
-        Self { resolv, hosts: container_hosts(hosts), certificates, warning }
+        let resolv = resolv.unwrap_or_else(|| PUBLIC.to_owned());
+        Self { resolv, hosts: container_hosts(hosts), certificates, doors, warning }
     }
 
     /// The layer's key.
@@ -86,8 +100,18 @@ impl HostConf {
     }
 }
 
-/// The file without loopback servers, which mean somebody else inside a container; `None` if no server is left.
-fn reachable(resolv: &str) -> Option<String> {
+/// The doors to the name servers of a file.
+fn doors(resolv: &str) -> Vec<Door> {
+    let servers = resolv.lines().filter_map(|line| line.strip_prefix("nameserver")?.trim().parse().ok());
+    let doors = servers.take(SERVERS_MAX).flat_map(|ip| {
+        let address = SocketAddrV4::new(ip, DNS_PORT);
+        [Protocol::Udp, Protocol::Tcp].map(|protocol| Door { protocol, address })
+    });
+    doors.collect()
+}
+
+/// The file with those name servers alone that are `wanted`; `None` if none is left.
+fn kept(resolv: &str, wanted: impl Fn(IpAddr) -> bool) -> Option<String> {
     let mut servers = 0;
     let mut kept = String::new();
     for line in resolv.lines().map(str::trim) {
@@ -95,7 +119,7 @@ fn reachable(resolv: &str) -> Option<String> {
         match words.next() {
             Some("nameserver") => {
                 let address = words.next().and_then(|text| text.split('%').next()).unwrap_or_default();
-                if address.parse::<IpAddr>().is_ok_and(|ip| !ip.is_loopback() && !ip.is_unspecified()) {
+                if address.parse().is_ok_and(|ip: IpAddr| wanted(ip) && !ip.is_unspecified()) {
                     servers += 1;
                     let _ = writeln!(kept, "{line}");
                 }
@@ -140,6 +164,16 @@ mod tests {
         let conf = HostConf::new("nameserver ::1\n", "", "", vec![]);
         assert_eq!(conf.resolv, PUBLIC);
         assert!(conf.warning.is_some());
+    }
+
+    #[test]
+    fn a_server_on_the_machine_alone_is_reached_through_doors() {
+        let conf = HostConf::new("nameserver 127.0.0.1\nnameserver ::1\nsearch lan\n", "", "", vec![]);
+        assert_eq!((conf.resolv.as_str(), conf.warning), ("nameserver 127.0.0.1\nsearch lan\n", None));
+        let address = "127.0.0.1:53".parse().unwrap();
+        let door = |protocol| Door { protocol, address };
+        assert_eq!(conf.doors, [door(Protocol::Udp), door(Protocol::Tcp)]);
+        assert!(HostConf::new("nameserver 192.0.2.1\n", "", "", vec![]).doors.is_empty());
     }
 
     #[test]

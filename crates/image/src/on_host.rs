@@ -77,6 +77,7 @@ impl OnHost<'_> {
             lowers: Vec::new(),
             binds: Vec::new(),
             env,
+            doors: Vec::new(),
             workdir,
             warnings: Vec::new(),
             places: Places {

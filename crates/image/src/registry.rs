@@ -452,6 +452,7 @@ impl Pull<'_> {
             env: vec![("PATH".to_owned(), USUAL_PATH.to_owned()), ("HOME".to_owned(), "/root".to_owned())],
             cwd: "/".into(),
             network: Network::None,
+            doors: Vec::new(),
             scratch: staging.join("scratch"),
             upper: staging.join("fs"),
         };

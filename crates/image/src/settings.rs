@@ -3,13 +3,19 @@
 //! uv does not read pip's variables and files; people who set them expect them to count. uv's own settings win, then
 //! pip's variables, then pip's files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
+
+use pilotlight_sandbox::{Door, Protocol};
 
 mod pip_conf;
 
 /// Where certificates are inside containers; [`crate::hostconf`] puts the host's bundle there.
 pub const CA_INSIDE: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// Indexes and proxies at addresses of the machine's own; more than one is rare.
+const DOORS_MAX: usize = 12;
 
 /// Host bundles by distribution: Debian and Arch, Fedora, openSUSE, Alpine.
 const CA_CANDIDATES: &[&str] = &[
@@ -105,6 +111,14 @@ impl Settings {
         }
     }
 
+    /// Where on this machine's own loopback an index or a proxy of the settings listens, for build steps: at most 12.
+    pub fn doors(&self) -> Vec<Door> {
+        let words = self.env.values().flat_map(|value| value.split([' ', ',', '\n']));
+        let found: BTreeSet<_> = words.filter_map(on_loopback).collect();
+        let doors = found.into_iter().map(|address| Door { protocol: Protocol::Tcp, address });
+        doors.take(DOORS_MAX).collect()
+    }
+
     /// Directories of wheels named by the settings that exist.
     pub fn local_paths(&self) -> &[PathBuf] {
         &self.local_paths
@@ -128,6 +142,24 @@ impl Settings {
         }
         env.into_iter().collect()
     }
+}
+
+/// The address of a URL, as `name=URL` too, whose host is the machine's own loopback.
+fn on_loopback(word: &str) -> Option<SocketAddrV4> {
+    let (scheme, rest) = word.split_once("://")?;
+    let usual = match scheme.rsplit('=').next()? {
+        "http" => 80,
+        "https" => 443,
+        _ => 1080,
+    };
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let place = authority.rsplit('@').next()?;
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse().ok()?),
+        None => (place, usual),
+    };
+    let ip = if host == "localhost" { Ipv4Addr::LOCALHOST } else { host.parse().ok()? };
+    ip.is_loopback().then(|| SocketAddrV4::new(ip, port))
 }
 
 /// The local directory a `find_links` value names, absolute; `None` for pages on the network.

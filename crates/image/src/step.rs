@@ -9,7 +9,9 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use pilotlight_sandbox::{Bind, Command, ExitStatus, Fds, Helper, Limits, Network, Signal, Spec};
+use pilotlight_sandbox::{
+    Bind, Command, Door, ExitStatus, Fds, Helper, Limits, Network, Relay, Signal, Spec,
+};
 use thiserror::Error;
 
 use crate::output::{Stoppable, Tail, each_line};
@@ -73,6 +75,8 @@ pub struct Request {
     pub cwd: PathBuf,
     /// What of the network it sees.
     pub network: Network,
+    /// What of this machine's loopback it reaches.
+    pub doors: Vec<Door>,
     /// A directory on disk for the overlay's working files.
     pub scratch: PathBuf,
     /// Where what changed is put after success.
@@ -185,7 +189,19 @@ impl Steps for Sandboxed {
         let command = request.argv.join(" ");
         let start = |id: &str, stdout: io::PipeWriter, stderr: io::PipeWriter| {
             let fds = Fds { control: None, listener: None, stdout: stdout.into(), stderr: stderr.into() };
-            self.helper.start(&Self::spec(id, request), fds).map(drop)
+            let doors = request.doors.clone();
+            let spec = Self::spec(id, request);
+            if doors.is_empty() {
+                return self.helper.start(&spec, fds).map(|_| None);
+            }
+            // Open before anything runs that could find them closed.
+            self.helper.prepare(&spec)?;
+            let relay = self.helper.open(id, &doors);
+            let started = relay.and_then(|relay| self.helper.start(&spec, fds).map(|_| Some(relay)));
+            if started.is_err() {
+                _ = self.helper.signal(id, Signal::Kill);
+            }
+            started
         };
         self.attend(command, start, line, cancel)
     }
@@ -199,7 +215,7 @@ impl Steps for Sandboxed {
     ) -> Result<(), Error> {
         let command = format!("{} {}", errand.0, errand.1);
         let start = |id: &str, stdout: io::PipeWriter, stderr: io::PipeWriter| {
-            self.helper.errand(id, errand, target, [stdout.as_fd(), stderr.as_fd()])
+            self.helper.errand(id, errand, target, [stdout.as_fd(), stderr.as_fd()]).map(|()| None)
         };
         self.attend(command, start, line, cancel)
     }
@@ -214,7 +230,11 @@ impl Sandboxed {
     fn attend(
         &self,
         command: String,
-        start: impl FnOnce(&str, io::PipeWriter, io::PipeWriter) -> Result<(), pilotlight_sandbox::Error>,
+        start: impl FnOnce(
+            &str,
+            io::PipeWriter,
+            io::PipeWriter,
+        ) -> Result<Option<Relay>, pilotlight_sandbox::Error>,
         line: &(dyn Fn(&str) + Sync),
         cancel: &AtomicBool,
     ) -> Result<(), Error> {
@@ -233,10 +253,13 @@ impl Sandboxed {
         let tail = Tail::default();
         let stop = AtomicBool::new(false);
         let outcome = std::thread::scope(|scope| {
-            if let Err(error) = start(&id, stdout, stderr) {
-                self.exits.state().waiting.remove(&id);
-                return Err(Error::Start(error));
-            }
+            let _relay = match start(&id, stdout, stderr) {
+                Ok(relay) => relay,
+                Err(error) => {
+                    self.exits.state().waiting.remove(&id);
+                    return Err(Error::Start(error));
+                }
+            };
             let each = |text: &str| {
                 tail.push(text);
                 line(text);

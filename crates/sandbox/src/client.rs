@@ -20,8 +20,8 @@ use crate::channel::{Channel, MESSAGE_BYTES_MAX, encode};
 use crate::helper::PLAIN;
 use crate::message::{Answer, Given, Hello, Reply, Request};
 use crate::{
-    Error, Event, Failure, Fds, Isolation, Owner, PrivateNetworks, Seen, Signal, Spec, Started, Supervisor,
-    look, sweep,
+    Door, Error, Event, Failure, Fds, Isolation, Owner, PrivateNetworks, Relay, Seen, Signal, Spec, Started,
+    Supervisor, look, sweep,
 };
 
 use late::Late;
@@ -261,6 +261,20 @@ impl Helper {
         // Without our own end, and that of a helper that does not answer any more, the pipe ends.
         let seen = reader.join().unwrap_or_else(|_| Ok(Vec::new())).map_err(failed);
         asked.and(seen)
+    }
+
+    /// Opens `doors` of a container that was prepared or started, until what this gives is dropped. Nothing is to be done
+    /// where containers share the machine's loopback.
+    pub fn open(&self, id: &str, doors: &[Door]) -> Result<Relay, Error> {
+        let failed = |source| Error::Spawn { program: "a door".into(), source };
+        let (here, there) = Channel::pair().map_err(failed)?;
+        let there = there.into_fd();
+        let request = |number| Request::Open { number, id: id.to_owned(), doors: doors.to_vec() };
+        self.ask(id, request, &[there.as_fd()], START_WITHIN)?;
+        // Sent before it was answered, if at all.
+        drop(there);
+        let sockets = here.receive::<()>().map_err(failed)?.map_or_else(Vec::new, |((), sockets)| sockets);
+        Relay::new(doors.iter().copied().zip(sockets)).map_err(failed)
     }
 
     /// What a container takes of memory, in KiB, as its cgroup counts; `None` where nobody counts. Reads files.

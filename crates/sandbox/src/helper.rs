@@ -13,7 +13,7 @@ mod plain;
 mod start;
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ use crate::net::{nat, netlink};
 use crate::order::{self, Standing, Verdict};
 use crate::places::Places;
 use crate::shell::{self, Workshop};
-use crate::{Errand, Failure, Owner, Signal, slots, sweep, sys, title};
+use crate::{Door, Errand, Failure, Owner, Signal, door, slots, sweep, sys, title};
 
 use container::{Container, Phase};
 use janitor::{Janitor, Tell};
@@ -302,6 +302,10 @@ impl Helper {
             }
             Request::Erase { number, path } => self.erase(number, &path),
             Request::Look { number, id } => self.look(number, &id, fds),
+            Request::Open { number, id, doors } => {
+                let result = self.open(&id, &doors, fds).map(|()| Answer::Opened);
+                self.answer(number, result)
+            }
             Request::Hello(_) => Ok(()),
         }
     }
@@ -335,6 +339,15 @@ impl Helper {
             Signal::Kill => container.kill().doing("kill the container"),
             Signal::Terminate => container.terminate().doing("signal the container"),
         }
+    }
+
+    fn open(&self, id: &str, doors: &[Door], fds: Vec<OwnedFd>) -> Result<(), Failure> {
+        let container = self.containers.get(id).ok_or_else(|| Failure::Unknown { id: id.into() })?;
+        let made = door::open(container.shell.pid, doors)?;
+        let channel = fds.into_iter().next().map(Channel::from_fd).ok_or(Failure::Died)?;
+        let borrowed: Vec<_> = made.iter().map(AsFd::as_fd).collect();
+        // It has room for one message: this never waits.
+        channel.try_send_with(&(), &borrowed).doing("hand over a container's doors")
     }
 
     /// Reads one report of a pid 1.

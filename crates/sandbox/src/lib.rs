@@ -27,6 +27,7 @@ mod check;
 mod client;
 mod disk;
 pub mod doctor;
+mod door;
 mod erase;
 mod errand;
 mod error;
@@ -54,6 +55,7 @@ mod title;
 
 pub use check::{Missing, check};
 pub use client::{Helper, Options};
+pub use door::{Door, Protocol, Relay};
 pub use errand::{Errand, Yard};
 pub use error::{Error, Failure};
 pub use event::{Event, ExitStatus, Phases, Signal, Started};

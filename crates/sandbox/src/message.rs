@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Command, ExitStatus, Failure, Limits, Owner, Phases, PrivateNetworks, Signal, Spec};
+use crate::{Command, Door, ExitStatus, Failure, Limits, Owner, Phases, PrivateNetworks, Signal, Spec};
 
 /// Server to helper. Every request but `Hello` is answered by `Reply::Done` with its number.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub(crate) enum Request {
     Erase { number: u64, path: PathBuf },
     /// Lists what a container has written, to the descriptor that comes along.
     Look { number: u64, id: String },
+    /// Makes sockets in a container's network, and sends them over the channel that comes along.
+    Open { number: u64, id: String, doors: Vec<Door> },
 }
 
 /// For whom the helper works.
@@ -48,14 +50,15 @@ impl Request {
             | Request::Signal { number, .. }
             | Request::Errand { number, .. }
             | Request::Erase { number, .. }
-            | Request::Look { number, .. } => *number,
+            | Request::Look { number, .. }
+            | Request::Open { number, .. } => *number,
         }
     }
 
     /// How many descriptors must come with it.
     pub(crate) fn descriptors(&self) -> usize {
         match self {
-            Request::Hello(_) | Request::Look { .. } => 1,
+            Request::Hello(_) | Request::Look { .. } | Request::Open { .. } => 1,
             Request::Start { given, .. } => 2 + usize::from(given.control) + usize::from(given.listener),
             Request::Errand { .. } => 2,
             Request::Prepare { .. } | Request::Signal { .. } | Request::Erase { .. } => 0,
@@ -96,6 +99,7 @@ pub(crate) enum Answer {
     Begun,
     Erased,
     Looked,
+    Opened,
 }
 
 /// Helper to pid 1.

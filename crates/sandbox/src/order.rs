@@ -46,6 +46,7 @@ pub(crate) fn judge(request: &Request, descriptors: usize, greeted: bool, standi
         | (Request::Start { .. }, Nothing | Parked { same: true } | Leaving { unused: true })
         | (Request::Prepare { .. } | Request::Errand { .. }, Nothing)
         | (Request::Signal { .. } | Request::Look { .. }, Making | Parked { .. } | UnderWay)
+        | (Request::Open { .. }, Parked { .. } | UnderWay)
         | (Request::Signal { .. }, Errand) => Verdict::Act,
         (Request::Start { .. }, Parked { same: false }) => {
             let what = "its shell was made for another specification".to_owned();
@@ -54,7 +55,9 @@ pub(crate) fn judge(request: &Request, descriptors: usize, greeted: bool, standi
         (Request::Start { .. } | Request::Prepare { .. } | Request::Errand { .. }, _) => {
             Verdict::Refuse(Failure::Exists { id })
         }
-        (Request::Signal { .. } | Request::Look { .. }, _) => Verdict::Refuse(Failure::Unknown { id }),
+        (Request::Signal { .. } | Request::Look { .. } | Request::Open { .. }, _) => {
+            Verdict::Refuse(Failure::Unknown { id })
+        }
     }
 }
 
@@ -84,7 +87,10 @@ pub(crate) fn id(request: &Request) -> Option<&str> {
     match request {
         Request::Hello(_) | Request::Erase { .. } => None,
         Request::Start { spec, .. } | Request::Prepare { spec, .. } => Some(&spec.id),
-        Request::Signal { id, .. } | Request::Errand { id, .. } | Request::Look { id, .. } => Some(id),
+        Request::Signal { id, .. }
+        | Request::Errand { id, .. }
+        | Request::Look { id, .. }
+        | Request::Open { id, .. } => Some(id),
     }
 }
 

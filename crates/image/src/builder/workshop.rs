@@ -8,7 +8,7 @@ use std::time::Instant;
 use pilotlight_core::image::{
     APT_ENV, COPIED, Content, CopiedFile, HOME, Key, LayerKind, PATH, Secret, UV_CACHE, VENV,
 };
-use pilotlight_sandbox::{Bind, Network};
+use pilotlight_sandbox::{Bind, Door, Network};
 
 use super::Error;
 use crate::base::Base;
@@ -28,6 +28,8 @@ pub(super) struct Workshop<'a> {
     pub(super) settings: &'a Settings,
     pub(super) base: &'a Base,
     pub(super) hostconf: &'a Path,
+    /// What of this machine's loopback steps reach.
+    pub(super) doors: Vec<Door>,
     /// Where the user's files are, by the digest of their content.
     pub(super) blobs: PathBuf,
     pub(super) uv: &'a Uv,
@@ -172,6 +174,7 @@ impl Workshop<'_> {
             env: self.env(job),
             cwd: directory.into(),
             network: Network::Outbound,
+            doors: self.doors.clone(),
             scratch: staging.join("scratch"),
             upper: staging.join("fs"),
         })

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use pilotlight_image::step::{self, Exits, Request, Sandboxed, Steps};
-use pilotlight_sandbox::{Event, ExitStatus, Fds, Helper, Options, Seen, Signal, Spec, Started};
+use pilotlight_sandbox::{Door, Event, ExitStatus, Fds, Helper, Options, Relay, Seen, Signal, Spec, Started};
 use tokio::sync::oneshot;
 
 /// The pause before a helper is started again when the one before did not last; it doubles each time.
@@ -268,6 +268,12 @@ impl Containers {
         if let Err(error) = self.helper().signal(id, signal) {
             tracing::debug!(id, %error, "cannot signal the container");
         }
+    }
+
+    /// Opens what of this machine's loopback a container reaches, until what this gives is dropped.
+    pub(crate) async fn open(&self, id: &str, doors: Vec<Door>) -> anyhow::Result<Relay> {
+        let (helper, id) = (self.helper(), id.to_owned());
+        Ok(tokio::task::spawn_blocking(move || helper.open(&id, &doors)).await??)
     }
 
     /// What a container has written so far.

@@ -13,7 +13,7 @@ use pilotlight_pool::{
     Address, LaunchEvent, Launcher, Receipt, Sender, Stage, StartFailure, StartReceipt, Stop,
 };
 use pilotlight_sandbox::runner::{FromRunner, OutOfOrder, Phase, Role, Sequence, ToRunner};
-use pilotlight_sandbox::{ExitStatus, Isolation, Signal, Spec};
+use pilotlight_sandbox::{Door, ExitStatus, Isolation, Network, Relay, Signal, Spec};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -63,6 +63,8 @@ pub(crate) struct Template {
     pub(crate) spec: Spec,
     /// Whether the user wants containers to be forks of the function's zygote; `None` is where that is safe.
     pub(crate) snapshot: Option<bool>,
+    /// What of this machine's loopback it reaches.
+    pub(crate) doors: Vec<Door>,
     /// What the runner is told to load.
     pub(crate) configure: Configure,
     /// How long a container may take to become ready. The pool ends one that takes longer; its log says so.
@@ -197,7 +199,10 @@ impl Life {
         // The next start finds one again.
         FunctionShells::fill(&self.light);
         match started {
-            Ok(running) => self.follow(Running { starting: Some(starting), ..running }, stop).await,
+            Ok(running) => {
+                let _doors = self.open_doors().await;
+                self.follow(Running { starting: Some(starting), ..running }, stop).await;
+            }
             Err(error) => {
                 let summary = format!("the container could not be made: {error:#}");
                 self.system(&summary);
@@ -253,6 +258,19 @@ impl Life {
         }
         let Process { control, ended, copies, .. } = process;
         Ok(Running { control, ended, began, receipt, copies, starting: None })
+    }
+
+    /// Opens what of this machine's loopback the container reaches: most have nothing there.
+    async fn open_doors(&self) -> Option<Relay> {
+        let Template { doors, spec, .. } = &self.light.template;
+        if doors.is_empty() || spec.network == Network::None {
+            return None;
+        }
+        let opened = self.containers.open(self.container.as_str(), doors.clone()).await;
+        let opened = opened.inspect_err(|error| {
+            self.system(&format!("the machine's name server is out of reach: {error:#}"));
+        });
+        opened.ok()
     }
 
     fn voice(&self) -> Voice<'_> {

@@ -52,11 +52,15 @@ fn look() -> Request {
     Request::Look { number: 1, id: "co-1".into() }
 }
 
+fn open() -> Request {
+    Request::Open { number: 1, id: "co-1".into(), doors: vec![] }
+}
+
 /// Every kind of request that a server may send after the hello.
 fn requests() -> Vec<Request> {
     let start = start(true, false, false);
     let signals = [signal(Signal::Kill), signal(Signal::Terminate)];
-    [start, prepare(), errand(), erase(), look()].into_iter().chain(signals).collect()
+    [start, prepare(), errand(), erase(), look(), open()].into_iter().chain(signals).collect()
 }
 
 /// In which standings a request is done; in all others it is refused.
@@ -69,6 +73,7 @@ fn legal(request: &Request) -> Vec<Standing> {
             vec![Making, Parked { same: true }, Parked { same: false }, UnderWay, Errand]
         }
         Request::Look { .. } => vec![Making, Parked { same: true }, Parked { same: false }, UnderWay],
+        Request::Open { .. } => vec![Parked { same: true }, Parked { same: false }, UnderWay],
         Request::Erase { .. } => STANDINGS.to_vec(),
     }
 }
