@@ -29,6 +29,7 @@ BECOME = """
 set -e
 at=$1 user=$2 hidden=$3; shift 3
 for file in passwd group subuid subgid; do mount --bind "$at/$file" /etc/$file; done
+[ -z "$RESOLV" ] || mount --bind "$RESOLV" /etc/resolv.conf
 mount --bind "$BINARY" "$at/pilotlight"
 mkdir -p /dev/net && mount -t tmpfs -o mode=0755 none /dev/net && mknod -m 0666 /dev/net/tun c 10 200
 for program in $hidden; do [ ! -e "$program" ] || mount --bind /dev/null "$program"; done
@@ -42,6 +43,8 @@ class User(Environment):
 
     account: Path = Path()
     hidden: str = ""
+    #: What the machine's resolv.conf says, if not what it does.
+    resolv: str = ""
 
     def line(self, *arguments: str) -> list[str]:
         """The command line that runs `pilotlight` as the user."""
@@ -52,7 +55,12 @@ class User(Environment):
         """The environment of the user's commands: the state directory is the user's own."""
         kept = super().variables(**extra)
         del kept["PILOTLIGHT_STATE_DIR"]
-        mine = {"BINARY": str(self.binary), "XDG_RUNTIME_DIR": str(self.home / "run"), "USER": "tester"}
+        mine = {
+            "BINARY": str(self.binary),
+            "RESOLV": self.resolv,
+            "XDG_RUNTIME_DIR": str(self.home / "run"),
+            "USER": "tester",
+        }
         return kept | mine | {"PILOTLIGHT_BINARY": str(self.account / "pilotlight")} | extra
 
     def command(self, *arguments: str, **extra: str) -> Command:

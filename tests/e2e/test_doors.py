@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from ordinary import User, account
 from tools import Command, Environment, request
 
 #: An address of loopback that nobody else has.
@@ -167,6 +168,23 @@ def serve(home: Environment, tmp_path: Path) -> Iterator:
     yield start
     for command in running:
         command.end()
+
+
+def test_it_is_reached_from_an_ordinary_users_containers_too(resolver, index, tmp_path) -> None:
+    with account(subordinate=True) as user:
+        conf = user.home / "resolv.conf"
+        conf.write_text(f"nameserver {HERE}\n")
+        own = User(**{**vars(user), "resolv": str(conf)})
+        text = PROGRAM.format(version=VERSION, snapshot=None, here=HERE, name=NAME)
+        command = own.command("serve", own.program(text), UV_EXTRA_INDEX_URL=index)
+        try:
+            command.wait_serving()
+            port = int(index.split(":")[2].split("/")[0])
+            answer = request(f"{command.url('look')}?port={port}")
+            assert answer.status == 200, (answer.text, command.output)
+            assert answer.json() == ["found", ADDRESS, [False, False]]
+        finally:
+            command.end()
 
 
 @pytest.mark.parametrize("snapshot", [True, False], ids=["forked", "plain"])
