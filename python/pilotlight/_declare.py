@@ -42,7 +42,6 @@ def declare(
     _resources.check_schedule(name, options.get("schedule"), required)
     if found_web is not None:
         check_web(era, name, raw_f, found_web, options, skipped)
-        notes += found_web.notes
     spec = Spec(name, raw_f.__module__, shown, found_web, settings, notes, cls)
     return handle(home, raw_f, spec)
 

@@ -129,6 +129,7 @@ def _function(
         "web": _web(home, function),
         "label": web.label if web else None,
         "custom_domains": list(web.custom_domains) if web else [],
+        "wait_for_response": web is None or web.waits,
         "context": _context.describe(app.name, spec.name, image),
         "min_containers": settings.min_containers,
         "max_containers": settings.max_containers,

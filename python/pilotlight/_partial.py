@@ -45,8 +45,8 @@ class Web(NamedTuple):
     """Whether `/docs` is served; None is the era's own choice: yes under `Stub`, no under `App`."""
     label: str | None = None
     custom_domains: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    """What a notice says about it, each behind the function's name."""
+    waits: bool = True
+    """Whether a client waits for the answer; else it is told where the answer will be."""
     server: WebServer | None = None
     """Of the kind `web_server`."""
 

@@ -233,7 +233,7 @@ def _web_method(
         tag,
         found,
         settings,
-        (*notes, *found.notes, *partial._notes),
+        (*notes, *partial._notes),
         name,
     )
     partial._function = _declare.handle(home, raw_f, spec)

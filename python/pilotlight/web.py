@@ -228,11 +228,8 @@ def make_web(
 
 
 def answering_late(web: Web, wait_for_response: bool) -> Web:
-    """`web` with the notice that `wait_for_response=False` asks for."""
-    if wait_for_response:
-        return web
-    note = "wait_for_response=False is accepted but not built yet: a request waits for its result"
-    return web._replace(notes=(*web.notes, note))
+    """`web`, for whose answer clients wait or do not."""
+    return web._replace(waits=bool(wait_for_response))
 
 
 def check_era(era: str, name: str, web: Web) -> None:

@@ -400,6 +400,9 @@ pub struct Function {
     /// Hosts of the user's own under which it answers as well: lower case, the first label may be `*`.
     #[serde(default)]
     pub custom_domains: Vec<String>,
+    /// Whether a client waits for the answer. Otherwise it is answered 202 at once, with a URL where the answer will be.
+    #[serde(default = "default_wait_for_response")]
+    pub wait_for_response: bool,
     /// The user's class when `qualname` names a method of it: `Class` of `Class.method`.
     #[serde(default)]
     pub cls: Option<String>,
@@ -512,6 +515,10 @@ impl Manifest {
     pub fn title(&self) -> &str {
         self.app.name.as_deref().or(self.app.description.as_deref()).unwrap_or("app")
     }
+}
+
+fn default_wait_for_response() -> bool {
+    true
 }
 
 fn default_scaledown_window() -> f64 {

@@ -50,6 +50,10 @@ text_id!(
     /// One container. Never reused.
     ContainerId, "co-"
 );
+text_id!(
+    /// One call: a request whose answer is kept for who asks for it later. Who knows it may have the answer.
+    CallId, "fc-"
+);
 
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 

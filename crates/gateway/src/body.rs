@@ -1,5 +1,6 @@
 //! The two bodies of an exchange, streamed frame by frame.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,9 +9,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::Response;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use pilotlight_pool::Lease;
+use tokio::sync::oneshot;
 
 use crate::activity::{Activity, IdleTimer, Upload};
 use crate::linger::linger;
@@ -33,6 +35,10 @@ pub(crate) struct RequestBody {
     activity: Arc<Activity>,
     /// How much more of it may come, bytes.
     left: u64,
+    /// What was read of it before a container took it.
+    ahead: VecDeque<Bytes>,
+    /// Dropped with this: nothing more is read of it.
+    done: Option<oneshot::Sender<Infallible>>,
 }
 
 /// Why a request's body ended early.
@@ -47,10 +53,35 @@ pub(crate) enum Cut {
 }
 
 impl RequestBody {
-    pub(crate) fn new(inner: Incoming, bytes_max: u64) -> (Self, Arc<Activity>) {
+    pub(crate) fn new(inner: Incoming, bytes_max: u64) -> Self {
         let upload = if inner.is_end_stream() { Upload::Complete } else { Upload::Open };
-        let activity = Activity::new(upload);
-        (Self { inner, activity: Arc::clone(&activity), left: bytes_max }, activity)
+        Self { inner, activity: Activity::new(upload), left: bytes_max, ahead: VecDeque::new(), done: None }
+    }
+
+    /// What passes in the exchange that this is of.
+    pub(crate) fn activity(&self) -> &Arc<Activity> {
+        &self.activity
+    }
+
+    /// Reads it before a container is there to take it, up to some bytes and perhaps a frame more.
+    pub(crate) async fn read_ahead(&mut self, bytes_max: usize) -> Result<(), Cut> {
+        let (mut ahead, mut bytes) = (VecDeque::new(), 0);
+        while bytes < bytes_max {
+            let Some(frame) = self.frame().await else { break };
+            if let Ok(data) = frame?.into_data() {
+                bytes += data.len();
+                ahead.push_back(data);
+            }
+        }
+        self.ahead = ahead;
+        Ok(())
+    }
+
+    /// Resolves when nothing more is read of the client's: it is all there, or nobody wants the rest.
+    pub(crate) fn taken(&mut self) -> impl Future<Output = ()> + Send + use<> {
+        let (done, taken) = oneshot::channel();
+        self.done = (self.activity.upload() == Upload::Open).then_some(done);
+        async move { _ = taken.await }
     }
 }
 
@@ -59,6 +90,10 @@ impl HttpBody for RequestBody {
     type Error = Cut;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if let Some(data) = self.ahead.pop_front() {
+            self.activity.touch();
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
         loop {
             let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
             match &frame {
@@ -84,11 +119,19 @@ impl HttpBody for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.ahead.is_empty() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let mut hint = self.inner.size_hint();
+        if !self.ahead.is_empty() {
+            let ahead = self.ahead.iter().map(|data| data.len() as u64).sum::<u64>();
+            if let Some(upper) = hint.upper() {
+                hint.set_upper(upper + ahead);
+            }
+            hint.set_lower(hint.lower() + ahead);
+        }
+        hint
     }
 }
 

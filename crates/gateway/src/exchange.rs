@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode, Version, request};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use pilotlight_pool::{Lease, LeaseError, Stage};
@@ -14,6 +14,7 @@ use crate::body::{Answer, Body, Proxied, RequestBody};
 use crate::connection::Peer;
 use crate::guard::{Wrong, check_http2};
 use crate::headers;
+use crate::later;
 use crate::linger::Asked;
 use crate::neighbours;
 use crate::respond::{Asker, Refusal, refuse};
@@ -31,9 +32,18 @@ const LOOKUPS_MAX: u32 = 16;
 const REPLACEMENT_MAX: Duration = Duration::from_secs(5);
 
 /// Answers one request; the platform's own errors included.
-pub(crate) async fn answer(shared: &Shared, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn answer(
+    shared: &Arc<Shared>,
+    peer: &Arc<Peer>,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let asker = Asker::of(&request);
-    match forward(shared, peer, request).await {
+    let answered = match admit(shared, peer, request) {
+        Err(refusal) => Err(refusal),
+        Ok((parts, body)) if shared.calls.may_be() => later::answer(shared, peer, parts, body, &asker).await,
+        Ok((parts, body)) => forward(shared, peer, parts, body).await,
+    };
+    match answered {
         Ok(response) => response,
         Err(refusal) => {
             tracing::debug!(code = refusal.code(), "request refused");
@@ -42,18 +52,19 @@ pub(crate) async fn answer(shared: &Shared, peer: &Peer, request: Request<Incomi
     }
 }
 
-async fn forward(
+/// Refuses what no endpoint is to see.
+fn admit(
     shared: &Shared,
     peer: &Peer,
     request: Request<Incoming>,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<(request::Parts, RequestBody), Refusal> {
     if let Some(wrong) = peer.next_fault() {
         return Err(wrong.into());
     }
     if request.method() == http::Method::CONNECT {
         return Err(Refusal::BadRequest("CONNECT is for proxies"));
     }
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     if parts.version == Version::HTTP_2 {
         check_http2(&parts)?;
     }
@@ -61,6 +72,16 @@ async fn forward(
     if announced > shared.options.body_bytes_max {
         return Err(Refusal::BodyTooLarge(shared.options.body_bytes_max));
     }
+    Ok((parts, RequestBody::new(body, shared.options.body_bytes_max)))
+}
+
+/// Has a container answer it.
+pub(crate) async fn forward(
+    shared: &Shared,
+    peer: &Peer,
+    mut parts: request::Parts,
+    body: RequestBody,
+) -> Result<Response<Body>, Refusal> {
     let host = headers::host(&parts)?;
     let (endpoint, mut lease) = match count_and_lease(shared, peer.door, host).await {
         Err(Refusal::EndpointNotFound(_)) => {
@@ -78,7 +99,7 @@ async fn forward(
     )?;
     let client_upgrade = parts.extensions.remove::<OnUpgrade>();
     parts.extensions.clear();
-    let (body, activity) = RequestBody::new(body, shared.options.body_bytes_max);
+    let activity = Arc::clone(body.activity());
     let mut exchange = Exchange {
         shared,
         peer,
@@ -107,7 +128,7 @@ async fn forward(
     })
 }
 
-fn find(shared: &Shared, door: Door, host: &str) -> Result<Arc<Endpoint>, Refusal> {
+pub(crate) fn find(shared: &Shared, door: Door, host: &str) -> Result<Arc<Endpoint>, Refusal> {
     shared.routes.load().find(door, host).cloned().ok_or(Refusal::EndpointNotFound(Vec::new()))
 }
 

@@ -78,6 +78,14 @@ pub(crate) fn tell(headers: &mut HeaderMap, host: &HeaderValue, client: &Client,
     insert(headers, header::FORWARDED, with_host(client.element.clone(), host));
 }
 
+/// How a URL begins that the client reaches this host with: its scheme and host, as far as they are certain or vouched
+/// for.
+pub(crate) fn origin(headers: &HeaderMap, host: &str, client: &Client, trusted: &[Network]) -> String {
+    let told = if client.trusted { told(headers, trusted) } else { Told::default() };
+    let scheme = told.scheme.unwrap_or(client.scheme);
+    format!("{}://{}", scheme.as_str(), told.host.as_deref().unwrap_or(host))
+}
+
 /// Passes on what a proxy may be believed, and adds the proxy. Each field is one line: uvicorn reads the last alone, and
 /// in it the first address.
 fn pass_on(headers: &mut HeaderMap, host: &HeaderValue, client: &Client, trusted: &[Network]) {

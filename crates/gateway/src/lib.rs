@@ -18,12 +18,14 @@ mod exchange;
 mod forwarded;
 mod guard;
 mod headers;
+mod later;
 mod linger;
 mod listen;
 mod lists;
 mod neighbours;
 mod respond;
 mod routes;
+mod shelf;
 mod tasks;
 mod tls;
 mod tunnel;
@@ -46,6 +48,7 @@ pub use respond::{Elsewhere, Refusal};
 pub use routes::{Addresses, Door, Endpoint, RateLimit, Routes};
 pub use tls::{Certificates, Pem, TlsError};
 
+use later::Calls;
 use upstream::Upstreams;
 
 /// What the gateway is told once.
@@ -59,6 +62,10 @@ pub struct Options {
     pub body_bytes_max: u64,
     /// How long the head of a request may take from its first byte to its last.
     pub head_timeout: Duration,
+    /// After how long a request without an answer is redirected to where its answer will be. Never, if None.
+    pub redirect_after: Option<Duration>,
+    /// How long an answer is kept for who comes later for it.
+    pub result_kept: Duration,
 }
 
 impl Default for Options {
@@ -68,6 +75,8 @@ impl Default for Options {
             owners: Vec::new(),
             body_bytes_max: 4 << 30,
             head_timeout: Duration::from_mins(1),
+            redirect_after: None,
+            result_kept: Duration::from_hours(1),
         }
     }
 }
@@ -84,6 +93,8 @@ pub(crate) struct Shared {
     /// Tells those who wait for another route table.
     pub(crate) published: Notify,
     pub(crate) upstreams: Upstreams,
+    /// The requests whose answers are kept.
+    pub(crate) calls: Calls,
     /// Held by who looks up whose a connection is.
     pub(crate) looking: Semaphore,
     pub(crate) http: auto::Builder<TokioExecutor>,
@@ -94,6 +105,7 @@ impl Gateway {
     pub fn new(options: Options) -> Self {
         let shared = Shared {
             http: connection::builder(&options),
+            calls: Calls::new(options.redirect_after.is_some()),
             options,
             routes: ArcSwap::default(),
             published: Notify::new(),
@@ -106,6 +118,9 @@ impl Gateway {
     /// Puts a new route table in place of the old one, for requests from now on and for those whose pool was retired
     /// while they waited. Publish first, then retire the pools that are no longer in it.
     pub fn publish(&self, routes: Routes) {
+        if routes.answer_later() {
+            self.shared.calls.expect();
+        }
         self.shared.routes.store(Arc::new(routes));
         self.shared.published.notify_waiters();
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{HeaderName, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 
@@ -67,6 +67,14 @@ pub enum Refusal {
     /// The client stopped sending its request's head or body.
     #[error("the request did not arrive in time: send it again")]
     RequestTimeout,
+    /// No call has the id that the URL names, or its result is not kept any more.
+    #[error(
+        "no result is kept for this URL: they are kept for an hour, and until the server ends; ask again"
+    )]
+    ResultNotFound,
+    /// The function's answer is larger than what is kept of one.
+    #[error("the function's answer is too large to be kept: wait for it, or answer with a link to it")]
+    ResultTooLarge,
     /// The endpoint was being replaced for longer than a request waits.
     #[error("the endpoint is being replaced: try again shortly")]
     EndpointReplaced,
@@ -105,6 +113,8 @@ impl Refusal {
             Self::HeadTooLarge => "head_too_large",
             Self::BodyTooLarge(_) => "body_too_large",
             Self::RequestTimeout => "request_timeout",
+            Self::ResultNotFound => "result_not_found",
+            Self::ResultTooLarge => "result_too_large",
             Self::EndpointReplaced => "endpoint_replaced",
         }
     }
@@ -112,7 +122,7 @@ impl Refusal {
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::EndpointNotFound(_) => StatusCode::NOT_FOUND,
+            Self::EndpointNotFound(_) | Self::ResultNotFound => StatusCode::NOT_FOUND,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             // The next request may find a version, or a start, that works (RFC 9110 §15.6.4).
             Self::FunctionFailedToStart(_) | Self::QueueFull | Self::EndpointReplaced => {
@@ -121,7 +131,9 @@ impl Refusal {
             Self::NoContainerInTime | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
             // As Modal answers for a container that was killed, for its memory or otherwise.
             Self::ContainerDied => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::ContainerFailedToStart | Self::InvalidAnswer => StatusCode::BAD_GATEWAY,
+            Self::ContainerFailedToStart | Self::InvalidAnswer | Self::ResultTooLarge => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -203,12 +215,15 @@ pub(crate) fn refuse(refusal: &Refusal, asker: &Asker) -> Response<Body> {
         Some(preflight) if matches!(refusal, Refusal::EndpointNotFound(_)) => allowed(preflight),
         _ => document(refusal, asker),
     };
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if !refusal.others().is_empty() {
-        // Not for pages.
-        return response;
+    if refusal.others().is_empty() {
+        let_pages_read(response.headers_mut(), asker);
     }
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Lets a page of another origin read an answer of the gateway's own.
+fn let_pages_read(headers: &mut HeaderMap, asker: &Asker) {
     // Without these a browser tells the page of a CORS failure in place of the error. What is read does not depend on
     // whose cookies came along.
     let origin = asker.origin.clone();
@@ -218,6 +233,32 @@ pub(crate) fn refuse(refusal: &Refusal, asker: &Asker) -> Response<Body> {
     let origin = origin.unwrap_or(HeaderValue::from_static("*"));
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+}
+
+/// 202, with where the result will be.
+pub(crate) fn accepted(result_url: &str, asker: &Asker) -> Response<Body> {
+    #[derive(serde::Serialize)]
+    struct Document<'a> {
+        result_url: &'a str,
+    }
+    let text = serde_json::to_vec(&Document { result_url }).expect("strings always serialise");
+    let mut response = Response::new(Body::Own(Full::new(Bytes::from(text))));
+    *response.status_mut() = StatusCode::ACCEPTED;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let_pages_read(headers, asker);
+    response
+}
+
+/// 303: the answer is to be had with `GET` at this target of the same host.
+pub(crate) fn see_other(target: HeaderValue, asker: &Asker) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, target);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let_pages_read(headers, asker);
     response
 }
 

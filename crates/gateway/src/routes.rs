@@ -32,6 +32,8 @@ pub struct Endpoint {
     /// Whether a connection to a container is for many requests. Not to a server of the user's, who closes idle ones when
     /// it likes, under a request perhaps.
     pub keep_alive: bool,
+    /// Whether a client waits for the answer. Otherwise it is told where the answer will be.
+    pub wait_for_response: bool,
     /// How often it may be asked, if that is bounded.
     pub rate: Option<Arc<RateLimit>>,
 }
@@ -94,6 +96,8 @@ pub struct Routes {
     /// By what follows `*.`.
     wildcards: HashMap<String, Arc<Endpoint>>,
     inside: HashMap<String, Arc<Endpoint>>,
+    /// Whether there is an endpoint for whose answer no client waits.
+    answer_later: bool,
 }
 
 impl Routes {
@@ -102,6 +106,7 @@ impl Routes {
     pub fn new(endpoints: impl IntoIterator<Item = (Arc<Endpoint>, Addresses)>) -> Self {
         let mut routes = Self::default();
         for (endpoint, addresses) in endpoints {
+            routes.answer_later |= !endpoint.wait_for_response;
             let enter = |table: &mut HashMap<String, Arc<Endpoint>>, host: &str| {
                 table.entry(host_key(host).into_owned()).or_insert_with(|| Arc::clone(&endpoint));
             };
@@ -134,6 +139,10 @@ impl Routes {
                 .or_else(|| self.ports.get(&port))
                 .or_else(|| self.hosts.get(key.as_ref())),
         }
+    }
+
+    pub(crate) fn answer_later(&self) -> bool {
+        self.answer_later
     }
 
     /// The endpoints that have a port, in order, as those of this machine reach them.

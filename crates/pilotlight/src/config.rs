@@ -59,6 +59,9 @@ pub(crate) mod env {
     pub(crate) const TRUSTED_PROXIES: &str = "PILOTLIGHT_TRUSTED_PROXIES";
     /// The largest body of a request, MiB. Default 4096. Since 0.1.
     pub(crate) const BODY_MAX: &str = "PILOTLIGHT_BODY_MAX";
+    /// After how many seconds a request without an answer is redirected to where its answer will be: 150, as Modal does.
+    /// Default: never. Since 0.1.
+    pub(crate) const REDIRECT_AFTER: &str = "PILOTLIGHT_REDIRECT_AFTER";
 
     /// The value of `PILOTLIGHT_<NAME>`, else of `MODAL_<NAME>`; an empty one counts as none.
     pub(crate) fn setting(name: &str) -> Option<String> {

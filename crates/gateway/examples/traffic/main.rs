@@ -84,6 +84,7 @@ async fn gate(socket: &str, endpoints: usize) -> Result<(), Box<dyn Error>> {
         start_timeout: Duration::from_mins(1),
         timeout: Duration::from_mins(1),
         keep_alive: true,
+        wait_for_response: true,
         rate: None,
     });
     let own = Addresses { port: Some(listener.port()), ..Addresses::default() };

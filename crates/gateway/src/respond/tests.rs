@@ -24,7 +24,9 @@ fn all() -> Vec<Refusal> {
         Refusal::FunctionFailedToStart(_) => Some(Refusal::QueueFull),
         Refusal::QueueFull => Some(Refusal::NoContainerInTime),
         Refusal::NoContainerInTime => Some(Refusal::ResponseTimeout),
-        Refusal::ResponseTimeout => None,
+        Refusal::ResponseTimeout => Some(Refusal::ResultNotFound),
+        Refusal::ResultNotFound => Some(Refusal::ResultTooLarge),
+        Refusal::ResultTooLarge => None,
     };
     std::iter::successors(Some(Refusal::BadRequest("…")), after).collect()
 }

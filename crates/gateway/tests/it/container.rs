@@ -27,6 +27,8 @@ pub(crate) struct Log {
     pub(crate) requests: AtomicUsize,
     /// Requests that came to `/hang` and are still there.
     pub(crate) hanging: watch::Sender<usize>,
+    /// Whether requests to `/gate` are answered.
+    pub(crate) open: watch::Sender<bool>,
 }
 
 /// Serves `socket` until the runtime ends.
@@ -146,6 +148,12 @@ async fn handle(log: Arc<Log>, mut request: Request<Incoming>) -> Result<Answer,
         "/hang" => {
             let _hanging = Hanging::new(log);
             std::future::pending().await
+        }
+        "/gate" => {
+            let mut open = log.open.subscribe();
+            let _hanging = Hanging::new(log);
+            let _ = open.wait_for(|open| *open).await;
+            Ok(text("open"))
         }
         // The connection closes without an answer.
         "/die" => Err(io::Error::other("told to")),

@@ -7,6 +7,7 @@ mod errors;
 mod framing;
 mod framing_cases;
 mod framing_http2;
+mod later;
 mod lifetime;
 mod limits;
 mod proxy;

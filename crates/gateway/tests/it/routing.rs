@@ -46,6 +46,7 @@ impl Town {
             start_timeout: patience,
             timeout: patience,
             keep_alive: true,
+            wait_for_response: true,
             rate: None,
         };
         self.routes.push((Arc::new(endpoint), addresses));

@@ -59,6 +59,7 @@ impl World {
             start_timeout: PATIENCE,
             timeout: PATIENCE,
             keep_alive: true,
+            wait_for_response: true,
             rate: None,
         };
         change(&mut endpoint);

@@ -295,6 +295,7 @@ fn shared(
             trusted_proxies: config.public.trusted_proxies.clone(),
             owners: owners.into(),
             body_bytes_max: config.public.body_bytes_max,
+            redirect_after: config.public.redirect_after,
             ..pilotlight_gateway::Options::default()
         }),
         origin: config.public.origin().filter(|_| daemon),

@@ -36,6 +36,8 @@ pub(crate) struct Public {
     pub(crate) trusted_proxies: Vec<Network>,
     /// The largest body of a request, bytes.
     pub(crate) body_bytes_max: u64,
+    /// After how long a request without an answer is redirected to where its answer will be.
+    pub(crate) redirect_after: Option<Duration>,
 }
 
 /// The files of a certificate with its chain, and of its key.
@@ -70,6 +72,7 @@ impl Public {
             env::DOMAIN,
             env::TRUSTED_PROXIES,
             env::BODY_MAX,
+            env::REDIRECT_AFTER,
         ];
         let value = |name: &'static str| std::env::var(name).ok().map(|value| (name, value));
         Ok(Self::read(&variables.into_iter().filter_map(value).collect())?)
@@ -136,6 +139,13 @@ impl Public {
                     )
                 })?,
         };
+        let redirect_after = text(env::REDIRECT_AFTER).map(|seconds| {
+            let number = seconds.parse().ok().filter(|seconds| (1..=24 * 60 * 60).contains(seconds));
+            number.map(Duration::from_secs).ok_or_else(|| {
+                let message = format!("`{}` is not a number of seconds: `{seconds}`", env::REDIRECT_AFTER);
+                UserError::new(message, "give a whole one from 1 to 86400; Modal's is 150")
+            })
+        });
         Ok(Self {
             http: place(env::HTTP_LISTEN)?,
             https,
@@ -143,6 +153,7 @@ impl Public {
             domain,
             trusted_proxies,
             body_bytes_max,
+            redirect_after: redirect_after.transpose()?,
         })
     }
 
@@ -362,7 +373,7 @@ mod tests {
     #[test]
     fn nothing_is_public_unless_told() {
         let public = read(&[]).unwrap();
-        assert_eq!((public.origin(), public.body_bytes_max), (None, 4 << 30));
+        assert_eq!((public.origin(), public.body_bytes_max, public.redirect_after), (None, 4 << 30, None));
         let opened = public.open().unwrap();
         assert!(opened.http.is_empty() && opened.https.is_empty() && opened.certificates.is_none());
     }
@@ -398,7 +409,7 @@ mod tests {
 
     #[test]
     fn mistakes_name_the_setting() {
-        let table: [(&[(&'static str, &str)], &str); 8] = [
+        let table: [(&[(&'static str, &str)], &str); 9] = [
             (&[(env::HTTPS_LISTEN, "443")], "`PILOTLIGHT_HTTPS_LISTEN` needs a certificate"),
             (&[(env::TLS_CERT, "/a"), (env::TLS_KEY, "/b")], "nothing listens for HTTPS"),
             (&[(env::TLS_CERT, "/a")], "do not name as many files"),
@@ -407,6 +418,7 @@ mod tests {
             (&[(env::TRUSTED_PROXIES, "10.0.0.1, proxy")], "`proxy` is neither an IP address"),
             (&[(env::DOMAIN, "https://example.com")], "`PILOTLIGHT_DOMAIN` is not a domain"),
             (&[(env::BODY_MAX, "4GB")], "`PILOTLIGHT_BODY_MAX` is not a number of MiB: `4GB`"),
+            (&[(env::REDIRECT_AFTER, "0")], "`PILOTLIGHT_REDIRECT_AFTER` is not a number of seconds: `0`"),
         ];
         for (given, words) in table {
             let message = read(given).unwrap_err();

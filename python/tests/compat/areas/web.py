@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..table import Area, Row, notice, refused, works
+from ..table import Area, Row, refused, works
 
 _TODAY = "@app.function()\n"
 _ERA = "@stub.function()\n"
@@ -10,7 +10,6 @@ _CLOSED = (
     "@modal.NAME: requires_proxy_auth=True is not built yet, and without the check everyone could use the "
     "endpoint: drop it, or keep the endpoint on loopback behind a proxy that checks"
 )
-_WAITS = "f: wait_for_response=False is accepted but not built yet: a request waits for its result"
 
 
 def _app(decorator: str, kind: str, test: str) -> tuple[Row, ...]:
@@ -46,7 +45,12 @@ def _auth(decorator: str, above: str, port: str = "") -> Row:
 
 
 def _waits(decorator: str, above: str = "") -> Row:
-    return notice(f"{decorator}(wait_for_response=…)", _WAITS, f"{above}{decorator}(wait_for_response=False)")
+    return works(
+        f"{decorator}(wait_for_response=…)",
+        "e2e/test_later.py::test_an_answer_that_nobody_waits_for_is_at_the_result_url",
+        sees=f"{above}{decorator}(wait_for_response=False)",
+        expect="f['wait_for_response'] is False",
+    )
 
 
 def _stub(decorator: str, kind: str, test: str) -> tuple[Row, ...]:

@@ -40,6 +40,8 @@ pub(super) struct Candidate {
     pub(super) timeout: Duration,
     /// See the gateway's field of this name.
     pub(super) keep_alive: bool,
+    /// Whether a client waits for the answer.
+    pub(super) wait_for_response: bool,
     /// How often it may be asked.
     pub(super) rate: Option<Arc<RateLimit>>,
     pub(super) address: Address,
@@ -95,6 +97,7 @@ impl Candidate {
                 start_timeout: self.settings.startup_timeout + START_SLACK,
                 timeout: self.timeout,
                 keep_alive: self.keep_alive,
+                wait_for_response: self.wait_for_response,
                 rate: self.rate,
             }),
             address: self.address,

@@ -158,6 +158,7 @@ impl Apps {
             settings: plan::settings(function),
             timeout: plan::seconds(function.timeout),
             keep_alive: !matches!(function.web, Some(Web::WebServer { .. })),
+            wait_for_response: function.wait_for_response,
             rate: function.rate_limit.map(|rate| Arc::new(RateLimit::new(plan::rate(rate)))),
             address: Address { names, listener },
         })
