@@ -55,6 +55,8 @@ class Chain:
     _mounted: str | None = None
     # Whether the last declaration is a build step.
     _stepped: bool = False
+    # The first build step that is made anew, whatever was built before, with all after it.
+    _forced: int | None = None
 
     def _with(self, **fields: Any) -> Self:
         image = object.__new__(type(self))
@@ -118,7 +120,13 @@ class Chain:
             image = self._with(_steps=(*self._steps[:-1], step))
         if building.volumes:
             image = image._with(_unbuilt=(*image._unbuilt, f"Image.{method}(volumes=…)"))
-        return image._noting(method, force_build=building.force_build, gpu=building.gpu)
+        if building.force_build and self._stepped:
+            image = image._force(len(self._steps) - 1)
+        return image._noting(method, gpu=building.gpu)
+
+    def _force(self, step: int) -> Self:
+        """This image, with everything from that step on made anew by each command that builds it."""
+        return self if self._forced is not None else self._with(_forced=step)
 
     def _directory(self) -> str:
         """The working directory that the chain has set; a build begins in `/`."""
@@ -160,9 +168,11 @@ class Chain:
         """
         from . import _registry
 
+        forced = 0 if config.force_build() else self._forced
         return {
             "base": _registry.described(self._base),
             "steps": [_described(step, program) for step in self._steps],
+            **({} if forced is None else {"force_build": forced}),
         }
 
 

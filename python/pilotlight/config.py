@@ -33,6 +33,11 @@ def context() -> dict[str, Any]:
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
+def force_build() -> bool:
+    """Whether every image is built anew, as `MODAL_FORCE_BUILD=1` asks."""
+    return config["force_build"]
+
+
 def automount() -> bool:
     """Whether imported local modules go with the program; off only for `""` or `"0"` (MODAL_AUTOMOUNT)."""
     return config["automount"]

@@ -66,7 +66,8 @@ class Image(Packages, LocalFiles):
                 )
             version = match.group(1)
         image = _begun({"kind": "debian_slim", "python_version": version})
-        return image._declare("debian_slim", python_version)._noting("debian_slim", force_build=force_build)
+        image = image._declare("debian_slim", python_version)
+        return image._force(0) if force_build else image
 
     @staticmethod
     def conda(python_version: str = "3.9", force_build: bool = False) -> Image:
@@ -434,7 +435,8 @@ def _from_registry(
     image = _begun(_registry.base(method, tag, secret, add_python))
     image = image._declare(method, [tag, add_python], unbuilt=method if low_level else None)
     lines = _registry.setup_lines(method, *setup)
-    return (image.dockerfile_commands(lines) if lines else image)._noting(method, force_build=force_build)
+    image = image._force(0) if force_build else image
+    return image.dockerfile_commands(lines) if lines else image
 
 
 def _check_low_level(method: str, options: Mapping[str, Any]) -> None:

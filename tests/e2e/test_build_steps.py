@@ -300,3 +300,50 @@ def test_a_date_keeps_newer_packages_out(program, serve) -> None:
     command = serve(program(text), PILOTLIGHT_EXCLUDE_NEWER="2022-11-30")
     assert request(command.url()).json() == {"toolz": "0.12.0"}
     assert command.interrupt() == 0
+
+
+FORCED = """
+    import modal
+
+    app = modal.App("forced")
+    STAMP = "mkdir -p /stamps; cat /proc/sys/kernel/random/uuid > /stamps/"
+    image = (
+        modal.Image.debian_slim()
+        .run_commands(STAMP + "kept")
+        .run_commands(STAMP + "anew", force_build=True)
+        .run_commands(STAMP + "after")
+    )
+
+    @app.function(image=image)
+    @modal.fastapi_endpoint()
+    def f():
+        stamps = {name: open(f"/stamps/{name}").read() for name in ("kept", "anew", "after")}
+        return {"word": "one", **stamps}
+"""
+
+
+def test_a_forced_build_is_made_anew_by_each_command(program, serve) -> None:
+    found = []
+    for _ in range(2):
+        command = serve(program(FORCED))
+        first = request(command.url("f")).json()
+        # Of one command all saves have the same.
+        program(FORCED.replace('"one"', '"two"'))
+        command.wait_for("Updated in")
+        again = request(command.url("f")).json()
+        assert again == {**first, "word": "two"}
+        found.append(first)
+        command.end()
+    one, two = found
+    assert one["kept"] == two["kept"]
+    assert one["anew"] != two["anew"] and one["after"] != two["after"]
+
+
+def test_a_deployment_keeps_what_its_forced_build_made(program, server: Server) -> None:
+    url = server.deploy(program(FORCED), "forced")["f"]
+    before = request(url).json()
+    server.stop()
+    server.start()
+    assert request(url).json() == before
+    again = request(server.deploy(program(FORCED), "forced")["f"]).json()
+    assert again["kept"] == before["kept"] and again["anew"] != before["anew"]

@@ -56,6 +56,10 @@ pub struct Manifest {
     /// The user's settings, as the SDK reads them; between discovery and the command line only, which follows them.
     #[serde(default, skip_serializing_if = "Settings::is_empty")]
     pub settings: Settings,
+    /// Names the build that makes anew what [`Image::force_build`] asks for: under the same name nothing is made twice.
+    /// The command line gives each of its runs one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub build: String,
     /// The names that the user's files import: what may be imported ahead for the next version.
     #[serde(default)]
     pub imports: Vec<String>,
@@ -121,6 +125,9 @@ pub struct Image {
     /// What is done on top.
     #[serde(default)]
     pub steps: Vec<Step>,
+    /// The first of the steps that are made anew, whatever was built before under another [`Manifest::build`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub force_build: Option<usize>,
 }
 
 /// What an image starts from.

@@ -99,6 +99,11 @@ pub enum Step {
         /// At their places; of two for one place the later stays.
         files: Vec<CopiedFile>,
     },
+    /// `force_build=True` of the step after it: from here on the layers are none that another name has made.
+    ForceBuild {
+        /// The name of this build.
+        build: String,
+    },
     /// A step with variables of its own, which are neither the later steps' nor the container's.
     With {
         /// Names and values; they are part of what the layer is.

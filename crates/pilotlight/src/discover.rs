@@ -45,6 +45,8 @@ pub(crate) struct Discovery {
     environment: PathBuf,
     front: bool,
     ahead: tokio::sync::Mutex<Ahead>,
+    /// What the builds of this command are called.
+    build: String,
 }
 
 /// What is known for the next discovery.
@@ -105,7 +107,8 @@ impl Discovery {
             .and_then(|builder| builder.discovery(era, progress, cancel))
             .map_err(|error| image_error(&error))?;
         let ahead = tokio::sync::Mutex::default();
-        Ok(Self { python, sdk, reference, environment, front: era == Era::Stub, ahead })
+        let build = format!("{:032x}", crate::serve::entropy());
+        Ok(Self { python, sdk, reference, environment, front: era == Era::Stub, ahead, build })
     }
 
     /// Imports the program and returns what it declares, each file with its digest. In a fork of the process that was
@@ -209,6 +212,9 @@ impl Discovery {
         let mut manifest = Manifest::deserialize(&mut documents)?;
         let notes = Notes::deserialize(&mut documents)?;
         manifest.imports.clone_from(&notes.imports);
+        if manifest.images.values().any(|image| image.force_build.is_some()) {
+            manifest.build.clone_from(&self.build);
+        }
         Ok(Loaded::new(manifest).map(|loaded| (loaded, notes)))
     }
 

@@ -127,7 +127,7 @@ def test_setup_lines_come_first_and_a_login_may_be_missing() -> None:
     assert image._manifest()["base"]["add_python"] == "3.11"
     (step,) = image.run_commands()._manifest()["steps"]
     assert step["commands"] == ["ENV A=b", "RUN make x", "RUN y"]
-    assert image._ignored == ("Image.from_dockerhub(force_build=…)",)
+    assert image._manifest()["force_build"] == 0
     for name, text in [("A", "no REGISTRY_USERNAME"), ("AWS_ACCESS_KEY_ID", "get-login-password")]:
         with pytest.raises(InvalidError, match=text):
             Image.from_aws_ecr("a", modal.Secret({name: "x"}))._manifest()
@@ -180,14 +180,22 @@ def test_each_later_base_and_step_names_itself(image: Image, named: str) -> None
         image._check_built()
 
 
+def test_a_forced_build_begins_with_its_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image.debian_slim().pip_install("a").env({"A": "b"})
+    assert "force_build" not in image._manifest()
+    forced = image.apt_install("b", force_build=True, env={"C": "d"}).pip_install("c", force_build=True)
+    assert forced._manifest()["force_build"] == 2
+    # What has nothing to do makes nothing anew.
+    assert "force_build" not in image.apt_install(force_build=True)._manifest()
+    assert Image.debian_slim(force_build=True).pip_install("a")._manifest()["force_build"] == 0
+    monkeypatch.setenv("MODAL_FORCE_BUILD", "1")
+    assert image._manifest()["force_build"] == 0
+
+
 def test_harmless_keywords_are_noticed_and_change_nothing() -> None:
-    image = Image.debian_slim(force_build=True).pip_install("a", gpu="T4").apt_install("b", force_build=True)
+    image = Image.debian_slim().pip_install("a", gpu="T4").apt_install("b")
     image._check_built()
-    assert image._ignored == (
-        "Image.debian_slim(force_build=…)",
-        "Image.pip_install(gpu=…)",
-        "Image.apt_install(force_build=…)",
-    )
+    assert image._ignored == ("Image.pip_install(gpu=…)",)
     assert Image.debian_slim().cmd(["a"]).shell(["/bin/sh", "-c"]).entrypoint([])._unbuilt == ()
 
 

@@ -89,6 +89,8 @@ impl Manifest {
         for (key, image) in &self.images {
             check_image(image, &format!("images.{key}"), &mut problems);
         }
+        let named = self.build.len() <= 64 && self.build.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        problems.require(named, "build", || "a build has a name of at most 64 letters and digits".to_owned());
         check_files(self, &mut problems);
         let size: usize = self.pickles.values().map(|pickle| pickle.expose().len()).sum();
         problems.require(size <= PICKLES_BYTES_MAX, "pickles", || {
@@ -163,6 +165,8 @@ fn check_app_name(name: &str, path: &str, problems: &mut Problems) {
 }
 
 fn check_image(image: &Image, path: &str, problems: &mut Problems) {
+    let forced = image.force_build.is_none_or(|step| step <= image.steps.len());
+    problems.require(forced, path, || "it has no such step to build anew".to_owned());
     let version = match &image.base {
         Base::DebianSlim { python_version } => python_version,
         Base::Registry { reference, add_python, .. } => {

@@ -104,7 +104,7 @@ pub fn on_host(plan: &Plan, sets: &Sets, tools: &Tools) -> Result<Vec<Vec<String
             Step::CopyFiles { files } if files.is_empty() => {}
             Step::CopyFiles { .. } => return Err("add_local_file(copy=True)".to_owned()),
             Step::With { .. } => return Err("env= and secrets= of a build step".to_owned()),
-            Step::Env { .. } | Step::Workdir { .. } | Step::Shell { .. } => {}
+            Step::Env { .. } | Step::Workdir { .. } | Step::Shell { .. } | Step::ForceBuild { .. } => {}
         }
     }
     Ok(commands)
@@ -183,6 +183,7 @@ impl Chain {
                 self.layer(LayerKind::Run, format!("run {}", command::shell_words(argv)), argv.clone());
             }
             Step::Shell { command } => self.shell.clone_from(command),
+            Step::ForceBuild { build } => self.advance(["force_build", build]),
             Step::CopyFiles { files } => self.copy(files),
             Step::With { env, secrets, step } => {
                 let before = self.given.clone();

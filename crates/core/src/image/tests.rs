@@ -172,6 +172,19 @@ fn the_shell_of_an_image_runs_what_comes_after_it() {
 }
 
 #[test]
+fn a_forced_build_makes_the_later_layers_anew() {
+    let run = |command: &str| Step::RunCommands { commands: vec![command.into()] };
+    let forced = |build: &str| {
+        let made = of(vec![run("a"), Step::ForceBuild { build: build.into() }, run("b")]);
+        made.layers.into_iter().map(|layer| layer.key).collect::<Vec<_>>()
+    };
+    let (one, other) = (forced("1"), forced("2"));
+    assert_eq!(one[..2], other[..2]);
+    assert_ne!(one[2], other[2]);
+    assert_eq!(forced("1"), one);
+}
+
+#[test]
 fn a_steps_own_variables_are_its_own_and_a_secrets_value_names_nothing() {
     let run = || Step::RunCommands { commands: vec!["x".into()] };
     let secret = |value: &str| Secret { name: "TOKEN".into(), value: value.into() };

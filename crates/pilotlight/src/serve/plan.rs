@@ -92,6 +92,9 @@ pub(crate) fn image(
     let begins = matches!(image.base, manifest::Base::Dockerfile { .. });
     let mut steps = Vec::new();
     for (index, described) in image.steps.iter().enumerate() {
+        if image.force_build == Some(index) {
+            steps.push(Step::ForceBuild { build: manifest.build.clone() });
+        }
         steps.extend(step(described, &mut scope, begins && index == 0)?);
     }
     Ok(Plan { base, era: era(manifest), steps })

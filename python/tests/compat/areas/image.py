@@ -55,7 +55,12 @@ IMAGE = Area(
             sees=_function("modal.Image.debian_slim('3.11.4')"),
             expect="image['base'] == {'kind': 'debian_slim', 'python_version': '3.11'}",
         ),
-        _ignored("Image.debian_slim(force_build=…)", "debian_slim(force_build=True)", True),
+        works(
+            "Image.debian_slim(force_build=…)",
+            "sdk/test_image.py::test_a_forced_build_begins_with_its_step",
+            sees=_function("modal.Image.debian_slim(force_build=True).apt_install('curl')"),
+            expect="image['force_build'] == 0",
+        ),
         _step(
             "Image.pip_install(packages, find_links=…, index_url=…, extra_index_url=…, pre=…)",
             f"pip_install('a', ['b'], {_OPTIONS})",
@@ -157,10 +162,11 @@ IMAGE = Area(
             "f: Image.persist(label=…) is accepted but not built yet, and has no effect",
             _function(f"{_BASE}.persist('x')"),
         ),
-        notice(
+        works(
             "Image.*(force_build=…)",
-            "f: Image.apt_install(force_build=…) is accepted but not built yet, and has no effect",
-            _function(f"{_BASE}.apt_install('curl', force_build=True)"),
+            "e2e/test_build_steps.py::test_a_forced_build_is_made_anew_by_each_command",
+            sees=_function(f"{_BASE}.apt_install('curl', force_build=True)"),
+            expect="image['force_build'] == 0",
         ),
         notice(
             "Image.*(gpu=…)",
@@ -224,7 +230,7 @@ IMAGE = Area(
             "sdk/test_image.py::test_a_function_is_run_again_when_what_it_does_changes",
         ),
         notice(
-            "Image.run_function(cpu=…, memory=…, cloud=…, region=…, timeout=…, gpu=…, force_build=…)",
+            "Image.run_function(cpu=…, memory=…, cloud=…, region=…, timeout=…, gpu=…)",
             "f: Image.run_function(cpu=…) is accepted but not built yet, and has no effect",
             "def g(): ...\n" + _function(f"{_BASE}.run_function(g, cpu=2)"),
         ),

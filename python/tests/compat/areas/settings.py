@@ -7,7 +7,7 @@ from ..table import Area, works
 #: Settings of the hosted service and its client: there is nothing here that they could set.
 UNREAD = (
     "TOKEN_ID TOKEN_SECRET SERVER_URL LOGLEVEL LOGS_TIMEOUT IMAGE_BUILDER_VERSION "
-    "LOG_FORMAT LOG_PATTERN TRACEBACK MAX_THROTTLE_WAIT FORCE_BUILD IGNORE_CACHE BUILD_VALIDATION "
+    "LOG_FORMAT LOG_PATTERN TRACEBACK MAX_THROTTLE_WAIT IGNORE_CACHE BUILD_VALIDATION "
     "PAYLOAD_FORMAT "
     "DISABLE_API_PROXY SANDBOX_V2 SANDBOX_CHANNEL_IDLE_TIMEOUT VOLUME_BLOCK_READ_TIMEOUT DEFAULT_CLOUD "
     "ASYNC_WARNINGS "
@@ -22,6 +22,7 @@ SETTINGS = Area(
         works("MODAL_SERVE_TIMEOUT", "sdk/test_launch.py::test_serve_with_a_timeout"),
         works("MODAL_AUTOMOUNT", "sdk/test_discover.py::test_without_automount_only_the_program_travels"),
         works("MODAL_IMAGE_PYTHON_VERSION", "sdk/test_image.py::test_python_version_of_the_environment"),
+        works("MODAL_FORCE_BUILD", "sdk/test_image.py::test_a_forced_build_begins_with_its_step"),
         works("MODAL_CONFIG_PATH", "sdk/test_config.py::test_another_file_and_none"),
         works(
             "MODAL_PROFILE, MODAL_ENV",

@@ -9,7 +9,7 @@ const EXAMPLE: &str = r#"{
     {"kind": "pip_install", "packages": ["boto3"], "find_links": null, "index_url": null,
      "extra_index_url": null, "pre": false, "options": []},
     {"kind": "apt_install", "packages": ["git"]}, {"kind": "run_commands", "commands": ["true"]},
-    {"kind": "env", "vars": {"A": "b"}}, {"kind": "workdir", "path": "/x"}]}},
+    {"kind": "env", "vars": {"A": "b"}}, {"kind": "workdir", "path": "/x"}], "force_build": 2}},
   "files": [{"remote": "/root/hello.py", "local": "/abs/hello.py", "mode": 420, "digest": null, "size": null}],
   "functions": [{"name": "f", "module": "hello", "qualname": "f", "image": "im-0",
     "web": {"kind": "endpoint", "method": "GET", "docs": true, "cors": true}, "label": null,
@@ -17,7 +17,7 @@ const EXAMPLE: &str = r#"{
     "min_containers": 0, "max_containers": null, "scaledown_window": 60.0, "timeout": 300.0, "startup_timeout": null, "max_inputs": 1,
     "target_inputs": null, "buffer_containers": 0, "single_use": false, "cpu": null, "memory": null, "ephemeral_disk": null, "rate_limit": null, "block_network": false, "snapshot": null,
     "env": {"TOKEN": "hush"}}],
-  "watch": ["/abs/hello.py"], "notices": ["one"], "imports": []
+  "watch": ["/abs/hello.py"], "notices": ["one"], "build": "0a1b", "imports": []
 }"#;
 
 fn example() -> Manifest {
