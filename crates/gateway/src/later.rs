@@ -156,8 +156,7 @@ async fn call(
     }
     tasks::spawn(keep(Arc::clone(shared), id, running, told));
     if redirect_after.is_some() {
-        let target = HeaderValue::try_from(target).expect("a target and an id are ASCII");
-        return Ok(see_other(target, asker));
+        return Ok(see_other(location(&target), asker));
     }
     Ok(accepted(&format!("{origin}{target}"), asker))
 }
@@ -209,8 +208,7 @@ async fn result(
     let there = if let Some(patience) = patience {
         let Ok(there) = timeout(patience, there).await else {
             let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-            let target = HeaderValue::try_from(target).expect("a target is ASCII");
-            return Ok(see_other(target, asker));
+            return Ok(see_other(location(target), asker));
         };
         there
     } else {
@@ -245,6 +243,14 @@ fn target(asked: &Uri, id: &CallId) -> String {
     }
 }
 
+/// A target as a relative reference to the same host. One that begins with two slashes would name another host (RFC 3986
+/// §4.2), for browsers with a backslash too (<https://url.spec.whatwg.org/#relative-slash-state>).
+fn location(target: &str) -> HeaderValue {
+    let names_host = target[1..].starts_with(['/', '\\']);
+    let text = if names_host { format!("/.{target}") } else { target.to_owned() };
+    HeaderValue::try_from(text).expect("a target and an id are ASCII")
+}
+
 fn entropy() -> u128 {
     let mut bytes = [0; 16];
     // getrandom(2) blocks at most once after the machine's boot; for 16 bytes it is never cut short.
@@ -255,6 +261,19 @@ fn entropy() -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_redirect_leads_to_no_other_host() {
+        let table = [
+            ("/a//b?c=//d", "/a//b?c=//d"),
+            ("/", "/"),
+            ("//example.com/a?b", "/.//example.com/a?b"),
+            ("/\\example.com", "/./\\example.com"),
+        ];
+        for (target, expected) in table {
+            assert_eq!(location(target), expected);
+        }
+    }
 
     #[test]
     fn a_call_is_named_at_the_end_of_what_was_asked() {

@@ -202,6 +202,23 @@ async fn a_client_that_would_wait_long_is_redirected_until_there_is_an_answer() 
 }
 
 #[tokio::test]
+async fn a_redirect_stays_at_the_host_that_was_asked() {
+    let world = World::with(redirecting()).await;
+    let socket = world.socket.clone();
+    let left = container::serve_stubborn(&socket);
+    for (path, begins) in [("//example.com/", "/.//example.com/?"), ("/\\example.com", "/./\\example.com?")] {
+        let redirect = world.get(path).await;
+        assert_eq!(redirect.status, 303, "{path}");
+        let place = redirect.header("location").unwrap();
+        assert!(place.starts_with(begins), "{place}");
+        // As a client takes it: without the dot.
+        let again = world.get(&place[2..]).await;
+        assert_eq!((again.status, again.header("location")), (303, Some(place)));
+    }
+    drop(left);
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_before_it_is_redirected_ends_its_request() {
     let world =
         World::with(Options { redirect_after: Some(Duration::from_hours(1)), ..Options::default() }).await;
