@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from ordinary import User, account
-from tools import Command, Environment, request
+from tools import Command, Environment, request, wait_until
 
 #: An address of loopback that nobody else has.
 HERE = "127.0.0.77"
@@ -32,9 +32,11 @@ PROGRAM = """
     import socket
     import modal
 
+    # Programs look things up as they are imported, too: in the zygote.
+    imported = socket.gethostbyname("{name}")
     app = modal.App(image=modal.Image.debian_slim().pip_install("only-here=={version}"))
 
-    @app.function(enable_memory_snapshot={snapshot})
+    @app.function(enable_memory_snapshot={snapshot}, max_inputs=1)
     @modal.fastapi_endpoint()
     def look(port: int):
         import only_here
@@ -187,8 +189,10 @@ def test_it_is_reached_from_an_ordinary_users_containers_too(resolver, index, tm
             command.end()
 
 
-@pytest.mark.parametrize("snapshot", [True, False], ids=["forked", "plain"])
-def test_what_listens_on_the_machine_alone_is_reached(program, serve, resolver, index, snapshot) -> None:
+@pytest.mark.parametrize(("snapshot", "path"), [(True, "function-zygote"), (False, "image-zygote")])
+def test_what_listens_on_the_machine_alone_is_reached(
+    program, serve, resolver, index, snapshot, path
+) -> None:
     text = PROGRAM.format(version=VERSION, snapshot=snapshot, here=HERE, name=NAME)
     command = serve(program(text), UV_EXTRA_INDEX_URL=index)
     with socket.create_server((HERE, 0)) as other, socket.create_server(("127.0.0.1", 0)) as usual:
@@ -201,5 +205,12 @@ def test_what_listens_on_the_machine_alone_is_reached(program, serve, resolver, 
             assert answer.json() == ["found", ADDRESS, [False, False]]
     # Nor the index, which is for builds.
     port = int(index.split(":")[2].split("/")[0])
-    assert request(f"{command.url('look')}?port={port}").json()[2] == [False, False]
+
+    def forked() -> bool:
+        answer = request(f"{command.url('look')}?port={port}")
+        assert answer.json() == ["found", ADDRESS, [False, False]]
+        return f'path;desc="{path}"' in answer.headers["server-timing"]
+
+    # The first containers do not wait for the function's zygote, which has looked it up by itself.
+    wait_until(forked)
     assert resolver.asked == {NAME}

@@ -102,7 +102,9 @@ impl HostConf {
 
 /// The doors to the name servers of a file.
 fn doors(resolv: &str) -> Vec<Door> {
-    let servers = resolv.lines().filter_map(|line| line.strip_prefix("nameserver")?.trim().parse().ok());
+    // What stands behind the address is passed over, as the C library does.
+    let address = |line: &str| line.strip_prefix("nameserver")?.split_whitespace().next()?.parse().ok();
+    let servers = resolv.lines().filter_map(address);
     let doors = servers.take(SERVERS_MAX).flat_map(|ip| {
         let address = SocketAddrV4::new(ip, DNS_PORT);
         [Protocol::Udp, Protocol::Tcp].map(|protocol| Door { protocol, address })
@@ -169,10 +171,12 @@ mod tests {
     #[test]
     fn a_server_on_the_machine_alone_is_reached_through_doors() {
         let conf = HostConf::new("nameserver 127.0.0.1\nnameserver ::1\nsearch lan\n", "", "", vec![]);
+        let told = HostConf::new("nameserver 127.0.0.1 # dnsmasq\n", "", "", vec![]);
         assert_eq!((conf.resolv.as_str(), conf.warning), ("nameserver 127.0.0.1\nsearch lan\n", None));
         let address = "127.0.0.1:53".parse().unwrap();
         let door = |protocol| Door { protocol, address };
         assert_eq!(conf.doors, [door(Protocol::Udp), door(Protocol::Tcp)]);
+        assert_eq!(told.doors, conf.doors);
         assert!(HostConf::new("nameserver 192.0.2.1\n", "", "", vec![]).doors.is_empty());
     }
 

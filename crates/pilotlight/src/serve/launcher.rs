@@ -13,7 +13,7 @@ use pilotlight_pool::{
     Address, LaunchEvent, Launcher, Receipt, Sender, Stage, StartFailure, StartReceipt, Stop,
 };
 use pilotlight_sandbox::runner::{FromRunner, OutOfOrder, Phase, Role, Sequence, ToRunner};
-use pilotlight_sandbox::{Door, ExitStatus, Isolation, Network, Relay, Signal, Spec};
+use pilotlight_sandbox::{Door, ExitStatus, Isolation, Relay, Signal, Spec};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -189,6 +189,8 @@ struct Running {
     /// Those who copy the container's output into the log.
     copies: [JoinHandle<()>; 2],
     receipt: StartReceipt,
+    /// As long as it runs.
+    _doors: Option<Relay>,
     /// Until it is ready.
     starting: Option<Starting>,
 }
@@ -200,7 +202,6 @@ impl Life {
         FunctionShells::fill(&self.light);
         match started {
             Ok(running) => {
-                let _doors = self.open_doors().await;
                 self.follow(Running { starting: Some(starting), ..running }, stop).await;
             }
             Err(error) => {
@@ -219,6 +220,7 @@ impl Life {
         let Configure { app, era, function } = self.light.template.configure.clone();
         let container = self.container.to_string();
         let configure = ToRunner::Configure { app, era, function, container, role: Role::Serve };
+        let doors = &self.light.template.doors;
         let mut receipt = StartReceipt::default();
         let mut forked = None;
         let (spec, from, listener) = if let Some(Shell { spec, from, listener, .. }) = shell {
@@ -239,7 +241,8 @@ impl Life {
             }
             let spec = Spec { from: Some(from.id), ..spec.clone() };
             let listener = Some(listener.try_clone()?);
-            match runner::start(&self.containers, spec, listener, Some(&configure), self.voice()).await {
+            match runner::start(&self.containers, spec, listener, doors, Some(&configure), self.voice()).await
+            {
                 Ok(process) => forked = Some(process),
                 // A zygote that is gone or hangs is no reason not to start.
                 Err(error) => tracing::warn!(container = %self.container, "{error:#}; starting without"),
@@ -250,27 +253,15 @@ impl Life {
             process
         } else {
             receipt.path = Path::Plain.as_str();
-            runner::start(&self.containers, spec, Some(listener), Some(&configure), self.voice()).await?
+            runner::start(&self.containers, spec, Some(listener), doors, Some(&configure), self.voice())
+                .await?
         };
         receipt.sandbox = process.started.setup.saturating_sub(receipt.fork);
         for note in process.started.notes {
             self.system(&note);
         }
-        let Process { control, ended, copies, .. } = process;
-        Ok(Running { control, ended, began, receipt, copies, starting: None })
-    }
-
-    /// Opens what of this machine's loopback the container reaches: most have nothing there.
-    async fn open_doors(&self) -> Option<Relay> {
-        let Template { doors, spec, .. } = &self.light.template;
-        if doors.is_empty() || spec.network == Network::None {
-            return None;
-        }
-        let opened = self.containers.open(self.container.as_str(), doors.clone()).await;
-        let opened = opened.inspect_err(|error| {
-            self.system(&format!("the machine's name server is out of reach: {error:#}"));
-        });
-        opened.ok()
+        let Process { control, ended, copies, doors, .. } = process;
+        Ok(Running { control, ended, began, receipt, copies, _doors: doors, starting: None })
     }
 
     fn voice(&self) -> Voice<'_> {
@@ -279,7 +270,7 @@ impl Life {
 
     /// Follows the runner's messages and the orders to stop until the container has ended.
     async fn follow(&self, running: Running, mut stop: mpsc::Receiver<Stop>) {
-        let Running { control, mut ended, began, receipt, copies, starting } = running;
+        let Running { control, mut ended, began, receipt, copies, _doors, starting } = running;
         let (reader, mut writer) = control.into_split();
         let mut messages = Messages::new(reader);
         let mut course = Course::new(began, receipt, starting);

@@ -270,7 +270,7 @@ pub(crate) fn template(
             from: None,
         },
         start_timeout: start_timeout(function),
-        doors: image.doors.clone(),
+        doors: if function.block_network { Vec::new() } else { image.doors.clone() },
         snapshot: function.snapshot,
         configure: Configure {
             app: app.to_owned(),

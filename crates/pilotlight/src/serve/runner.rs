@@ -9,7 +9,7 @@ use pilotlight_api::progress::Stream;
 use pilotlight_core::id::ContainerId;
 use pilotlight_pool::Stage;
 use pilotlight_sandbox::runner::{FromRunner, ToRunner};
-use pilotlight_sandbox::{Fds, Spec, Started};
+use pilotlight_sandbox::{Door, Fds, Relay, Spec, Started};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
@@ -32,6 +32,8 @@ pub(crate) struct Process {
     pub(crate) ended: oneshot::Receiver<Ended>,
     /// Those who copy its output into the log.
     pub(crate) copies: [JoinHandle<()>; 2],
+    /// To be kept for as long as it runs.
+    pub(crate) doors: Option<Relay>,
 }
 
 /// Who the lines of a runner's output are of.
@@ -42,19 +44,21 @@ pub(crate) struct Voice<'voice> {
 }
 
 /// Starts a runner in a container, its output copied to the log. With `configure` it finds there what it is when it
-/// begins.
+/// begins, or when its doors are open.
 pub(crate) async fn start(
     containers: &Containers,
     spec: Spec,
     listener: Option<OwnedFd>,
+    doors: &[Door],
     configure: Option<&ToRunner>,
     voice: Voice<'_>,
 ) -> anyhow::Result<Process> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     let configure = configure.map_or_else(String::new, ToRunner::to_line);
-    // What does not fit into the socket is told when somebody reads.
-    let told = configure.len() <= TOLD_AHEAD_MAX;
+    // What does not fit into the socket is told when somebody reads; and nothing of the user's runs before its doors are
+    // open, since a name server that is not there is not asked twice.
+    let told = doors.is_empty() && configure.len() <= TOLD_AHEAD_MAX;
     if told {
         (&ours).write_all(configure.as_bytes())?;
     }
@@ -71,12 +75,27 @@ pub(crate) async fn start(
     let begun = containers.begin(spec, fds).await?;
     let copies = [copy(stdout_reader, Stream::Stdout)?, copy(stderr_reader, Stream::Stderr)?];
     let mut control = UnixStream::from_std(ours)?;
+    let id = voice.container.to_string();
     let (started, ended) = begun.started().await?;
+    let doors = open(containers, id, doors, voice).await;
     if !told {
         // A runner that cannot be told anything ends by itself, which is heard later.
         _ = control.write_all(configure.as_bytes()).await;
     }
-    Ok(Process { control, started, ended, copies })
+    Ok(Process { control, started, ended, copies, doors })
+}
+
+/// Opens what of this machine's loopback the container reaches: most have nothing there.
+async fn open(containers: &Containers, id: String, doors: &[Door], voice: Voice<'_>) -> Option<Relay> {
+    if doors.is_empty() {
+        return None;
+    }
+    let opened = containers.open(&id, doors.to_vec()).await;
+    let opened = opened.inspect_err(|error| {
+        let line = format!("the machine's name server is out of reach: {error:#}");
+        voice.log.push(voice.function, Some(voice.container), Stream::System, line);
+    });
+    opened.ok()
 }
 
 /// The runner's messages: JSON lines of bounded length.

@@ -251,6 +251,7 @@ impl Zygotes {
         spec.command.env.clone_from(&template.image.env);
         let zygote = self.light(Wanted {
             spec,
+            doors: Vec::new(),
             from: None,
             configure: Configure {
                 app: String::new(),
@@ -276,6 +277,7 @@ impl Zygotes {
         let function = serde_json::json!({ "modules": modules });
         self.light(Wanted {
             spec,
+            doors: Vec::new(),
             from: Some(Hold::new(Arc::clone(image))),
             configure: Configure { function, ..template.configure.clone() },
             role: Role::Session,

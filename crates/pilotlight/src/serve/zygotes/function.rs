@@ -231,6 +231,7 @@ impl FunctionLight {
         spec.from = Some(from.id.to_string());
         let zygote = self.zygotes.light(Wanted {
             spec,
+            doors: self.template.doors.clone(),
             from: Some(Hold::new(from)),
             configure: self.template.configure.clone(),
             role: Role::Function,

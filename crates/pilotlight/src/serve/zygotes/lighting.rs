@@ -8,7 +8,7 @@ use pilotlight_api::progress::Stream;
 use pilotlight_core::id::{AppId, ContainerId};
 use pilotlight_pool::{Stage, StartFailure};
 use pilotlight_sandbox::runner::{FromRunner, Phase, Role, Sequence, ToRunner};
-use pilotlight_sandbox::{Signal, Spec};
+use pilotlight_sandbox::{Door, Signal, Spec};
 
 use super::written::Written;
 use super::{Fate, Hold, State, Why, Zygote, Zygotes};
@@ -20,6 +20,8 @@ use crate::serve::runner::{self, Messages, Process, Voice, send, stage_of};
 /// What a zygote is to become.
 pub(super) struct Wanted {
     pub(super) spec: Spec,
+    /// What of this machine's loopback the user's code reaches while it is imported.
+    pub(super) doors: Vec<Door>,
     /// Keeps the zygote that it is forked from.
     pub(super) from: Option<Hold>,
     pub(super) configure: Configure,
@@ -41,7 +43,7 @@ pub(super) async fn burn(zygotes: Zygotes, wanted: Wanted, id: ContainerId, own:
     let voice = Voice { log: &log, function: &wanted.function, container: &id };
     let ahead = wanted.ahead;
     let lowers = wanted.spec.lowers.clone();
-    let started = match runner::start(&containers, wanted.spec, None, None, voice).await {
+    let started = match runner::start(&containers, wanted.spec, None, &wanted.doors, None, voice).await {
         Ok(process) => containers.look(id.as_str()).await.map(|seen| (process, Written::new(seen))),
         Err(error) => Err(error),
     };
@@ -54,7 +56,7 @@ pub(super) async fn burn(zygotes: Zygotes, wanted: Wanted, id: ContainerId, own:
         }
     };
     drop(hold);
-    let Process { mut control, mut ended, .. } = process;
+    let Process { mut control, mut ended, doors: _doors, .. } = process;
     let Configure { app, era, function } = wanted.configure;
     let asked_for = function.get("snapshot") == Some(&serde_json::Value::Bool(true));
     let configure = ToRunner::Configure { app, era, function, container: id.to_string(), role: wanted.role };
