@@ -85,3 +85,16 @@ def python() -> str:
 def sdk() -> str:
     """Where the SDK is importable from, as an installed wheel would make it."""
     return str(ROOT / "python")
+
+
+@pytest.fixture
+def again(server: Server, monkeypatch: pytest.MonkeyPatch):
+    """Starts the server again with other settings."""
+
+    def start(**settings: str) -> None:
+        server.stop()
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        server.start()
+
+    return start

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from tools import Server, children, request, wait_until
 
 HELLO = """
@@ -29,19 +28,6 @@ def kept(server: Server) -> tuple[int, int]:
 def path(answer) -> str:
     """Which way the container of an answer was started."""
     return answer.headers["server-timing"].partition('path;desc="')[2].rstrip('"')
-
-
-@pytest.fixture
-def again(server: Server, monkeypatch: pytest.MonkeyPatch):
-    """Starts the server again with other settings."""
-
-    def start(**settings: str) -> None:
-        server.stop()
-        for name, value in settings.items():
-            monkeypatch.setenv(name, value)
-        server.start()
-
-    return start
 
 
 def test_a_deployment_is_lit_before_it_is_asked(program, server: Server) -> None:

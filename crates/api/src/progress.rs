@@ -212,6 +212,22 @@ pub struct Status {
     /// Containers made ahead but for their process.
     #[serde(default)]
     pub shells: u32,
+    /// What containers ask of the machine.
+    #[serde(default)]
+    pub room: Room,
+}
+
+/// What containers ask of the machine, and what the server gives all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Room {
+    /// Memory that containers ask for together, MiB.
+    pub memory_mib: u64,
+    /// Memory that they may ask for, MiB.
+    pub memory_mib_max: u64,
+    /// Processors that containers ask for together, thousandths of one.
+    pub cpu_millis: u64,
+    /// Processors that they may ask for, thousandths of one.
+    pub cpu_millis_max: u64,
 }
 
 /// How long starts took, of one way of starting: the last ones, up to a thousand.

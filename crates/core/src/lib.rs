@@ -11,4 +11,5 @@ pub mod name;
 pub mod pool;
 pub mod rate;
 pub mod reload;
+pub mod room;
 pub mod route;

@@ -8,6 +8,8 @@
 //! - The container used last is used next, so that surplus containers go idle and stop.
 //! - A request is given to at most one container; what dies with its container is never given to another.
 //! - A container for a single use leaves with the one request that it is given.
+//! - Where the machine is shared, a container is started when there is room for it (`room.rs` of this crate decides that),
+//!   and others are let go when they have to give way.
 //! - A container is named by a number that is never reused: late news about one that is gone is ignored.
 //!
 //! With n containers and waiting requests each event and each action costs O(log n): whatever is looked for stands in an
@@ -28,7 +30,7 @@ use std::time::Instant;
 
 use backoff::Backoff;
 use container::{Container, Phase};
-pub use event::{Action, ContainerNumber, Event, Reason, RequestId, Stop};
+pub use event::{Action, ContainerNumber, Event, Reason, RequestId, Spare, Stop, Want};
 use queue::Queue;
 use roster::Roster;
 pub use settings::{Pace, Settings};
@@ -44,6 +46,8 @@ pub struct Pool {
     retired: bool,
     /// When the next start may begin, if one waits for its turn.
     paced: Option<Instant>,
+    /// What was said to be wanted last.
+    told: Want,
     /// Somebody wants one container to be ready, and none is yet.
     trial: bool,
 }
@@ -75,12 +79,14 @@ impl Pool {
             next: 0,
             retired: false,
             paced: None,
+            told: Want::default(),
             trial: false,
         }
     }
 
     /// Moves the pool by one event at `now` and pushes what must be done to `out`, in the order to do it.
     pub fn step(&mut self, now: Instant, event: Event, out: &mut Vec<Action>) {
+        let granted = matches!(event, Event::Granted);
         match event {
             Event::Abandoned(request) => self.waiting.remove(request),
             Event::Arrived(request) => self.arrived(now, request, out),
@@ -92,14 +98,15 @@ impl Pool {
             Event::Retire(stop) => self.retire(now, stop, out),
             Event::Started(number) => self.started(now, number, out),
             Event::Trial => self.try_out(out),
-            Event::Woke => {}
+            Event::GiveWay => self.give_way(now, out),
+            Event::Granted | Event::Woke => {}
         }
         self.expire(now, out);
         self.assign(out);
         while self.waiting.len() > self.settings.queue_max {
             out.extend(self.waiting.pop_newest().map(|request| Action::Reject(request, Reason::Full)));
         }
-        self.grow(now, out);
+        self.grow(now, granted, out);
         self.shrink(now, out);
     }
 
@@ -107,14 +114,29 @@ impl Pool {
     pub fn deadline(&self) -> Option<Instant> {
         let end = self.containers.first_end().map(|(at, _)| at);
         let surplus = self.surplus().map(|(_, at)| at);
-        let again =
-            if self.containers.starting() == 0 && self.missing() > 0 { self.backoff.until() } else { None };
+        // Nothing to wake for while it waits for room.
+        let asking = self.told.now + self.told.ahead > 0;
+        let pausing = self.containers.starting() == 0 && !asking && self.missing() > 0;
+        let again = if pausing { self.backoff.until() } else { None };
         [end, surplus, again, self.paced].into_iter().flatten().min()
     }
 
     /// True once the pool is retired and its last container is gone. Nothing will happen any more.
     pub fn is_over(&self) -> bool {
         self.retired && self.containers.is_empty()
+    }
+
+    /// Whether more containers would be started if there were room.
+    pub fn waits_for_room(&self) -> bool {
+        self.told.now > 0
+    }
+
+    /// What could give way to another pool. Never what `min_containers` keeps.
+    pub fn spare(&self) -> Spare {
+        let usable = self.containers.usable();
+        let above = usable.saturating_sub(self.settings.min_containers);
+        let idle_since = self.containers.idlest().map(|(used, _)| used).filter(|_| above > 0);
+        Spare { idle_since, busy: above.min(self.containers.busy()), leaving: self.containers.len() - usable }
     }
 
     /// How many containers and requests there are now.
@@ -155,6 +177,9 @@ impl Pool {
     /// The container is gone, whatever it was doing. Requests inside it are lost, never given to another.
     fn gone(&mut self, now: Instant, number: ContainerNumber, out: &mut Vec<Action>) {
         let Some(container) = self.containers.remove(number) else { return };
+        if self.settings.admitted {
+            out.push(Action::Vacate);
+        }
         match container.phase {
             Phase::Starting { .. } => self.start_failed(now, Reason::StartFailed, out),
             // Ready, then dead before it was given anything: the other half of a crash loop. What dies in its first
@@ -251,8 +276,8 @@ impl Pool {
     }
 
     /// Starts the containers that are missing. After a failure: one at a time, and not before the pause is over,
-    /// unless a request or a trial has nothing else to wait for.
-    fn grow(&mut self, now: Instant, out: &mut Vec<Action>) {
+    /// unless a request or a trial has nothing else to wait for. Where each needs room, says how many it would start.
+    fn grow(&mut self, now: Instant, granted: bool, out: &mut Vec<Action>) {
         let mut missing = self.missing();
         if missing > 0
             && let Some(until) = self.backoff.until()
@@ -263,11 +288,50 @@ impl Pool {
         }
         let turn = self.turn(now);
         self.paced = (missing > turn.0).then_some(turn.1).flatten();
-        for _ in 0..missing.min(turn.0) {
+        missing = missing.min(turn.0);
+        if self.settings.admitted {
+            let needed = if missing > 0 { self.lacking(0).min(missing) } else { 0 };
+            let starts = missing.min(usize::from(granted));
+            self.want(missing - starts, needed.saturating_sub(starts), granted, out);
+            if granted && starts == 0 {
+                out.push(Action::Vacate);
+            }
+            missing = starts;
+        }
+        for _ in 0..missing {
             let number = ContainerNumber(self.next);
             self.next += 1;
             self.containers.insert(number, Container::starting(now, &self.settings));
             out.push(Action::Start(number));
+        }
+    }
+
+    /// Says what is wanted, if that is not known: a grant may have crossed what was said last.
+    fn want(&mut self, missing: usize, needed: usize, granted: bool, out: &mut Vec<Action>) {
+        let want = Want {
+            now: needed,
+            ahead: missing - needed,
+            kept: if self.retired { 0 } else { self.settings.min_containers },
+            trial: self.trial && needed > 0 && self.containers.usable() == 0,
+        };
+        if std::mem::replace(&mut self.told, want) != want || granted {
+            out.push(Action::Want(want));
+        }
+    }
+
+    /// Lets one container go that others need the room of: the one that nobody has used for longest, or else the one at
+    /// work that has the least to end.
+    fn give_way(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let spare = self.spare();
+        let least = || {
+            let ready = self.containers.iter().filter(|(_, container)| container.is_ready());
+            let least =
+                ready.min_by_key(|(number, container)| (container.running.len(), container.used, *number));
+            least.map(|(number, _)| number).filter(|_| spare.busy > 0)
+        };
+        let idlest = self.containers.idlest().filter(|_| spare.idle_since.is_some());
+        if let Some(number) = idlest.map(|(_, number)| number).or_else(least) {
+            self.dismiss(now, number, Stop::Drain, out);
         }
     }
 
@@ -329,11 +393,16 @@ impl Pool {
 
     /// How many containers to start if no pause forbade it.
     fn missing(&self) -> usize {
+        self.lacking(self.buffer())
+    }
+
+    /// How many are missing if so many are to be spare.
+    fn lacking(&self, spare: usize) -> usize {
         if self.retired {
             return 0;
         }
         let queued = self.waiting.len().div_ceil(self.settings.max_inputs);
-        let wanted = self.floor().max(self.containers.busy() + queued + self.buffer());
+        let wanted = self.floor(spare).max(self.containers.busy() + queued + spare);
         let wanted = wanted.max(self.aim(self.waiting.len())).max(usize::from(self.trial));
         let room = self.settings.max_containers.unwrap_or(usize::MAX).saturating_sub(self.containers.len());
         wanted.saturating_sub(self.containers.usable()).min(room)
@@ -341,7 +410,7 @@ impl Pool {
 
     /// The idle container to stop next and when, if there are more ready ones than to be kept.
     fn surplus(&self) -> Option<(ContainerNumber, Instant)> {
-        if self.retired || self.containers.ready() <= self.floor() {
+        if self.retired || self.containers.ready() <= self.floor(self.buffer()) {
             return None;
         }
         let (used, number) = self.containers.idlest()?;
@@ -355,9 +424,9 @@ impl Pool {
         (at <= now).then_some((number, was_starting))
     }
 
-    /// How many containers are kept though nobody waits.
-    fn floor(&self) -> usize {
-        let floor = self.settings.min_containers.max(self.containers.busy() + self.buffer()).max(self.aim(0));
+    /// How many containers are kept though nobody waits, so many of them spare.
+    fn floor(&self, spare: usize) -> usize {
+        let floor = self.settings.min_containers.max(self.containers.busy() + spare).max(self.aim(0));
         floor.min(self.settings.max_containers.unwrap_or(usize::MAX))
     }
 

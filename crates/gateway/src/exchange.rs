@@ -186,6 +186,8 @@ fn refusal(error: LeaseError) -> Refusal {
     match error {
         LeaseError::Full => Refusal::QueueFull,
         LeaseError::Deadline => Refusal::NoContainerInTime,
+        LeaseError::NoRoom => Refusal::MachineFull,
+        LeaseError::TooLarge => Refusal::MachineTooSmall,
         LeaseError::Retired => Refusal::EndpointReplaced,
         LeaseError::Start(failure) if failure.stage == Stage::Sandbox => Refusal::ContainerFailedToStart,
         LeaseError::Start(failure) => Refusal::FunctionFailedToStart(failure.summary),

@@ -33,6 +33,14 @@ pub enum Refusal {
     /// No container had room within the endpoint's start timeout.
     #[error("no container had room in time: try again, or raise max_containers or max_inputs")]
     NoContainerInTime,
+    /// The machine had no room for another container within the endpoint's start timeout.
+    #[error(
+        "the machine is full: try again, lower memory or min_containers of its functions, or raise PILOTLIGHT_MEMORY"
+    )]
+    MachineFull,
+    /// One container asks for more than the machine gives all of them.
+    #[error("a container of this function asks for more than the server has: lower its memory")]
+    MachineTooSmall,
     /// The user's code failed before it could take a request. The traceback is in the app's log only.
     #[error("the function failed to start: {0}; the traceback is in the app's log")]
     FunctionFailedToStart(String),
@@ -103,6 +111,8 @@ impl Refusal {
             Self::BadRequest(_) => "bad_request",
             Self::QueueFull => "queue_full",
             Self::NoContainerInTime => "no_container_in_time",
+            Self::MachineFull => "machine_full",
+            Self::MachineTooSmall => "machine_too_small",
             Self::FunctionFailedToStart(_) => "function_failed_to_start",
             Self::ContainerFailedToStart => "container_failed_to_start",
             Self::ContainerDied => "container_died",
@@ -125,15 +135,16 @@ impl Refusal {
             Self::EndpointNotFound(_) | Self::ResultNotFound => StatusCode::NOT_FOUND,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             // The next request may find a version, or a start, that works (RFC 9110 §15.6.4).
-            Self::FunctionFailedToStart(_) | Self::QueueFull | Self::EndpointReplaced => {
+            Self::FunctionFailedToStart(_) | Self::QueueFull | Self::MachineFull | Self::EndpointReplaced => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::NoContainerInTime | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
             // As Modal answers for a container that was killed, for its memory or otherwise.
             Self::ContainerDied => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::ContainerFailedToStart | Self::InvalidAnswer | Self::ResultTooLarge => {
-                StatusCode::BAD_GATEWAY
-            }
+            Self::ContainerFailedToStart
+            | Self::MachineTooSmall
+            | Self::InvalidAnswer
+            | Self::ResultTooLarge => StatusCode::BAD_GATEWAY,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pilotlight_api::progress::MissingPart;
 use pilotlight_core::hearth::Budget;
+use pilotlight_core::room::Share;
 use pilotlight_sandbox::doctor::{self, State};
 use pilotlight_sandbox::{Isolation, PrivateNetworks};
 
@@ -35,6 +36,13 @@ pub(crate) mod env {
     pub(crate) const ZYGOTE_MEMORY: &str = "PILOTLIGHT_ZYGOTE_MEMORY";
     /// How long a zygote is kept from which nothing is forked, seconds. Default 3600. Since 0.1.
     pub(crate) const ZYGOTE_LIFETIME: &str = "PILOTLIGHT_ZYGOTE_LIFETIME";
+
+    /// How much memory all containers of a server may ask for together, MiB. Default nine tenths of the machine's.
+    /// Since 0.1.
+    pub(crate) const MEMORY: &str = "PILOTLIGHT_MEMORY";
+    /// How many processors all containers of a server may ask for together. Default sixteen times the machine's, since
+    /// most containers are idle most of the time. Since 0.1.
+    pub(crate) const CPUS: &str = "PILOTLIGHT_CPUS";
 
     /// Which private networks containers reach: `allow`, the default, `deny`, or the addresses and networks that are
     /// reached in spite of a denial, with commas between. Since 0.1.
@@ -94,6 +102,8 @@ pub(crate) struct Config {
     pub(crate) isolation: Isolation,
     /// What zygotes may take.
     pub(crate) hearth: Budget,
+    /// What containers may ask for together.
+    pub(crate) room: Share,
     /// Which private networks containers reach.
     pub(crate) private: PrivateNetworks,
     /// How much a container may write whose function does not say it, MiB.
@@ -105,10 +115,22 @@ pub(crate) struct Config {
 /// How long a zygote is kept that nothing is forked from.
 const ZYGOTE_LIFETIME: Duration = Duration::from_hours(1);
 
-/// A quarter of the machine's memory, in KiB.
-fn zygote_memory_default() -> u64 {
+/// How many times a processor of the machine may be asked for: a container that waits for requests needs none.
+const CPU_OVERCOMMIT: u64 = 16;
+
+/// The machine's memory, in KiB.
+fn memory_kib() -> u64 {
     let info = rustix::system::sysinfo();
-    info.totalram.saturating_mul(info.mem_unit.into()) / 1024 / 4
+    info.totalram.saturating_mul(info.mem_unit.into()) / 1024
+}
+
+/// What containers may ask for together.
+fn room() -> anyhow::Result<Share> {
+    let processors = || std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    Ok(Share {
+        memory_mib: number(env::MEMORY, "MiB")?.unwrap_or_else(|| memory_kib() / 1024 * 9 / 10),
+        cpu_millis: number(env::CPUS, "processors")?.unwrap_or_else(|| processors() * CPU_OVERCOMMIT) * 1000,
+    })
 }
 
 /// A setting that is a whole number.
@@ -169,13 +191,13 @@ impl Config {
             Err(_) => 8000,
         };
         let hearth = Budget {
-            kib: number(env::ZYGOTE_MEMORY, "MiB")?.map_or_else(zygote_memory_default, |mib| mib * 1024),
+            kib: number(env::ZYGOTE_MEMORY, "MiB")?.map_or_else(|| memory_kib() / 4, |mib| mib * 1024),
             unused: number(env::ZYGOTE_LIFETIME, "seconds")?.map_or(ZYGOTE_LIFETIME, Duration::from_secs),
         };
         let (rootless, isolation) = (!user.is_root(), Isolation::Sandbox);
-        let (private, public) = (private_networks()?, Public::load()?);
+        let (room, private, public) = (room()?, private_networks()?, Public::load()?);
         let disk_mib = number(env::EPHEMERAL_DISK, "MiB")?.filter(|mib| *mib > 0);
-        Ok(Self { state_dir, run_root, rootless, port, isolation, hearth, private, disk_mib, public })
+        Ok(Self { state_dir, run_root, rootless, port, isolation, hearth, room, private, disk_mib, public })
     }
 
     /// The same with what `--isolation` says, where it says something.

@@ -78,7 +78,7 @@ impl Actor {
                 self.desk.ready(&container, address, receipt);
             }
             News::Roused => {}
-            News::Woke => self.desk.happen(Event::Woke),
+            News::Woke => self.desk.wake(),
         }
     }
 
@@ -96,6 +96,7 @@ impl Actor {
                     tracing::debug!(%container, ?stop, "container stops");
                     self.launcher.stop(container, stop);
                 }
+                Errand::MakeRoom => self.desk.make_room(),
                 Errand::Overdue(container, timeout) => self.launcher.overdue(&container, timeout),
                 Errand::Waited(container, receipt) => self.launcher.waited(&container, &receipt),
             }

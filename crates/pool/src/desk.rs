@@ -12,14 +12,16 @@ use std::time::Duration;
 
 use pilotlight_core::id::ContainerId;
 use pilotlight_core::pool::{
-    Action, ContainerNumber, Event, Pool as Machine, Reason, RequestId, Settings, Stats, Stop,
+    Action, ContainerNumber, Event, Pool as Machine, Reason, RequestId, Settings, Spare, Stats, Stop,
 };
+use pilotlight_core::room::{Event as RoomEvent, Tenant};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::launcher::{Address, Stage, StartFailure, StartReceipt};
 use crate::lease::{Lease, LeaseError, Receipt, Ticket};
 use crate::members::{Members, Ready};
+use crate::room::Seat;
 
 /// What becomes of a request.
 pub(crate) type Reply = Result<Lease, LeaseError>;
@@ -31,6 +33,8 @@ pub(crate) enum Errand {
     Stop(ContainerId, Stop),
     Overdue(ContainerId, Duration),
     Waited(ContainerId, Receipt),
+    /// Somebody waits for room, and something has changed.
+    MakeRoom,
 }
 
 /// One pool's state, as everybody who has to do with it holds it.
@@ -39,6 +43,8 @@ pub(crate) struct Desk {
     state: Mutex<State>,
     /// There are errands, or the next deadline is earlier than the one that the actor waits for.
     pub(crate) rouse: Notify,
+    /// Where the pool has to ask before it starts a container.
+    seat: Option<Seat>,
 }
 
 #[derive(Debug)]
@@ -54,6 +60,10 @@ struct State {
     errands: Vec<Errand>,
     /// Leases whose clients had left when they came.
     unclaimed: Vec<Lease>,
+    /// How many containers there is room for, which the machine has not been told.
+    room: usize,
+    /// Other pools that may start a container each.
+    granted: Vec<Arc<Desk>>,
     /// Empty between steps.
     actions: Vec<Action>,
     /// Until when the actor sleeps if it is not roused; `None` is for ever.
@@ -78,7 +88,8 @@ pub(crate) enum Told {
 }
 
 impl Desk {
-    pub(crate) fn new(settings: Settings, stats: watch::Sender<Stats>) -> Self {
+    pub(crate) fn new(mut settings: Settings, stats: watch::Sender<Stats>, seat: Option<Seat>) -> Self {
+        settings.admitted = seat.is_some();
         let state = State {
             machine: Machine::new(settings.clone()),
             members: Members::default(),
@@ -89,12 +100,14 @@ impl Desk {
             settings,
             errands: Vec::new(),
             unclaimed: Vec::new(),
+            room: 0,
+            granted: Vec::new(),
             actions: Vec::new(),
             asleep_until: None,
             over: false,
             stats,
         };
-        Self { state: Mutex::new(state), rouse: Notify::new() }
+        Self { state: Mutex::new(state), rouse: Notify::new(), seat }
     }
 
     /// A request arrives.
@@ -102,6 +115,9 @@ impl Desk {
         self.with(|state| {
             if state.over {
                 return Told::Reply(Err(LeaseError::Retired));
+            }
+            if self.seat.as_ref().is_some_and(|seat| !seat.fits) {
+                return Told::Reply(Err(LeaseError::TooLarge));
             }
             let (request, arrived) = (RequestId(state.next), Instant::now());
             state.next += 1;
@@ -149,6 +165,42 @@ impl Desk {
             }
             state.step(self, Instant::now(), event, None);
         });
+    }
+
+    /// The deadline has passed that the actor slept for.
+    pub(crate) fn wake(self: &Arc<Self>) {
+        self.with(|state| {
+            if let Some(seat) = &self.seat {
+                state.tell(seat, |_| RoomEvent::Woke);
+            }
+            state.step(self, Instant::now(), Event::Woke, None);
+        });
+    }
+
+    /// What could give way to another pool.
+    pub(crate) fn spare(&self) -> Spare {
+        self.lock().machine.spare()
+    }
+
+    /// Lets one container go for another pool; false if there is none to let go.
+    pub(crate) fn give_way(self: &Arc<Self>) -> bool {
+        self.with(|state| {
+            let before = state.machine.spare().leaving;
+            state.step(self, Instant::now(), Event::GiveWay, None);
+            state.machine.spare().leaving > before
+        })
+    }
+
+    /// Lets others give way to whom waits.
+    pub(crate) fn make_room(&self) {
+        if let Some(seat) = &self.seat {
+            seat.room().make();
+        }
+    }
+
+    /// Whether the requests that wait do so because the machine is full.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.lock().machine.waits_for_room()
     }
 
     /// A request went over its time limit in a container.
@@ -208,7 +260,9 @@ impl Desk {
         if state.machine.is_over() {
             return Err(Over);
         }
-        state.asleep_until = state.machine.deadline().map(Instant::from_std);
+        let room = self.seat.as_ref().and_then(|seat| seat.room().deadline());
+        let own = state.machine.deadline().map(Instant::from_std);
+        state.asleep_until = own.into_iter().chain(room).min();
         Ok(state.asleep_until)
     }
 
@@ -227,7 +281,7 @@ impl Desk {
     fn with<T>(self: &Arc<Self>, how: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
         let told = how(&mut state);
-        let unclaimed = take(&mut state.unclaimed);
+        let (unclaimed, granted) = (take(&mut state.unclaimed), take(&mut state.granted));
         let rouse = !state.errands.is_empty() || state.machine.is_over() || state.is_due_earlier();
         drop(state);
         if rouse {
@@ -235,6 +289,9 @@ impl Desk {
         }
         // Each gives its slot back here.
         drop(unclaimed);
+        for desk in granted {
+            desk.happen(Event::Granted);
+        }
         told
     }
 
@@ -255,6 +312,7 @@ impl State {
         event: Event,
         newcomer: Option<RequestId>,
     ) -> Option<Reply> {
+        let comes_to_have = matches!(event, Event::Started(_) | Event::Configure(_));
         let mut actions = take(&mut self.actions);
         self.machine.step(now.into_std(), event, &mut actions);
         let mut told = None;
@@ -270,9 +328,37 @@ impl State {
             }
         }
         self.actions = actions;
+        while self.room > 0 {
+            // All that the machine wanted before has been heard by now.
+            self.room -= 1;
+            self.step(desk, now, Event::Granted, None);
+        }
+        if let Some(seat) = &desk.seat
+            && seat.room().is_short()
+            && (comes_to_have || self.machine.spare().idle_since.is_some())
+        {
+            self.make_room();
+        }
         let stats = self.machine.stats();
         self.stats.send_if_modified(|last| std::mem::replace(last, stats) != stats);
         told
+    }
+
+    /// Tells the room something, and notes what it grants.
+    fn tell(&mut self, seat: &Seat, event: impl FnOnce(Tenant) -> RoomEvent) {
+        let granted = seat.tell(event);
+        self.room += granted.own;
+        self.granted.extend(granted.others);
+        if seat.room().is_short() {
+            self.make_room();
+        }
+    }
+
+    /// Leaves it to the actor to ask the pools who gives way: that takes their locks.
+    fn make_room(&mut self) {
+        if !self.errands.iter().any(|errand| matches!(errand, Errand::MakeRoom)) {
+            self.errands.push(Errand::MakeRoom);
+        }
     }
 
     fn act(&mut self, desk: &Arc<Desk>, now: Instant, action: Action) {
@@ -298,6 +384,14 @@ impl State {
                 self.end_trials(&Err(failure));
             }
             Action::TrialPassed => self.end_trials(&Ok(())),
+            Action::Vacate | Action::Want(_) => {
+                if let Some(seat) = &desk.seat {
+                    self.tell(seat, |tenant| match action {
+                        Action::Want(want) => RoomEvent::Wants(tenant, want),
+                        _ => RoomEvent::Returned(tenant, 1),
+                    });
+                }
+            }
         }
     }
 

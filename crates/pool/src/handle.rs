@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use pilotlight_core::pool::{Event, RequestId, Settings, Stats, Stop};
+use pilotlight_core::room::Share;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -11,6 +12,7 @@ use crate::actor::Actor;
 use crate::desk::{Desk, Reply, Told};
 use crate::launcher::{Launcher, Stage, StartFailure};
 use crate::lease::{Lease, LeaseError};
+use crate::room::Room;
 
 /// The containers of one function. Cheap to clone; when the last handle is dropped the pool retires.
 #[derive(Clone, Debug)]
@@ -25,9 +27,31 @@ impl Pool {
     pub fn new(
         settings: Settings,
         launcher: Arc<dyn Launcher>,
-    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        Self::on(None, settings, launcher)
+    }
+
+    /// [`new`](Self::new) on a machine that other pools share: a container is started when there is room for `share`, and
+    /// gives way to others' as [`pilotlight_core::room`] says.
+    pub fn within(
+        room: &Room,
+        share: Share,
+        settings: Settings,
+        launcher: Arc<dyn Launcher>,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        Self::on(Some((room, share)), settings, launcher)
+    }
+
+    fn on(
+        place: Option<(&Room, Share)>,
+        settings: Settings,
+        launcher: Arc<dyn Launcher>,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (stats_sender, stats) = watch::channel(Stats::default());
-        let desk = Arc::new(Desk::new(settings, stats_sender));
+        let desk = Arc::new_cyclic(|desk| {
+            let seat = place.map(|(room, share)| room.join(desk.clone(), share));
+            Desk::new(settings, stats_sender, seat)
+        });
         let actor = Actor::new(Arc::clone(&desk), launcher);
         (Self { owner: Arc::new(Owner(desk)), stats }, actor.run())
     }
@@ -39,7 +63,10 @@ impl Pool {
             Told::Reply(reply) => reply,
             Told::Later(request, answer) => {
                 let mut waiting = Waiting { answer: Some(answer), desk, request };
-                timeout_at(deadline.into(), waiting.answer()).await.unwrap_or(Err(LeaseError::Deadline))
+                let answer = timeout_at(deadline.into(), waiting.answer()).await;
+                answer.unwrap_or_else(|_| {
+                    Err(if desk.waits_for_room() { LeaseError::NoRoom } else { LeaseError::Deadline })
+                })
             }
         }
     }

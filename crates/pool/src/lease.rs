@@ -67,12 +67,18 @@ pub enum LeaseError {
     /// Too many requests wait already. Try again in a moment.
     #[error("too many requests are waiting")]
     Full,
+    /// The machine had no room for another container before the deadline.
+    #[error("the machine had no room for another container in time")]
+    NoRoom,
     /// The pool was replaced or removed. Look the route up again.
     #[error("this version of the function is no longer served")]
     Retired,
     /// No container could start.
     #[error("the container could not start")]
     Start(#[source] StartFailure),
+    /// One container asks for more than the machine has for all of them.
+    #[error("a container asks for more than the machine has")]
+    TooLarge,
 }
 
 /// Says `Finished` when it is dropped.

@@ -10,7 +10,8 @@
 //!
 //! The desk is the machine behind a lock: whoever brings an event steps it, so that a request that finds a free slot has
 //! it at once. What has an effect outside becomes an errand of the actor, which alone waits: for errands, for news of
-//! containers and for the machine's deadline. It is a plain future; who makes a pool spawns it. This crate spawns nothing
+//! containers and for the machine's deadline. Pools that share a machine ask its `Room` before they start a container. The
+//! actor is a plain future; who makes a pool spawns it. This crate spawns nothing
 //! and knows neither sandboxes nor HTTP.
 
 mod actor;
@@ -20,9 +21,12 @@ mod handle;
 mod launcher;
 mod lease;
 mod members;
+mod room;
 
 pub use handle::Pool;
 pub use launcher::{Address, LaunchEvent, Launcher, Sender, Stage, StartFailure, StartReceipt};
 pub use lease::{Lease, LeaseError, Receipt};
 pub use pilotlight_core::id::ContainerId;
 pub use pilotlight_core::pool::{Pace, Settings, Stats, Stop};
+pub use pilotlight_core::room::Share;
+pub use room::Room;

@@ -12,7 +12,7 @@ use pilotlight_api::control::{Answer, Control};
 use pilotlight_api::error::{ApiError, Code};
 use pilotlight_api::manifest::Manifest;
 use pilotlight_api::progress::{
-    AppState, AppSummary, FunctionSummary, LogLine, MissingPart, Progress, StartTimes, Status, Stream,
+    AppState, AppSummary, FunctionSummary, LogLine, MissingPart, Progress, Room, StartTimes, Status, Stream,
 };
 use pilotlight_api::server;
 use pilotlight_api::wire::{CreateApp, LogQuery, Scaling};
@@ -64,6 +64,7 @@ pub(crate) fn status() -> Status {
         starts: vec![StartTimes { path: "plain".to_owned(), count: 2, p50_ms: 1.5, p99_ms: 2.5 }],
         zygotes: 2,
         shells: 1,
+        room: Room { memory_mib: 64, memory_mib_max: 1000, cpu_millis: 125, cpu_millis_max: 32_000 },
     }
 }
 

@@ -46,7 +46,8 @@ impl Pool {
             "waiting beside a free slot"
         );
         let full = self.settings.max_containers.is_some_and(|max| self.containers.len() >= max);
-        assert!(self.count(Container::is_usable) > 0 || full, "waiting for nothing");
+        let room = self.waits_for_room();
+        assert!(self.count(Container::is_usable) > 0 || full || room, "waiting for nothing");
     }
 
     fn check_counts(&self) {
@@ -60,11 +61,13 @@ impl Pool {
             );
             return;
         }
+        let wants = self.told.now + self.told.ahead > 0;
+        assert!(self.settings.admitted || !wants, "room is wanted that nobody has to give");
         let reason = self.backoff.until().or(self.paced);
-        assert!(self.missing() == 0 || reason.is_some(), "containers missing without a reason");
+        assert!(self.missing() == 0 || reason.is_some() || wants, "containers missing without a reason");
         let next = self.deadline();
         assert!(
-            self.missing() == 0 || self.count(Container::is_starting) > 0 || next.is_some(),
+            self.missing() == 0 || self.count(Container::is_starting) > 0 || next.is_some() || wants,
             "nobody will wake the pool"
         );
     }

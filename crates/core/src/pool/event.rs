@@ -1,5 +1,7 @@
 //! What happens to a pool, and what a pool wants done.
 
+use std::time::Instant;
+
 use super::Settings;
 
 /// One request of a pool. The caller numbers them and never uses a number twice.
@@ -26,6 +28,10 @@ pub enum Event {
     Exited(ContainerNumber),
     /// A request that was assigned to this container has ended, well or not.
     Finished(ContainerNumber, RequestId),
+    /// Another pool needs the room of one container: the one that is missed least, as [`super::Pool::spare`] says.
+    GiveWay,
+    /// There is room for one more container. Told after [`Action::Want`] alone.
+    Granted,
     /// No new containers and no new requests. `Drain` lets containers finish what they hold, `Kill` does not.
     Retire(Stop),
     /// The container could not start, and is gone.
@@ -53,6 +59,34 @@ pub enum Action {
     TrialFailed(Reason),
     /// Tell everybody who asked for a trial that a container is ready.
     TrialPassed,
+    /// The room of one container is free again: it is gone, or was granted and is not wanted any more.
+    Vacate,
+    /// Room is wanted for so many containers from now on, those not counted that were granted.
+    Want(Want),
+}
+
+/// How many containers a pool would start if there were room, and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Want {
+    /// For requests that wait, a trial, or to have `min_containers`.
+    pub now: usize,
+    /// For requests that may come (`buffer_containers`).
+    pub ahead: usize,
+    /// How many of those that there are never give way (`min_containers`).
+    pub kept: usize,
+    /// Whether one of the first is to prove that a version works.
+    pub trial: bool,
+}
+
+/// What of a pool could give way to others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spare {
+    /// Since when nobody has used the idle container that would give way, if there is one.
+    pub idle_since: Option<Instant>,
+    /// How many of those at work could be the next to leave, at the end of their requests.
+    pub busy: usize,
+    /// Containers that leave already.
+    pub leaving: usize,
 }
 
 /// Why a request gets no container.

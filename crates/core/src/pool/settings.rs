@@ -8,6 +8,9 @@ const FOREVER: Duration = Duration::from_hours(10 * 365 * 24);
 /// The knobs of one pool. The defaults are Modal's where it has the knob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// Whether a container is started only when there is room for it on the machine, which is told by
+    /// [`Event::Granted`](super::Event::Granted).
+    pub admitted: bool,
     /// Spare containers kept ready while there is work, so that the next request does not wait for a start.
     pub buffer_containers: usize,
     /// How long a container may take to exit after it was asked to; then it is killed.
@@ -66,6 +69,7 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            admitted: false,
             buffer_containers: 0,
             drain_timeout: Duration::from_secs(30),
             idle: Duration::from_mins(1),

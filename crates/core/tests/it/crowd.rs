@@ -149,6 +149,7 @@ impl Crowd {
                 self.schedule(time, Event::Exited(number));
             }
             Action::TrialFailed(_) | Action::TrialPassed => panic!("nobody asked for a trial"),
+            Action::Vacate | Action::Want(_) => panic!("it has the machine for itself"),
         }
     }
 }

@@ -4,3 +4,4 @@ mod crowd;
 mod pool_model;
 mod pool_sim;
 mod random;
+mod room_sim;

@@ -22,6 +22,7 @@ enum Op {
     Finish(u64),
     /// A request is said to end in a container, whatever is true.
     FinishIn(u64, u64),
+    GiveWay,
     Pass(u64),
     Retire(Stop),
     Start(u64),
@@ -87,7 +88,7 @@ impl Model {
                 }
             }
             Event::Trial => self.trials += 1,
-            Event::Woke => {}
+            Event::GiveWay | Event::Granted | Event::Woke => {}
         }
     }
 
@@ -126,6 +127,7 @@ impl Model {
                 assert!(stop == Stop::Kill || seen.assigned.is_empty(), "drained while busy");
                 seen.stop = Some(stop);
             }
+            Action::Vacate | Action::Want(_) => panic!("it has the machine for itself"),
             Action::TrialFailed(_) => self.trials = 0,
             Action::TrialPassed => {
                 assert!(
@@ -161,6 +163,7 @@ fn settings() -> impl Strategy<Value = Settings> {
             pace,
             single_use,
         )| Settings {
+            admitted: false,
             buffer_containers,
             drain_timeout: Duration::from_secs(3),
             idle,
@@ -188,6 +191,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (0..60u64).prop_map(Op::Abandon),
         3 => (0..40u64, 0..60u64).prop_map(|(container, request)| Op::FinishIn(container, request)),
         3 => (0..40u64).prop_map(Op::Break),
+        3 => Just(Op::GiveWay),
         2 => Just(Op::Trial),
         1 => settings().prop_map(Op::Configure),
         1 => prop_oneof![4 => Just(Stop::Drain), 1 => Just(Stop::Kill)].prop_map(Op::Retire),
@@ -214,6 +218,7 @@ fn event(op: &Op, model: &Model, arrived: &mut u64) -> Event {
             let request = request(*index);
             Event::Finished(model.places.get(&request).copied().unwrap_or(container(*index)), request)
         }
+        Op::GiveWay => Event::GiveWay,
         Op::FinishIn(index, of) => Event::Finished(container(*index), request(*of)),
         Op::Pass(_) | Op::Wake => Event::Woke,
         Op::Retire(stop) => Event::Retire(*stop),

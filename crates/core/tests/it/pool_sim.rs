@@ -10,17 +10,19 @@ use pilotlight_core::pool::{Action, ContainerNumber, Event, Pace, Pool, RequestI
 use crate::crowd::Crowd;
 use crate::random::Random;
 
-/// Which worlds: 300 from 0 on, or as many as `PILOTLIGHT_SIM_SEEDS` says; one alone if `PILOTLIGHT_SIM_SEED` names it.
-fn seeds() -> Range<u64> {
+/// Which worlds: so many from 0 on, or as many as `PILOTLIGHT_SIM_SEEDS` says; one alone if `PILOTLIGHT_SIM_SEED` names
+/// it.
+pub(crate) fn seeds(usual: u64) -> Range<u64> {
     let read = |name: &str| {
         let value = std::env::var(name).ok()?;
         Some(value.parse().unwrap_or_else(|_| panic!("{name} is not a number: {value}")))
     };
-    read("PILOTLIGHT_SIM_SEED").map_or(0..read("PILOTLIGHT_SIM_SEEDS").unwrap_or(300), |seed| seed..seed + 1)
+    read("PILOTLIGHT_SIM_SEED")
+        .map_or(0..read("PILOTLIGHT_SIM_SEEDS").unwrap_or(usual), |seed| seed..seed + 1)
 }
 
 /// Says how to see the world again in which something broke, whatever it was.
-struct Replay(u64);
+pub(crate) struct Replay(pub(crate) u64);
 
 impl Drop for Replay {
     #[expect(clippy::print_stderr, reason = "the test is failing, and this is how it says so")]
@@ -32,15 +34,15 @@ impl Drop for Replay {
 }
 
 impl Random {
-    fn index(&mut self, bound: usize) -> usize {
+    pub(crate) fn index(&mut self, bound: usize) -> usize {
         usize::try_from(self.below(bound as u64)).expect("below a usize")
     }
 
-    fn percent(&mut self, chance: u64) -> bool {
+    pub(crate) fn percent(&mut self, chance: u64) -> bool {
         self.below(100) < chance
     }
 
-    fn millis(&mut self, bound: u64) -> Duration {
+    pub(crate) fn millis(&mut self, bound: u64) -> Duration {
         Duration::from_millis(1 + self.below(bound))
     }
 }
@@ -65,6 +67,7 @@ impl World {
         let mut random = Random(seed);
         let max = random.percent(80).then(|| 1 + random.index(8));
         let settings = Settings {
+            admitted: false,
             buffer_containers: random.index(2),
             drain_timeout: random.millis(2_000),
             idle: random.millis(10_000),
@@ -196,6 +199,7 @@ impl World {
                 }
             }
             Action::TrialFailed(_) | Action::TrialPassed => panic!("nobody asked for a trial"),
+            Action::Vacate | Action::Want(_) => panic!("it has the machine for itself"),
         }
     }
 
@@ -218,7 +222,7 @@ impl World {
 #[test]
 fn every_request_ends_and_containers_go_when_nobody_needs_them() {
     let mut assigned = 0;
-    for seed in seeds() {
+    for seed in seeds(300) {
         let _replay = Replay(seed);
         let mut world = World::new(seed);
         world.invite(200);
@@ -230,13 +234,13 @@ fn every_request_ends_and_containers_go_when_nobody_needs_them() {
         assigned += world.assigned;
     }
     // A pool that refused everybody would pass what stands above.
-    let worlds = seeds().count();
+    let worlds = seeds(300).count();
     assert!(worlds == 1 || assigned > 100 * worlds, "only {assigned} were served");
 }
 
 #[test]
 fn a_pool_that_is_retired_under_load_ends() {
-    for seed in seeds() {
+    for seed in seeds(300) {
         let _replay = Replay(seed);
         let mut world = World::new(seed);
         world.invite(200);

@@ -144,13 +144,20 @@ async fn stop(config: &Config, printer: &Printer) -> anyhow::Result<Status> {
 
 async fn status(config: &Config, printer: &Printer) -> anyhow::Result<Status> {
     let status = link::daemon(config).status().await;
-    let Ok(ServerStatus { version, pid, apps, isolation, starts, zygotes, shells, .. }) = status else {
+    let Ok(ServerStatus { version, pid, apps, isolation, starts, zygotes, shells, room, .. }) = status else {
         printer.out("stopped");
         printer.note("Start it with `pilotlight server start`");
         return Ok(Status::UserError);
     };
     printer.out(&format!("running (pid {pid}, version {version}, {apps} apps)"));
     printer.note(&format!("Kept ready: {zygotes} zygotes, {shells} shells"));
+    printer.note(&format!(
+        "Containers ask for {} of {} MiB, and {} of {} processors",
+        room.memory_mib,
+        room.memory_mib_max,
+        processors(room.cpu_millis),
+        processors(room.cpu_millis_max),
+    ));
     printer.note(&format!("Control socket: {}", config::control_socket(&config.daemon_run_dir()).display()));
     for StartTimes { path, count, p50_ms, p99_ms } in starts {
         printer.note(&format!("Starts by {path}: {count}, p50 {p50_ms:.1} ms, p99 {p99_ms:.1} ms"));
@@ -158,4 +165,10 @@ async fn status(config: &Config, printer: &Printer) -> anyhow::Result<Status> {
     link::tell_weaknesses(&isolation, printer);
     _ = std::io::stdout().flush();
     Ok(Status::Success)
+}
+
+/// Thousandths of a processor as a number without needless digits.
+fn processors(millis: u64) -> String {
+    let text = format!("{}.{:03}", millis / 1000, millis % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -13,6 +13,7 @@ use pilotlight_api::wire::{Mode, Scaling};
 use pilotlight_core::id::{self, AppId};
 use pilotlight_core::route::PortRanges;
 use pilotlight_gateway::{Endpoint, Gateway, Routes};
+use pilotlight_pool::Room;
 use pilotlight_sandbox::Isolation;
 use pilotlight_store::Store;
 use tokio::sync::{Notify, mpsc};
@@ -79,6 +80,8 @@ pub(crate) struct Shared {
     pub(crate) blobs: PathBuf,
     /// Containers made ahead.
     pub(crate) shells: Shells,
+    /// What containers may ask for together, and what they do.
+    pub(crate) room: Room,
     /// The port that all endpoints share, once it is open.
     pub(crate) common_port: OnceLock<u16>,
     /// How URLs begin beyond this machine, if they are anything there.

@@ -11,6 +11,7 @@ use pilotlight_api::progress::MissingPart;
 use pilotlight_api::wire::Mode;
 use pilotlight_core::route::PortRanges;
 use pilotlight_gateway::{Gateway, Listener};
+use pilotlight_pool::Room;
 use pilotlight_sandbox::{Isolation, Owner};
 use pilotlight_store::Store;
 use rustix::process::Resource;
@@ -286,6 +287,7 @@ fn shared(
             config.hearth,
         ),
         shells,
+        room: Room::new(config.room),
         isolation: config.isolation,
         disk_mib: config.disk_mib,
         weaknesses: config.weaknesses(),

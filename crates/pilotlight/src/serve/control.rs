@@ -6,7 +6,7 @@ use bytes::Bytes;
 use pilotlight_api::control::{Answer, Control};
 use pilotlight_api::error::{ApiError, Code};
 use pilotlight_api::manifest::Manifest;
-use pilotlight_api::progress::{AppState, AppSummary, LogLine, Progress, Status};
+use pilotlight_api::progress::{AppState, AppSummary, LogLine, Progress, Room as RoomStatus, Status};
 use pilotlight_api::wire::{CreateApp, LogQuery, Mode, Scaling};
 use pilotlight_core::id::AppId;
 use tokio::sync::broadcast::error::RecvError;
@@ -76,6 +76,8 @@ impl Controller {
 impl Control for Controller {
     fn status(&self) -> Answer<'_, Status> {
         Box::pin(async {
+            let room = &self.apps.shared().room;
+            let (used, capacity) = (room.used(), room.capacity());
             Ok(Status {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 pid: supervisor(),
@@ -86,6 +88,12 @@ impl Control for Controller {
                 starts: self.apps.shared().starts.times(),
                 zygotes: u32::try_from(self.apps.shared().zygotes.count()).unwrap_or(u32::MAX),
                 shells: u32::try_from(self.apps.shared().shells.count()).unwrap_or(u32::MAX),
+                room: RoomStatus {
+                    memory_mib: used.memory_mib,
+                    memory_mib_max: capacity.memory_mib,
+                    cpu_millis: used.cpu_millis,
+                    cpu_millis_max: capacity.cpu_millis,
+                },
             })
         })
     }

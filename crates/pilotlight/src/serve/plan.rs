@@ -15,13 +15,17 @@ use pilotlight_core::image::{
 use pilotlight_core::rate::Rate;
 use pilotlight_image::registry::document::architecture;
 use pilotlight_image::{Image, Places, Surroundings};
-use pilotlight_pool::{Pace, Settings};
+use pilotlight_pool::{Pace, Settings, Share};
 use pilotlight_sandbox::{Command, Limits, Network, Spec};
 
 use super::launcher::{Configure, Template, TemplateImage};
 
 /// Requests that may wait for one function's containers.
 const QUEUE_MAX: usize = 1000;
+
+/// What a container counts for whose function asks for nothing: about what a small app takes in a fork, and Modal's
+/// eighth of a processor (<https://modal.com/docs/guide/resources>).
+const SHARE: Share = Share { memory_mib: 64, cpu_millis: 125 };
 
 /// A start that takes longer than this does not hold up the next one.
 const SLOW_START: Duration = Duration::from_secs(2);
@@ -175,6 +179,14 @@ pub(crate) fn settings(function: &manifest::Function) -> Settings {
         startup_timeout: start_timeout(function),
         target_inputs: function.target_inputs.map(|target| target as usize),
         ..Settings::default()
+    }
+}
+
+/// What each container of a function asks the machine for.
+pub(crate) fn share(function: &manifest::Function) -> Share {
+    Share {
+        memory_mib: function.memory.unwrap_or(SHARE.memory_mib),
+        cpu_millis: function.cpu.map_or(SHARE.cpu_millis, millis),
     }
 }
 

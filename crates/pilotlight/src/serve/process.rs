@@ -18,6 +18,7 @@ use fs_err as fs;
 use pilotlight_api::progress::MissingPart;
 use pilotlight_api::server::Reserved;
 use pilotlight_core::hearth::Budget;
+use pilotlight_core::room::Share;
 use pilotlight_image::HostPython;
 use pilotlight_image::settings::Settings;
 use pilotlight_sandbox::{Isolation, Owner, PrivateNetworks, Supervisor};
@@ -57,6 +58,8 @@ pub(crate) struct Order {
     pub(crate) isolation: Isolation,
     /// What zygotes may take: KiB, and how long one is kept unused.
     pub(crate) hearth: (u64, Duration),
+    /// What containers may ask for together: memory in MiB, and thousandths of processors.
+    pub(crate) room: (u64, u64),
     /// Which private networks containers reach.
     pub(crate) private: PrivateNetworks,
     /// How much a container may write whose function does not say it, MiB.
@@ -80,6 +83,7 @@ impl Order {
             port: config.port,
             isolation: config.isolation,
             hearth: (config.hearth.kib, config.hearth.unused),
+            room: (config.room.memory_mib, config.room.cpu_millis),
             private: config.private.clone(),
             disk_mib: config.disk_mib,
             public: config.public.clone(),
@@ -101,13 +105,15 @@ impl Order {
             port,
             isolation,
             hearth: (kib, unused),
+            room: (memory_mib, cpu_millis),
             private,
             disk_mib,
             public,
             ..
         } = self.clone();
         let hearth = Budget { kib, unused };
-        Config { state_dir, run_root, rootless, port, isolation, hearth, private, disk_mib, public }
+        let room = Share { memory_mib, cpu_millis };
+        Config { state_dir, run_root, rootless, port, isolation, hearth, room, private, disk_mib, public }
     }
 }
 

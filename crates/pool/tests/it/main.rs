@@ -2,6 +2,7 @@
 
 mod lease;
 mod retire;
+mod room;
 mod stress;
 mod support;
 mod warm;

@@ -7,7 +7,7 @@ use pilotlight_api::error::{ApiError, Code};
 use pilotlight_api::wire::Mode;
 use pilotlight_core::id::FunctionId;
 use pilotlight_gateway::{Endpoint, RateLimit};
-use pilotlight_pool::{Launcher, Pool, Settings};
+use pilotlight_pool::{Launcher, Pool, Room, Settings, Share};
 use tokio::task::JoinHandle;
 
 use super::address::Address;
@@ -37,6 +37,10 @@ pub(super) struct Candidate {
     pub(super) function: String,
     pub(super) launcher: Arc<FunctionLauncher>,
     pub(super) settings: Settings,
+    /// Where its containers need room.
+    pub(super) room: Room,
+    /// What each of them asks for.
+    pub(super) share: Share,
     pub(super) timeout: Duration,
     /// See the gateway's field of this name.
     pub(super) keep_alive: bool,
@@ -107,7 +111,8 @@ impl Candidate {
 
     /// A pool of the endpoint's containers, its actor running.
     fn pool(&self, settings: Settings) -> (Pool, JoinHandle<()>) {
-        let (pool, actor) = Pool::new(settings, Arc::clone(&self.launcher) as Arc<dyn Launcher>);
+        let launcher = Arc::clone(&self.launcher) as Arc<dyn Launcher>;
+        let (pool, actor) = Pool::within(&self.room, self.share, settings, launcher);
         (pool, tasks::spawn(Kind::Pool, actor))
     }
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use pilotlight_api::error::{ApiError, Code};
 use pilotlight_api::manifest::{Function, Manifest, Web};
 use pilotlight_api::progress::Progress;
+use pilotlight_api::wire::Mode;
 use pilotlight_core::image::Plan;
 use pilotlight_gateway::RateLimit;
 use pilotlight_image::tree::TreeFile;
@@ -18,6 +19,7 @@ use tokio::sync::mpsc;
 use super::address::{Address, Names};
 use super::trial::{Candidate, Trial};
 use super::{App, Apps, Live};
+use crate::config::env;
 use crate::serve::inside::Inside;
 use crate::serve::launcher::{FunctionLauncher, Template};
 use crate::serve::on_host;
@@ -34,6 +36,10 @@ impl Apps {
         progress: &mpsc::Sender<Progress>,
     ) -> Result<Vec<Live>, ApiError> {
         let began = Instant::now();
+        // What was deployed when there was more room is served again all the same: its requests are told.
+        if trial != Trial::None || app.mode == Mode::Ephemeral {
+            self.check_room(manifest)?;
+        }
         let mut names = self.names(app, manifest)?;
         let inside = self.inside(&names)?;
         let templates = self.templates(app, manifest, progress).await?;
@@ -55,6 +61,20 @@ impl Apps {
             }
         }
         Ok(fresh)
+    }
+
+    /// Refuses a function none of whose containers could ever be started.
+    fn check_room(&self, manifest: &Manifest) -> Result<(), ApiError> {
+        let most = self.0.room.capacity().memory_mib;
+        let large = |function: &&Function| function.web.is_some() && plan::share(function).memory_mib > most;
+        let Some(function) = manifest.functions.iter().find(large) else { return Ok(()) };
+        let asked = plan::share(function).memory_mib;
+        let message = format!(
+            "the function `{}` asks for {asked} MiB of memory, and this server gives all containers {most} MiB",
+            function.name
+        );
+        Err(ApiError::new(Code::Invalid, message)
+            .hint(format!("lower its `memory`, or raise `{}` and start the server again", env::MEMORY)))
     }
 
     /// What the version's containers are told about its endpoints, where they can reach them.
@@ -156,6 +176,8 @@ impl Apps {
             function: function.name.clone(),
             launcher,
             settings: plan::settings(function),
+            room: self.0.room.clone(),
+            share: plan::share(function),
             timeout: plan::seconds(function.timeout),
             keep_alive: !matches!(function.web, Some(Web::WebServer { .. })),
             wait_for_response: function.wait_for_response,
