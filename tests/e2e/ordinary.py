@@ -32,6 +32,7 @@ for file in passwd group subuid subgid; do mount --bind "$at/$file" /etc/$file; 
 [ -z "$RESOLV" ] || mount --bind "$RESOLV" /etc/resolv.conf
 mount --bind "$BINARY" "$at/pilotlight"
 mkdir -p /dev/net && mount -t tmpfs -o mode=0755 none /dev/net && mknod -m 0666 /dev/net/tun c 10 200
+for program in $FAILING; do mount --bind /bin/false "$program"; done
 for program in $hidden; do [ ! -e "$program" ] || mount --bind /dev/null "$program"; done
 exec setpriv --reuid "$user" --regid "$user" --clear-groups -- "$at/pilotlight" "$@"
 """
@@ -43,6 +44,8 @@ class User(Environment):
 
     account: Path = Path()
     hidden: str = ""
+    #: Programs that are there and fail at once.
+    failing: str = ""
     #: What the machine's resolv.conf says, if not what it does.
     resolv: str = ""
 
@@ -58,6 +61,7 @@ class User(Environment):
         mine = {
             "BINARY": str(self.binary),
             "RESOLV": self.resolv,
+            "FAILING": self.failing,
             "XDG_RUNTIME_DIR": str(self.home / "run"),
             "USER": "tester",
         }

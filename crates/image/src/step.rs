@@ -191,13 +191,19 @@ impl Steps for Sandboxed {
             let fds = Fds { control: None, listener: None, stdout: stdout.into(), stderr: stderr.into() };
             let doors = request.doors.clone();
             let spec = Self::spec(id, request);
+            let start = |fds| {
+                let started = self.helper.start(&spec, fds)?;
+                // What this machine cannot give explains what the step cannot do.
+                started.notes.iter().for_each(|note| line(note));
+                Ok(())
+            };
             if doors.is_empty() {
-                return self.helper.start(&spec, fds).map(|_| None);
+                return start(fds).map(|()| None);
             }
             // Open before anything runs that could find them closed.
             self.helper.prepare(&spec)?;
             let relay = self.helper.open(id, &doors);
-            let started = relay.and_then(|relay| self.helper.start(&spec, fds).map(|_| Some(relay)));
+            let started = relay.and_then(|relay| start(fds).map(|()| Some(relay)));
             if started.is_err() {
                 _ = self.helper.signal(id, Signal::Kill);
             }

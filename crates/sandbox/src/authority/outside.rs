@@ -74,28 +74,41 @@ impl Outside {
         }
     }
 
-    /// Lets packets out, by `way`. What is in the way of that, in words.
-    pub(super) fn connect(self, way: Option<Way>) -> Option<String> {
-        let nothing = "containers reach nothing outside";
-        let Some(way) = way else {
-            return Some(format!("{nothing}: neither pasta nor slirp4netns is installed"));
-        };
+    /// Becomes `way`, and waits until packets get out by it. What is in the way of that, in words.
+    fn become_way(self, way: Way) -> Result<(), String> {
         let name = way.program.display().to_string();
         if let Err(error) = self.channel.send(&Order::Become(way), &[]) {
-            return Some(format!("{nothing}: {name} cannot be run: {error}"));
+            return Err(format!("{name} cannot be run: {error}"));
         }
         let until = Instant::now() + CONNECT_WITHIN;
         while Instant::now() < until {
             if fs::read_to_string("/proc/self/net/route").is_ok_and(|routes| has_default(&routes)) {
-                return None;
+                return Ok(());
             }
             let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
             if rustix::event::poll(&mut ended, Some(&LOOK)).is_ok_and(|ended| ended > 0) {
-                return Some(format!("{nothing}: {name} ended at once; `pilotlight doctor` may tell why"));
+                return Err(format!("{name} ended at once; `pilotlight doctor` may tell why"));
             }
         }
-        Some(format!("{nothing}: {name} made no route within {} s", CONNECT_WITHIN.as_secs()))
+        // Not to be in the way of the next.
+        _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+        Err(format!("{name} made no route within {} s", CONNECT_WITHIN.as_secs()))
     }
+}
+
+/// Lets packets out by the first of `ways` that works, each by a process of its own. What is in the way of that, in words.
+pub(super) fn connect(outsides: Vec<Outside>, ways: Vec<Way>) -> Option<String> {
+    let mut obstacles = Vec::new();
+    for (outside, way) in outsides.into_iter().zip(ways) {
+        match outside.become_way(way) {
+            Ok(()) => return None,
+            Err(obstacle) => obstacles.push(obstacle),
+        }
+    }
+    if obstacles.is_empty() {
+        obstacles.push("neither pasta nor slirp4netns is installed".to_owned());
+    }
+    Some(format!("containers reach nothing outside: {}", obstacles.join("; ")))
 }
 
 /// Whether there is a default route in a text of /proc/net/route.

@@ -9,7 +9,7 @@ use std::process::Command;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use super::outside::{Outside, Way};
+use super::outside::{self, Outside, Way};
 use super::{Authority, Range};
 use crate::doctor::{name_of, program, ranges, tools};
 use crate::error::Doing;
@@ -57,16 +57,20 @@ pub(crate) fn enter() -> Result<Entered, Failure> {
     let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let maps = Maps::of_this_machine(user, group);
     let machine = addresses(&fs::read_to_string("/proc/net/fib_trie").unwrap_or_default());
-    let outside = Outside::leave().doing("leave a process outside of the namespaces")?;
+    let ways = Way::of_this_machine();
+    // The first writes the maps, whether there is a way out or not.
+    let outsides = (0..ways.len().max(1)).map(|_| Outside::leave());
+    let outsides: Vec<_> =
+        outsides.collect::<io::Result<_>>().doing("leave a process outside of the namespaces")?;
     sys::process::unshare_user().doing("make a user namespace for the helper")?;
-    maps.write(&outside).doing("map the ids of this user")?;
+    maps.write(&outsides[0]).doing("map the ids of this user")?;
     if maps.range.first > 0 {
         rustix::thread::set_thread_groups(&[]).doing("drop the groups")?;
     }
     sys::process::unshare_network().doing("make a network namespace for the helper")?;
     let route = netlink::Socket::route().doing("open a netlink socket")?;
     link::configure(&route, None).doing("configure the helper's network")?;
-    let obstacle = outside.connect(Way::of_this_machine());
+    let obstacle = outside::connect(outsides, ways);
     let entered = Entered { authority: Authority::User(maps.range), machine, obstacle, cgroup };
     let told = serde_json::to_string(&entered).map_err(io::Error::from).doing("tell what is inside")?;
     let mut again = Command::new("/proc/self/exe");
@@ -118,20 +122,19 @@ impl Maps {
 }
 
 impl Way {
-    /// pasta where it is installed, else slirp4netns.
-    fn of_this_machine() -> Option<Way> {
+    /// pasta, then slirp4netns: those that are installed. Where AppArmor confines pasta as if it were passt, as in Debian 12,
+    /// it may look at no process and ends at once.
+    fn of_this_machine() -> Vec<Way> {
         let own = std::process::id();
-        if let Some(pasta) = program("pasta") {
-            // Nothing of the machine is to be had through it: no port in either direction, no address that stands for
-            // the machine's loopback. passt(1)
-            let words = "--foreground --quiet --config-net --ipv4-only --no-map-gw --mtu 1500";
-            let words = format!("{words} -t none -u none -T none -U none");
-            return Some(Way { program: pasta, words: format!("{words} {own}") });
-        }
-        let slirp = program("slirp4netns")?;
+        // Nothing of the machine is to be had through it: no port in either direction, no address that stands for
+        // the machine's loopback. passt(1)
+        let words = "--foreground --quiet --config-net --ipv4-only --no-map-gw --mtu 1500";
+        let words = format!("{words} -t none -u none -T none -U none {own}");
+        let pasta = program("pasta").map(|program| Way { program, words });
         let words = "--configure --mtu=1500 --disable-host-loopback --enable-seccomp";
-        let namespace = format!("--userns-path=/proc/{own}/ns/user");
-        Some(Way { program: slirp, words: format!("{words} {namespace} {own} tap0") })
+        let words = format!("{words} --userns-path=/proc/{own}/ns/user {own} tap0");
+        let slirp = program("slirp4netns").map(|program| Way { program, words });
+        pasta.into_iter().chain(slirp).collect()
     }
 }
 
