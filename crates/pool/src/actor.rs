@@ -92,9 +92,11 @@ impl Actor {
                     tracing::debug!(%container, "container starts");
                     self.desk.launched(number, container, at);
                 }
-                Errand::Stop(container, stop) => {
-                    tracing::debug!(%container, ?stop, "container stops");
-                    self.launcher.stop(container, stop);
+                Errand::Stop(number, stop) => {
+                    if let Some(container) = self.desk.container(number) {
+                        tracing::debug!(%container, ?stop, "container stops");
+                        self.launcher.stop(container, stop);
+                    }
                 }
                 Errand::MakeRoom => self.desk.make_room(),
                 Errand::Overdue(container, timeout) => self.launcher.overdue(&container, timeout),

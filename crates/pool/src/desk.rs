@@ -30,7 +30,8 @@ pub(crate) type Reply = Result<Lease, LeaseError>;
 #[derive(Debug)]
 pub(crate) enum Errand {
     Start(ContainerNumber),
-    Stop(ContainerId, Stop),
+    /// Of one that is launched by then: the errands are run in their order.
+    Stop(ContainerNumber, Stop),
     Overdue(ContainerId, Duration),
     Waited(ContainerId, Receipt),
     /// Somebody waits for room, and something has changed.
@@ -217,6 +218,11 @@ impl Desk {
         self.lock().members.add(number, container, at);
     }
 
+    /// Which container that is, if it is not gone.
+    pub(crate) fn container(&self, number: ContainerNumber) -> Option<ContainerId> {
+        self.lock().members.get(number).map(|member| member.id.clone())
+    }
+
     /// The container listens.
     pub(crate) fn ready(self: &Arc<Self>, container: &ContainerId, address: Address, receipt: StartReceipt) {
         self.with(|state| {
@@ -371,11 +377,7 @@ impl State {
                 }
             }
             Action::Start(number) => self.errands.push(Errand::Start(number)),
-            Action::Stop(number, stop) => {
-                if let Some(member) = self.members.get(number) {
-                    self.errands.push(Errand::Stop(member.id.clone(), stop));
-                }
-            }
+            Action::Stop(number, stop) => self.errands.push(Errand::Stop(number, stop)),
             Action::TrialFailed(reason) => {
                 let failure = match self.lease_error(reason) {
                     LeaseError::Start(failure) => failure,

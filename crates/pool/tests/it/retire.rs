@@ -86,3 +86,18 @@ async fn a_pool_whose_last_order_was_to_die_obeys_though_its_handle_is_gone() {
     actor.await.unwrap();
     drop(held);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_container_whose_end_is_decided_before_it_was_launched_ends() {
+    let launcher = FakeLauncher::serving("/run/a.sock");
+    let (pool, actor) = pool(Settings::default(), &launcher);
+    until(&pool, |stats| stats.starting == 0).await;
+    let mut lease = Box::pin(pool.lease(after(9)));
+    // The actor does not run between these two.
+    let arrived = std::future::poll_fn(|cx| std::task::Poll::Ready(lease.as_mut().poll(cx))).await;
+    pool.kill();
+    assert!(arrived.is_pending());
+    assert_eq!(lease.await.unwrap_err(), LeaseError::Retired);
+    tokio::time::timeout(Duration::from_mins(1), actor).await.expect("the pool ends").unwrap();
+    assert_eq!((launcher.launched().len(), launcher.alive()), (1, 0));
+}
