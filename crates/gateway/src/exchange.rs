@@ -38,12 +38,16 @@ pub(crate) async fn answer(
     request: Request<Incoming>,
 ) -> Response<Body> {
     let asker = Asker::of(&request);
-    let answered = match admit(shared, peer, request) {
-        Err(refusal) => Err(refusal),
-        Ok((parts, body)) if shared.calls.may_be() => later::answer(shared, peer, parts, body, &asker).await,
-        Ok((parts, body)) => forward(shared, peer, parts, body).await,
+    let answered = async {
+        let (parts, body) = admit(shared, peer, request)?;
+        let endpoint = endpoint_of(shared, peer, &parts).await?;
+        if shared.calls.may_be() {
+            later::answer(shared, peer, endpoint, parts, body, &asker).await
+        } else {
+            forward(shared, peer, endpoint, parts, body).await
+        }
     };
-    match answered {
+    match answered.await {
         Ok(response) => response,
         Err(refusal) => {
             tracing::debug!(code = refusal.code(), "request refused");
@@ -75,22 +79,30 @@ fn admit(
     Ok((parts, RequestBody::new(body, shared.options.body_bytes_max)))
 }
 
-/// Has a container answer it.
+/// The endpoint that a request is for. Who may know is told which others there are, if there is none.
+async fn endpoint_of(shared: &Shared, peer: &Peer, parts: &request::Parts) -> Result<Arc<Endpoint>, Refusal> {
+    let host = headers::host(parts)?;
+    match find(shared, peer.door, host) {
+        Err(Refusal::EndpointNotFound(_)) => {
+            let others = neighbours::known_to(shared, peer, &parts.headers, host).await;
+            Err(Refusal::EndpointNotFound(others))
+        }
+        found => found,
+    }
+}
+
+/// Has a container of the endpoint answer it, once it is counted where the endpoint's rate is bounded.
 pub(crate) async fn forward(
     shared: &Shared,
     peer: &Peer,
+    endpoint: Arc<Endpoint>,
     mut parts: request::Parts,
     body: RequestBody,
 ) -> Result<Response<Body>, Refusal> {
-    let host = headers::host(&parts)?;
-    let (endpoint, mut lease) = match count_and_lease(shared, peer.door, host).await {
-        Err(Refusal::EndpointNotFound(_)) => {
-            let others = neighbours::known_to(shared, peer, &parts.headers, host).await;
-            return Err(Refusal::EndpointNotFound(others));
-        }
-        found => found?,
-    };
-
+    if let Some(rate) = &endpoint.rate {
+        rate.take().map_err(Refusal::RateLimited)?;
+    }
+    let (endpoint, mut lease) = lease(shared, peer.door, headers::host(&parts)?, endpoint).await?;
     let upgrade = headers::to_container(
         &mut parts,
         &peer.client,
@@ -128,17 +140,8 @@ pub(crate) async fn forward(
     })
 }
 
-pub(crate) fn find(shared: &Shared, door: Door, host: &str) -> Result<Arc<Endpoint>, Refusal> {
+fn find(shared: &Shared, door: Door, host: &str) -> Result<Arc<Endpoint>, Refusal> {
     shared.routes.load().find(door, host).cloned().ok_or(Refusal::EndpointNotFound(Vec::new()))
-}
-
-/// Finds the endpoint, counts the request where its rate is bounded, and waits for a slot.
-async fn count_and_lease(shared: &Shared, door: Door, host: &str) -> Result<(Arc<Endpoint>, Lease), Refusal> {
-    let endpoint = find(shared, door, host)?;
-    if let Some(rate) = &endpoint.rate {
-        rate.take().map_err(Refusal::RateLimited)?;
-    }
-    lease(shared, door, host, endpoint).await
 }
 
 /// Waits for a slot in a container of the endpoint, or of the one that takes its place meanwhile.

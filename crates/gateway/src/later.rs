@@ -76,13 +76,11 @@ impl Calls {
 pub(crate) async fn answer(
     shared: &Arc<Shared>,
     peer: &Arc<Peer>,
+    endpoint: Arc<Endpoint>,
     parts: request::Parts,
     body: RequestBody,
     asker: &Asker,
 ) -> Result<Response<Body>> {
-    let Ok(endpoint) = exchange::find(shared, peer.door, headers::host(&parts)?) else {
-        return exchange::forward(shared, peer, parts, body).await;
-    };
     let patience = shared.options.redirect_after;
     let is_call = !endpoint.wait_for_response || patience.is_some();
     if let Some(id) = parts.uri.query().and_then(named) {
@@ -98,16 +96,16 @@ pub(crate) async fn answer(
     // A browser asks the app itself what pages may send; tunnels and heads are not for keeping.
     let at_once = matches!(parts.method, Method::OPTIONS | Method::HEAD);
     if !is_call || at_once || parts.headers.contains_key(header::UPGRADE) {
-        return exchange::forward(shared, peer, parts, body).await;
+        return exchange::forward(shared, peer, endpoint, parts, body).await;
     }
-    call(shared, peer, &endpoint, parts, body, asker).await
+    call(shared, peer, endpoint, parts, body, asker).await
 }
 
 /// Begins a request, and answers with it or with where its answer will be.
 async fn call(
     shared: &Arc<Shared>,
     peer: &Arc<Peer>,
-    endpoint: &Endpoint,
+    endpoint: Arc<Endpoint>,
     parts: request::Parts,
     mut body: RequestBody,
     asker: &Asker,
@@ -130,8 +128,8 @@ async fn call(
     let host = headers::host(&parts)?;
     let origin = forwarded::origin(&parts.headers, host, &peer.client, &shared.options.trusted_proxies);
     let mut running: Running = {
-        let (shared, peer) = (Arc::clone(shared), Arc::clone(peer));
-        Box::pin(async move { exchange::forward(&shared, &peer, parts, body).await })
+        let (shared, peer, endpoint) = (Arc::clone(shared), Arc::clone(peer), Arc::clone(&endpoint));
+        Box::pin(async move { exchange::forward(&shared, &peer, endpoint, parts, body).await })
     };
     let detached = async {
         if let Some(patience) = redirect_after {
@@ -151,7 +149,7 @@ async fn call(
         () = detached => {}
     }
     let (told, outcome) = watch::channel(None);
-    if !shared.calls.shelf().begin(id.clone(), owner(endpoint), outcome) {
+    if !shared.calls.shelf().begin(id.clone(), owner(&endpoint), outcome) {
         return Err(Refusal::QueueFull);
     }
     tasks::spawn(keep(Arc::clone(shared), id, running, told));
