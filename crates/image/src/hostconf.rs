@@ -49,12 +49,14 @@ impl HostConf {
 
     /// Decides what containers get from the host's `resolv.conf`, systemd-resolved's list of real servers, and hosts.
     pub fn new(resolv: &str, upstream: &str, hosts: &str, certificates: Vec<u8>) -> Self {
+        let mut doors = Vec::new();
         let usable = [resolv, upstream].into_iter().find_map(|text| kept(text, |ip| !ip.is_loopback()));
-        // Inside it listens at the same address.
-        let own = || kept(resolv, |ip| ip.is_loopback() && ip.is_ipv4());
-        let own = if usable.is_none() { own() } else { None };
-        let doors = own.as_deref().map_or_else(Vec::new, doors);
-        let resolv = usable.or(own);
+        let resolv = usable.or_else(|| {
+            // Inside it listens at the same address.
+            let own = kept(resolv, |ip| ip.is_loopback() && ip.is_ipv4())?;
+            doors = doors_to(&own);
+            Some(own)
+        });
         let warning = resolv.is_none().then(|| {
             "this machine names no server for its names that containers could ask; they ask public ones"
                 .to_owned()
@@ -101,7 +103,7 @@ impl HostConf {
 }
 
 /// The doors to the name servers of a file.
-fn doors(resolv: &str) -> Vec<Door> {
+fn doors_to(resolv: &str) -> Vec<Door> {
     // What stands behind the address is passed over, as the C library does.
     let address = |line: &str| line.strip_prefix("nameserver")?.split_whitespace().next()?.parse().ok();
     let servers = resolv.lines().filter_map(address);

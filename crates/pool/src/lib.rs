@@ -11,8 +11,7 @@
 //! The desk is the machine behind a lock: whoever brings an event steps it, so that a request that finds a free slot has
 //! it at once. What has an effect outside becomes an errand of the actor, which alone waits: for errands, for news of
 //! containers and for the machine's deadline. Pools that share a machine ask its `Room` before they start a container. The
-//! actor is a plain future; who makes a pool spawns it. This crate spawns nothing
-//! and knows neither sandboxes nor HTTP.
+//! actor is a plain future; who makes a pool spawns it. This crate spawns nothing and knows neither sandboxes nor HTTP.
 
 mod actor;
 mod desk;

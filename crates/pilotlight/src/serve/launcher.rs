@@ -201,9 +201,7 @@ impl Life {
         // The next start finds one again.
         FunctionShells::fill(&self.light);
         match started {
-            Ok(running) => {
-                self.follow(Running { starting: Some(starting), ..running }, stop).await;
-            }
+            Ok(running) => self.follow(Running { starting: Some(starting), ..running }, stop).await,
             Err(error) => {
                 let summary = format!("the container could not be made: {error:#}");
                 self.system(&summary);
