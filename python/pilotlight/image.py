@@ -329,9 +329,14 @@ class Image(Packages, LocalFiles):
         return self._declare("workdir", found, {"kind": "workdir", "path": found})
 
     def entrypoint(self, entrypoint_commands: list[str]) -> Image:
-        """The program that a container begins with; not built yet. Raises `InvalidError`."""
+        """The program that each container begins with, in place of the base's own; `[]` is none.
+
+        It gets the function's program as its arguments and has to run it: a script ends in `exec "$@"`. Build
+        steps do without. No container is a fork then, so each imports the program itself. Raises
+        `InvalidError`.
+        """
         words = listed("entrypoint", "entrypoint_commands", entrypoint_commands)
-        return self._declare("entrypoint", words, unbuilt="entrypoint" if words else None)
+        return self._declare("entrypoint", words, {"kind": "entrypoint", "command": words})
 
     def shell(self, shell_commands: list[str]) -> Image:
         """What runs the commands of the steps that follow, such as `["/bin/bash", "-c"]`.

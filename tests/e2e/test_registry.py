@@ -32,7 +32,7 @@ PROGRAM = """
             "version": list(sys.version_info[:2]),
             "prefix": sys.base_prefix,
             "cwd": os.getcwd(),
-            "variables": {{name: os.environ.get(name) for name in ["GREETING", "MORE", "PATH"]}},
+            "variables": {{name: os.environ.get(name) for name in ["GREETING", "MORE", "PATH", "ENTERED"]}},
             "data": {{str(p): p.read_text() for p in pathlib.Path("/data").rglob("*") if p.is_file()}},
             "etc": sorted(os.listdir("/etc")),
         }}
@@ -70,14 +70,20 @@ def test_an_image_is_built_on_one_of_a_registry(program, serve, registry, python
             entry("dev/sda", tarfile.BLKTYPE),
         ),
     ]
-    settings = {"Env": ["PATH=/usr/bin:/bin", "GREETING=hello"], "WorkingDir": "/data"}
+    settings = {
+        "Env": ["PATH=/usr/bin:/bin", "GREETING=hello"],
+        "WorkingDir": "/data",
+        "Entrypoint": ["env", "ENTERED=yes"],
+        "User": "app:app",
+    }
     reference = registry.push("tests/whole", "1", Image(layers, settings))
     options = ', setup_dockerfile_commands=["ENV MORE=$GREETING:$PWD"]'
     command = serve(program(PROGRAM.format(reference=reference, options=options)))
     answer = request(command.url()).json()
     path = answer["variables"].pop("PATH")
     assert path == "/opt/venv/bin:/opt/python/bin:/usr/bin:/bin"
-    assert answer["variables"] == {"GREETING": "hello", "MORE": "hello:"}
+    assert answer["variables"] == {"GREETING": "hello", "MORE": "hello:", "ENTERED": "yes"}
+    assert "warning: its USER app:app is not taken" in command.output
     assert (answer["prefix"], answer["cwd"]) == ("/opt/python", "/data")
     assert answer["data"] == {
         "/data/kept": "kept",

@@ -263,6 +263,11 @@ pub enum Step {
         /// The shell and its options; a command line is added as one word.
         command: Vec<String>,
     },
+    /// What containers begin with, their program behind it as its arguments.
+    Entrypoint {
+        /// The program and its first arguments; empty for none.
+        command: Vec<String>,
+    },
     /// Runs a function of the user's.
     RunFunction {
         /// The module to import.

@@ -43,6 +43,11 @@ pub enum Progress {
         /// The last lines that it printed.
         tail: Vec<String>,
     },
+    /// Something that the user should know, and that ends nothing.
+    Warning {
+        /// A sentence without a period.
+        text: String,
+    },
     /// A web endpoint has its URL.
     Created {
         /// The function.

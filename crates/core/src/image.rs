@@ -87,6 +87,16 @@ pub enum Step {
         /// The shell and its options; the command line is added as one word.
         command: Vec<String>,
     },
+    /// `Image.entrypoint`, `ENTRYPOINT`: what containers begin with; their program is its arguments. Makes no layer.
+    Entrypoint {
+        /// The program and its first arguments; empty for none, whatever the base has.
+        command: Vec<String>,
+    },
+    /// `USER`: remembered to be told, since containers are their own root. Makes no layer.
+    User {
+        /// As the line has it.
+        name: String,
+    },
     /// `Image.run_function`: a function of the user's.
     RunFunction(RunFunction),
     /// `RUN` in its exec form: a program without a shell.

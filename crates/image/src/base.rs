@@ -104,6 +104,10 @@ pub struct Base {
     pub env: Vec<(String, String)>,
     /// The working directory, where it names one.
     pub workdir: Option<String>,
+    /// What its containers begin with; empty for none.
+    pub entrypoint: Vec<String>,
+    /// The user that it asks for; empty or root for none.
+    pub user: String,
     /// Whether Debian packages can be installed on it.
     pub takes_packages: bool,
     /// Whether it had to be made just now.

@@ -168,6 +168,8 @@ pub struct Image {
     pub doors: Vec<Door>,
     /// The working directory, when the plan names one.
     pub workdir: Option<String>,
+    /// What its containers begin with, their program behind it as its arguments; empty for none.
+    pub entrypoint: Vec<String>,
     /// Things the user should know.
     pub warnings: Vec<String>,
     /// Where its programs are.
@@ -301,6 +303,7 @@ impl Builder {
             env.push(("SSL_CERT_FILE".to_owned(), CA_INSIDE.to_owned()));
         }
         env.extend(chain.env);
+        let user = of_another_user(&chain.user.unwrap_or(base.user));
         Ok(Image {
             key: format!("im-{}", chain.key.short()),
             base: BaseUsed { text: base.used, made: base.made },
@@ -309,7 +312,8 @@ impl Builder {
             binds: base.binds,
             env,
             workdir: chain.workdir.or(base.workdir),
-            warnings: base.warning.into_iter().chain(host.warning).collect(),
+            entrypoint: chain.entrypoint.unwrap_or(base.entrypoint),
+            warnings: base.warning.into_iter().chain(host.warning).chain(user).collect(),
             doors: host.doors,
             places: Places::default(),
         })
@@ -365,6 +369,12 @@ impl Builder {
             Ok(lowers)
         })
     }
+}
+
+/// What is said of an image that asks for another user than its root.
+fn of_another_user(user: &str) -> Option<String> {
+    let root = matches!(user.split(':').next(), None | Some("" | "root" | "0"));
+    (!root).then(|| format!("its USER {user} is not taken: build steps and containers run as their own root"))
 }
 
 /// All layers of an image above its base, by key.

@@ -79,6 +79,7 @@ impl OnHost<'_> {
             env,
             doors: Vec::new(),
             workdir,
+            entrypoint: Vec::new(),
             warnings: Vec::new(),
             places: Places {
                 python: text(&venv.join("bin/python")),

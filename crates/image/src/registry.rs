@@ -241,9 +241,11 @@ impl Pull<'_> {
             libc: facts.libc,
             layers,
             binds: Vec::new(),
-            warning: warning(&record.config),
+            warning: None,
             env: environment(&record.config, &search),
             workdir: Some(record.config.workdir).filter(|path| !path.is_empty()),
+            entrypoint: record.config.entrypoint,
+            user: record.config.user,
             takes_packages: facts.apt,
             made,
         })
@@ -530,21 +532,6 @@ fn environment(config: &Config, search: &str) -> Vec<(String, String)> {
     let ours: Vec<&str> = PATH.split(':').take_while(|place| place.starts_with("/opt/")).collect();
     let path = ("PATH".to_owned(), format!("{}:{search}", ours.join(":")));
     config.env.iter().filter(|(name, _)| name != "PATH").cloned().chain([path]).collect()
-}
-
-/// What of the image is not done here, for the terminal.
-fn warning(config: &Config) -> Option<String> {
-    let mut said = Vec::new();
-    if !config.entrypoint.is_empty() {
-        said.push(format!(
-            "its ENTRYPOINT {:?} is not run: containers run the function",
-            config.entrypoint.join(" ")
-        ));
-    }
-    if !matches!(config.user.split(':').next(), None | Some("" | "root" | "0")) {
-        said.push(format!("its USER {} is not taken: containers run as their own root", config.user));
-    }
-    (!said.is_empty()).then(|| said.join("; "))
 }
 
 /// What the image's Python wrote down. The layer is somebody else's making: no link in it leads out.

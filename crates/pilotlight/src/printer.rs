@@ -1,6 +1,6 @@
 //! All output goes through here: data to stdout, the rest to stderr; live lines on a terminal, plain ones elsewhere.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -18,6 +18,7 @@ pub(crate) struct Printer {
     live: bool,
     bars: MultiProgress,
     steps: Mutex<HashMap<String, ProgressBar>>,
+    warned: Mutex<HashSet<String>>,
 }
 
 impl Printer {
@@ -25,7 +26,14 @@ impl Printer {
     /// containers' lines.
     pub(crate) fn new(quiet: bool, timestamps: bool) -> Self {
         let live = std::io::stderr().is_terminal() && !quiet;
-        Self { quiet, timestamps, live, bars: MultiProgress::new(), steps: Mutex::new(HashMap::new()) }
+        Self {
+            quiet,
+            timestamps,
+            live,
+            bars: MultiProgress::new(),
+            steps: Mutex::default(),
+            warned: Mutex::default(),
+        }
     }
 
     /// A step begins. On a terminal a live line with the seconds so far, else nothing until it is done.
@@ -121,6 +129,14 @@ impl Printer {
     /// A warning: something works, but not as the user may think.
     pub(crate) fn warning(&self, text: &str) {
         self.err(&format!("{} {text}", "warning:".yellow().bold()));
+    }
+
+    /// A warning that comes again with each version of a file that is served.
+    pub(crate) fn warning_once(&self, text: &str) {
+        let mut warned = self.warned.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if warned.insert(text.to_owned()) {
+            self.warning(text);
+        }
     }
 
     /// An error: detail first (a traceback is long), then the message, then what to do.

@@ -162,7 +162,6 @@ def fetched(name: str) -> str:
             Image.debian_slim().run_function(download, volumes={"/v": 1}),
             r"run_function\(volumes=…\)",
         ),
-        (Image.debian_slim().entrypoint(["a"]), "entrypoint"),
         (Image.debian_slim().extend(workspace_id="x"), "extend"),
         (
             Image.debian_slim().pip_install_private_repos("github.com/a/b@x", git_user="u", secrets=[SECRET]),
@@ -196,7 +195,7 @@ def test_harmless_keywords_are_noticed_and_change_nothing() -> None:
     image = Image.debian_slim().pip_install("a", gpu="T4").apt_install("b")
     image._check_built()
     assert image._ignored == ("Image.pip_install(gpu=…)",)
-    assert Image.debian_slim().cmd(["a"]).shell(["/bin/sh", "-c"]).entrypoint([])._unbuilt == ()
+    assert Image.debian_slim().cmd(["a"]).shell(["/bin/sh", "-c"])._unbuilt == ()
 
 
 @pytest.mark.parametrize(

@@ -221,6 +221,10 @@ fn check_step(step: &Step, path: &str, problems: &mut Problems) {
             let ok = !command.is_empty() && command.iter().all(|word| !word.contains('\0'));
             problems.require(ok, path, || "this is no shell".to_owned());
         }
+        Step::Entrypoint { command } => {
+            let ok = command.iter().all(|word| !word.contains('\0'));
+            problems.require(ok, path, || "this is no program".to_owned());
+        }
         Step::UvSync { files, groups, extras, options, .. } => {
             check_options(options, path, problems);
             check_words(groups.iter().chain(extras), path, problems);

@@ -44,6 +44,7 @@ fn every_message() -> Vec<(Progress, serde_json::Value)> {
             Progress::StepFailed { id: text("a"), text: text("Building"), tail: vec![text("no")] },
             serde_json::json!({"type": "step_failed", "id": "a", "text": "Building", "tail": ["no"]}),
         ),
+        (Progress::Warning { text: text("mind") }, serde_json::json!({"type": "warning", "text": "mind"})),
         (
             Progress::Created {
                 host_url: Some(text("http://local--hello-f-dev.localhost:8000")),

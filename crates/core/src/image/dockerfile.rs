@@ -2,7 +2,7 @@
 //!
 //! The grammar is that of the Dockerfile reference (docs.docker.com/reference/dockerfile): comments, continuations, the
 //! `escape` directive, here-documents, shell and exec forms, variables. What needs a builder that this is not (stages,
-//! other users, remote sources) is refused by name and line.
+//! remote sources) is refused by name and line.
 
 mod copy;
 mod instruction;
@@ -112,6 +112,8 @@ impl Expansion<'_> {
                 self.scope.workdir.clone_from(&path);
                 self.steps.push(Step::Workdir { path });
             }
+            Instruction::Entrypoint(words) => self.steps.push(Step::Entrypoint { command: words.clone() }),
+            Instruction::User(text) => self.steps.push(Step::User { name: self.expand(text)? }),
             Instruction::Shell(words) => self.steps.push(Step::Shell { command: words.clone() }),
             Instruction::Run(run) => {
                 let step = match run {

@@ -62,6 +62,10 @@ pub struct Layers {
     pub env: Vec<(String, String)>,
     /// The working directory, when the plan names one.
     pub workdir: Option<String>,
+    /// What containers begin with, when the plan says so; otherwise it is the base's.
+    pub entrypoint: Option<Vec<String>>,
+    /// The user that the plan names last.
+    pub user: Option<String>,
 }
 
 /// The layers of `plan` on the base that is called `base_identity` and has `python`, with the package sets `sets`.
@@ -73,6 +77,8 @@ pub fn layers(plan: &Plan, python: PythonVersion, base_identity: &str, sets: &Se
         layers: Vec::new(),
         env: Vec::new(),
         workdir: None,
+        entrypoint: None,
+        user: None,
         tools: Tools::inside(python),
         shell: command::SHELL.map(str::to_owned).to_vec(),
         given: Given::default(),
@@ -82,7 +88,12 @@ pub fn layers(plan: &Plan, python: PythonVersion, base_identity: &str, sets: &Se
     for step in &plan.steps {
         chain.step(step);
     }
-    Layers { key: chain.key, layers: chain.layers, env: chain.env, workdir: chain.workdir }
+    if let Some(words) = chain.entrypoint.clone() {
+        // At the end: no layer is another one for it.
+        chain.advance(std::iter::once("entrypoint").chain(words.iter().map(String::as_str)));
+    }
+    let Chain { key, layers, env, workdir, entrypoint, user, .. } = chain;
+    Layers { key, layers, env, workdir, entrypoint, user }
 }
 
 /// What `plan` installs, as command lines for a virtual environment of the host. The step that only an image can have,
@@ -104,7 +115,13 @@ pub fn on_host(plan: &Plan, sets: &Sets, tools: &Tools) -> Result<Vec<Vec<String
             Step::CopyFiles { files } if files.is_empty() => {}
             Step::CopyFiles { .. } => return Err("add_local_file(copy=True)".to_owned()),
             Step::With { .. } => return Err("env= and secrets= of a build step".to_owned()),
-            Step::Env { .. } | Step::Workdir { .. } | Step::Shell { .. } | Step::ForceBuild { .. } => {}
+            Step::Entrypoint { command } if command.is_empty() => {}
+            Step::Entrypoint { command } => return Err(format!("entrypoint({})", command.join(" "))),
+            Step::Env { .. }
+            | Step::Workdir { .. }
+            | Step::Shell { .. }
+            | Step::User { .. }
+            | Step::ForceBuild { .. } => {}
         }
     }
     Ok(commands)
@@ -124,6 +141,8 @@ struct Chain {
     layers: Vec<LayerPlan>,
     env: Vec<(String, String)>,
     workdir: Option<String>,
+    entrypoint: Option<Vec<String>>,
+    user: Option<String>,
     tools: Tools,
     /// What runs command lines.
     shell: Vec<String>,
@@ -183,6 +202,8 @@ impl Chain {
                 self.layer(LayerKind::Run, format!("run {}", command::shell_words(argv)), argv.clone());
             }
             Step::Shell { command } => self.shell.clone_from(command),
+            Step::Entrypoint { command } => self.entrypoint = Some(command.clone()),
+            Step::User { name } => self.user = Some(name.clone()),
             Step::ForceBuild { build } => self.advance(["force_build", build]),
             Step::CopyFiles { files } => self.copy(files),
             Step::With { env, secrets, step } => {

@@ -54,6 +54,23 @@ fn base_python_era_and_sets_change_every_key() {
 }
 
 #[test]
+fn an_entrypoint_is_another_image_of_the_same_layers() {
+    let entrypoint = |word: &str| Step::Entrypoint { command: vec![word.to_owned()] };
+    let none = Step::Entrypoint { command: Vec::new() };
+    let plain = of(vec![pip(&["a"])]);
+    let early = of(vec![entrypoint("x"), pip(&["a"])]);
+    let late = of(vec![none.clone(), pip(&["a"]), entrypoint("x")]);
+    assert_eq!(early.layers, plain.layers);
+    assert_eq!(early, late);
+    assert_eq!(early.entrypoint, Some(vec!["x".to_owned()]));
+    assert_ne!(early.key, plain.key);
+    assert_ne!(of(vec![pip(&["a"]), entrypoint("y")]).key, early.key);
+    assert_eq!((plain.entrypoint, of(vec![none]).entrypoint), (None, Some(Vec::new())));
+    let user = of(vec![Step::User { name: "one".into() }, Step::User { name: "two".into() }]);
+    assert_eq!(user.user.as_deref(), Some("two"));
+}
+
+#[test]
 fn env_and_workdir_make_no_layer_but_change_what_follows() {
     let plain = of(vec![pip(&["a"])]);
     let with = of(vec![

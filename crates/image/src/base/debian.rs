@@ -69,6 +69,8 @@ pub(super) fn base(
         binds: Vec::new(),
         env: Vec::new(),
         workdir: None,
+        entrypoint: Vec::new(),
+        user: String::new(),
         takes_packages: true,
         made,
         warning: None,

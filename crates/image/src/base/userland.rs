@@ -117,6 +117,8 @@ pub(super) fn base(python: &HostPython, os: &OsRelease, root: &Path, store: &Sto
         binds,
         env,
         workdir: None,
+        entrypoint: Vec::new(),
+        user: String::new(),
         takes_packages: false,
         made,
         warning: None,

@@ -15,6 +15,7 @@ pub(crate) fn show(printer: &Printer, verb: &str, progress: &Progress) {
         Progress::Step { id, text } => printer.step(id, text),
         Progress::StepOutput { id, line } => printer.step_output(id, line),
         Progress::StepDone { id, text, seconds, cached } => printer.step_done(id, text, *seconds, *cached),
+        Progress::Warning { text } => printer.warning_once(text),
         Progress::StepFailed { id, text, tail } => printer.step_failed(id, text, tail),
         Progress::Created { function, url, note, host_url, custom_domains, .. } => {
             printer.url(verb, function, url, note.as_deref());

@@ -73,8 +73,10 @@ pub(crate) struct Template {
     pub(crate) image: TemplateImage,
     /// The names that the user's files import, where all of these files lie in the user's own place.
     pub(crate) imports: Option<Vec<String>>,
-    /// Whether the function sets variables that only the start of a program reads: a fork would not have them.
-    pub(crate) read_at_exec: bool,
+    /// Why no container may be a fork: something happens at the start of a program that a fork would not have.
+    pub(crate) never_forked: Option<&'static str>,
+    /// What of its command is the image's entrypoint.
+    pub(crate) entrypoint: Vec<String>,
 }
 
 impl Template {
@@ -371,7 +373,8 @@ impl Life {
                 self.events.send(LaunchEvent::Exited { container: self.container.clone() });
             }
             Phase::Launched | Phase::Greeted | Phase::Imported | Phase::Lit => {
-                let summary = format!("the container {how} before it was ready");
+                let hint = self.hint(course.sequence.phase());
+                let summary = format!("the container {how} before it was ready{hint}");
                 if course.ordered.is_none() {
                     self.system(&summary);
                 }
@@ -391,6 +394,19 @@ impl Life {
         }
     }
 
+    /// What may be wrong where the runner never said a word.
+    fn hint(&self, phase: Phase) -> String {
+        let entrypoint = &self.light.template.entrypoint;
+        if phase != Phase::Launched || entrypoint.is_empty() {
+            return String::new();
+        }
+        format!(
+            "; its image's entrypoint `{}` has to run its arguments: end it with exec \"$@\", or leave it out with \
+             .entrypoint([])",
+            entrypoint.join(" ")
+        )
+    }
+
     /// A start that is ended for taking too long: the pool tells those who wait, and the log is for everybody else.
     fn tell_overdue(&self, course: &Course, order: Option<Stop>) {
         let limit = self.light.template.start_timeout;
@@ -402,8 +418,9 @@ impl Life {
                 _ => "starting its interpreter",
             };
             self.system(&format!(
-                "the container is ended: it was still {place} after {} s; `startup_timeout` gives it more time",
-                limit.as_secs_f64()
+                "the container is ended: it was still {place} after {} s; `startup_timeout` gives it more time{}",
+                limit.as_secs_f64(),
+                self.hint(course.sequence.phase())
             ));
         }
     }

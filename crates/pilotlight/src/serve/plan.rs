@@ -128,6 +128,7 @@ fn step(step: &manifest::Step, scope: &mut Scope, begins: bool) -> Result<Vec<St
             Step::Workdir { path }
         }
         manifest::Step::Shell { command } => Step::Shell { command },
+        manifest::Step::Entrypoint { command } => Step::Entrypoint { command },
         manifest::Step::RunFunction { module, qualname, source, arguments, files } => {
             Step::RunFunction(RunFunction { module, qualname, source, arguments, files: copied(&files) })
         }
@@ -251,7 +252,8 @@ pub(crate) fn template(
     env.extend(function.context.clone().map(|context| ("PILOTLIGHT_CONTEXT".to_owned(), context)));
     env.push(("MODAL_IMAGE_ID".to_owned(), image.key.clone()));
     env.push(("PYTHONPATH".to_owned(), python_path(&image.places, &env)));
-    let argv = [&image.places.python, "-m", "_pilotlight_runner"].map(String::from);
+    let runner = [&image.places.python, "-m", "_pilotlight_runner"].map(String::from);
+    let argv = image.entrypoint.iter().cloned().chain(runner).collect();
     let image_env = {
         let mut env = environment(&image.places);
         env.extend(image.env.iter().cloned());
@@ -259,7 +261,13 @@ pub(crate) fn template(
         env
     };
     let pickle = function.pickled.as_ref().and_then(|name| manifest.pickles.get(name));
-    let read_at_exec = is_read_at_exec(&env, &image_env);
+    let never_forked = if image.entrypoint.is_empty() {
+        is_read_at_exec(&env, &image_env).then_some(
+            "one of its variables is read at the start of an interpreter (PYTHON…, LD_…, LC_…, LANG, MALLOC_…)",
+        )
+    } else {
+        Some("each of its containers begins with its image's entrypoint")
+    };
     let cwd = image.workdir.clone().unwrap_or_else(|| "/root".into());
     Template {
         function: Arc::from(function.name.as_str()),
@@ -276,7 +284,7 @@ pub(crate) fn template(
                 pids: PIDS_MAX,
                 disk_mib: function.ephemeral_disk,
             },
-            command: Command { argv: argv.to_vec(), env, cwd: cwd.into() },
+            command: Command { argv, env, cwd: cwd.into() },
             keep_upper: None,
             zygote: false,
             from: None,
@@ -299,7 +307,8 @@ pub(crate) fn template(
                 "snapshot": function.snapshot,
             }),
         },
-        read_at_exec,
+        never_forked,
+        entrypoint: image.entrypoint.clone(),
         image: TemplateImage { key: image.key.clone(), env: image_env },
         imports: manifest
             .files

@@ -15,6 +15,11 @@ impl Steps {
     fn send(&self, progress: Progress) {
         _ = self.0.try_send(progress);
     }
+
+    /// Tells the user something that ends nothing.
+    pub(crate) fn warning(&self, text: &str) {
+        self.send(Progress::Warning { text: text.to_owned() });
+    }
 }
 
 impl pilotlight_image::Progress for Steps {

@@ -269,7 +269,13 @@ IMAGE = Area(
             "open('pyproject.toml', 'w').close()\n"
             + _function(f"{_BASE}.uv_sync(frozen=False, uv_version='0.9')"),
         ),
-        _later("Image.entrypoint(", "entrypoint(['python'])"),
+        _step(
+            "Image.entrypoint(entrypoint_commands)",
+            "entrypoint(['/enter.sh'])",
+            "steps == [{'kind': 'entrypoint', 'command': ['/enter.sh']}]",
+            "e2e/test_entrypoint.py::test_each_container_begins_with_the_entrypoint_and_build_steps_do_not",
+            "e2e/test_entrypoint.py::test_an_entrypoint_can_be_taken_away",
+        ),
         _step(
             "Image.dockerfile_commands(dockerfile_commands, context_files=…, context_mount=…, context_dir=…, "
             "ignore=…, build_args=…)",

@@ -21,8 +21,11 @@ pub enum Instruction {
     Run(Run),
     /// `COPY`, and `ADD` of local files.
     Copy(Copy),
-    /// One that changes nothing here: `LABEL`, `EXPOSE`, `CMD`, an empty `ENTRYPOINT`, and so on. A function's container
-    /// runs the function.
+    /// `ENTRYPOINT` in its exec form; empty for none.
+    Entrypoint(Vec<String>),
+    /// `USER`.
+    User(String),
+    /// One that changes nothing here: `LABEL`, `EXPOSE`, `CMD`, and so on. A function's container runs the function.
     Nothing,
 }
 
@@ -67,21 +70,13 @@ impl Instruction {
             },
             "RUN" => run(rest, &line.documents).map(Self::Run),
             "COPY" | "ADD" => copy(&name, rest, &line.documents).map(Self::Copy),
-            "ENTRYPOINT" if rest.is_empty() || json(rest).is_some_and(|words| words.is_empty()) => {
-                Ok(Self::Nothing)
-            }
-            "ENTRYPOINT" => Err(
-                "ENTRYPOINT is not built yet: a function's container runs the function; leave it out, or \
-                                 empty it with ENTRYPOINT []"
-                    .to_owned(),
-            ),
-            "USER" => match rest.split(':').next() {
-                Some("root" | "0") => Ok(Self::Nothing),
-                _ => Err(format!(
-                    "USER {rest} is not built yet: build steps and containers run as their own root, which is nobody on \
-                     this machine; leave it out"
-                )),
-            },
+            "ENTRYPOINT" if rest.is_empty() => Ok(Self::Entrypoint(Vec::new())),
+            "ENTRYPOINT" => json(rest).map(Self::Entrypoint).ok_or_else(|| {
+                "ENTRYPOINT without a list is run by a shell that takes no arguments, and a function's container \
+                 is its argument: write ENTRYPOINT [\"/entrypoint.sh\"], which ends in exec \"$@\""
+                    .to_owned()
+            }),
+            "USER" => Ok(Self::User(rest.to_owned())),
             "CMD" | "LABEL" | "EXPOSE" | "MAINTAINER" | "STOPSIGNAL" | "HEALTHCHECK" | "VOLUME" => {
                 Ok(Self::Nothing)
             }

@@ -67,6 +67,16 @@ fn commands_take_every_form() {
 }
 
 #[test]
+fn what_containers_begin_with_and_their_user_are_remembered() {
+    let entrypoint =
+        |words: &[&str]| Step::Entrypoint { command: words.iter().map(|&word| word.to_owned()).collect() };
+    assert_eq!(built(r#"ENTRYPOINT ["tini", "--"]"#).unwrap(), [entrypoint(&["tini", "--"])]);
+    assert_eq!(built("ENTRYPOINT []\nENTRYPOINT").unwrap(), [entrypoint(&[]), entrypoint(&[])]);
+    let user = Step::User { name: "app:1".to_owned() };
+    assert_eq!(built("ARG WHO=app\nUSER $WHO:1").unwrap(), [user]);
+}
+
+#[test]
 fn a_list_is_one_only_where_json_says_so() {
     let argv = |words: &[&str]| Step::Exec { argv: words.iter().map(|word| (*word).to_owned()).collect() };
     let listed = [
@@ -159,8 +169,7 @@ fn what_cannot_be_built_is_refused_by_line_and_name() {
         ("RUN --mount=type=secret,id=x cat", "line 1: RUN --mount=type=secret,id=x is not built yet"),
         ("RUN <<E\n#!/usr/bin/perl\nE", "line 1: a script that begins with `#!/usr/bin/perl`"),
         ("\n\nRUN <<EOF\nx", "line 3: the here-document has no end"),
-        ("USER nobody", "line 1: USER nobody is not built yet"),
-        ("ENTRYPOINT /x", "line 1: ENTRYPOINT is not built yet"),
+        ("ENTRYPOINT /x", "line 1: ENTRYPOINT without a list is run by a shell that takes no arguments"),
         ("ONBUILD RUN x", "line 1: ONBUILD is for images"),
         ("SHELL bash", "line 1: SHELL takes a list"),
         ("ENV =1", "line 1: ENV takes name=value"),

@@ -144,7 +144,7 @@ impl Apps {
         let text = format!("Built image {} on {}", image.key, image.base.text);
         steps.done(&image.key, &text, image.cached, began.elapsed().as_secs_f64());
         for warning in &image.warnings {
-            steps.line(&image.key, warning);
+            steps.warning(warning);
         }
         Ok(image)
     }

@@ -70,7 +70,7 @@ impl FunctionLight {
         log: AppLog,
         lineage: Option<Arc<Lineage>>,
     ) -> Self {
-        let used = zygotes.0.used && !template.read_at_exec;
+        let used = zygotes.0.used && template.never_forked.is_none();
         let shells = zygotes.0.shells.function();
         let (image, own) = (Mutex::default(), Mutex::default());
         Self { zygotes, template, log, lineage, used, shells, image, own }
@@ -146,11 +146,7 @@ impl FunctionLight {
 
     fn tell_of_no_snapshot(&self) {
         if self.template.snapshot == Some(true) {
-            let reason = if self.template.read_at_exec {
-                "one of its variables is read at the start of an interpreter (PYTHON…, LD_…, LC_…, LANG, MALLOC_…)"
-            } else {
-                "nothing is forked without the sandbox"
-            };
+            let reason = self.template.never_forked.unwrap_or("nothing is forked without the sandbox");
             let line = format!("no snapshot is taken of the program's memory: {reason}");
             self.log.push(&self.template.function, None, Stream::System, line);
         }
