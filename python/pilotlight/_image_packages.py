@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 _REPOSITORY = re.compile(r"(github|gitlab)\.com/[\w.-]+(/[\w.-]+)+(@[\w./-]+)?")
+_GIT_USER = re.compile(r"[\w.~%+-]+")
 # A date, or a moment of RFC 3339.
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(T[\d:.]+(Z|[+-]\d\d:\d\d))?")
 _TOKENS = {"github": "GITHUB_TOKEN", "gitlab": "GITLAB_TOKEN"}
@@ -160,9 +161,11 @@ class Packages(Chain):
         secrets: Sequence[Secret] | None = None,
         gpu: Any = None,
     ) -> Self:
-        """Packages of private repositories, `github.com/owner/repo[@ref]`; not built yet.
+        """Packages of private repositories, `github.com/owner/repo[@ref]`, brought by git as `git_user`.
 
-        Raises `InvalidError` without `secrets=`, or without the token there that a repository needs.
+        The token is `GITHUB_TOKEN` or `GITLAB_TOKEN` of `secrets`; it is in no layer and in no log. An image
+        without git gets it. Raises `InvalidError` without `secrets=`, or without the token there that a
+        repository needs.
         """
         method = "pip_install_private_repos"
         tokens = check_secrets(method, secrets)
@@ -171,8 +174,9 @@ class Packages(Chain):
                 f"{method}: secrets= is missing; give one with GITHUB_TOKEN or GITLAB_TOKEN, for example "
                 'secrets=[modal.Secret.from_local_environ(["GITHUB_TOKEN"])]'
             )
+        names = flat(method, "repositories", repositories)
         known = {name for secret in tokens for name in secret._env}
-        for repository in flat(method, "repositories", repositories):
+        for repository in names:
             match = _REPOSITORY.fullmatch(repository)
             if match is None:
                 raise InvalidError(
@@ -182,10 +186,13 @@ class Packages(Chain):
             token = _TOKENS[match.group(1)]
             if config.is_local() and token not in known and not any(secret._unbuilt for secret in tokens):
                 raise InvalidError(f"{method}: {repository} needs a secret with {token} in it")
-        said = [*repositories, git_user, find_links, index_url, extra_index_url, pre, extra_options]
-        return self._declare(method, said, unbuilt=method)._building(
-            method, Building(force_build, env, secrets, gpu)
-        )
+        if not _GIT_USER.fullmatch(git_user):
+            raise InvalidError(f"{method}: git_user={git_user!r} is no name of a user")
+        wanted = _requirements.Requirements([f"git+https://{git_user}@{name}" for name in names], {}, [])
+        options = _options(find_links, index_url, extra_index_url, pre)
+        building = Building(force_build, env, secrets, gpu)
+        said = [*names, git_user] if names else []
+        return self._pip(method, said, wanted, options, extra_options, building, git=True)
 
     def uv_sync(
         self,
@@ -358,6 +365,7 @@ class Packages(Chain):
         given: Mapping[str, Any],
         extra_options: str,
         building: Building,
+        git: bool = False,
     ) -> Self:
         more, passed, unknown = _requirements.read_options(method, extra_options)
         for name in wanted.packages:
@@ -370,11 +378,15 @@ class Packages(Chain):
             unbuilt = f"{method}(extra_options={' '.join(unknown)!r})"
         elif clashing:
             unbuilt = f"{method} with two values of {clashing}"
+        if options.pop("require_hashes", False) and "--require-hashes" not in passed:
+            passed.append("--require-hashes")
         step = None
         if wanted.packages:
             defaults = {"find_links": None, "index_url": None, "extra_index_url": None, "pre": False}
             step = {"kind": "pip_install", "packages": wanted.packages, **defaults, **options}
             step["options"] = [*passed, *_dated()]
+            if git:
+                step["git"] = True
         # What a requirements file says is not among what is said: a container does not have the file.
         declared = self._declare(method, [said, dict(given), extra_options], step, unbuilt)
         return declared._building(method, building)

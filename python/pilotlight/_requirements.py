@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from . import _files
@@ -28,7 +29,8 @@ _HARMLESS_OPTIONS = frozenset(
 
 # Options that uv takes as pip does, and those of uv's own that programs name; the second have a value.
 _PASSED = frozenset(
-    "--no-deps --upgrade --reinstall --no-build --no-build-isolation --no-sources --exact --strict".split()
+    "--no-deps --upgrade --reinstall --no-build --no-build-isolation --no-sources --exact --strict "
+    "--require-hashes".split()
 )
 _PASSED_VALUES = frozenset(
     "--no-binary --only-binary --upgrade-package --reinstall-package --resolution --prerelease "
@@ -37,10 +39,13 @@ _PASSED_VALUES = frozenset(
 _OTHER_NAMES = {"-U": "--upgrade", "--force-reinstall": "--reinstall", "-C": "--config-setting"}
 
 # The same of `uv sync`.
-_SYNC = _PASSED | frozenset(
+_SYNC = (_PASSED - {"--require-hashes"}) | frozenset(
     "--no-dev --only-dev --dev --all-groups --no-default-groups --all-extras --no-editable".split()
 )
 _SYNC_VALUES = _PASSED_VALUES | frozenset("--no-group --only-group --no-extra --no-install-package".split())
+
+
+_BEFORE_HASH = re.compile(r"\s+--hash[=\s]\s*")
 
 
 class Requirements(NamedTuple):
@@ -159,10 +164,9 @@ def _read_into(path: str, found: Requirements) -> None:
             continue
         if line.startswith("-"):
             _read_option(path, number, line, found)
-        elif " --hash" in line:
-            raise InvalidError(f"{path}:{number}: --hash is not built yet; leave the hashes out")
         else:
-            found.packages.append(line)
+            # With one space before each hash, which is how the server finds them.
+            found.packages.append(_BEFORE_HASH.sub(" --hash=", line))
 
 
 def _read_option(path: str, number: int, line: str, found: Requirements) -> None:
@@ -174,6 +178,8 @@ def _read_option(path: str, number: int, line: str, found: Requirements) -> None
         _read_into(os.path.join(os.path.dirname(path), value), found)
     elif name == "--pre":
         found.options["pre"] = True
+    elif line == "--require-hashes":
+        found.options["require_hashes"] = True
     elif name in _VALUE_OPTIONS:
         option = _VALUE_OPTIONS[name]
         if found.options.setdefault(option, value) != value:

@@ -15,6 +15,7 @@ const NEEDS: &[Need] = &[
     Need { program: "mmdebstrap", package: "mmdebstrap", why: "images on a true Debian base" },
     Need { program: "iptables-legacy-save", package: "iptables", why: "the packet filter before nf_tables" },
     Need { program: "docker-registry", package: "docker-registry", why: "images of a registry" },
+    Need { program: "git", package: "git", why: "packages of private repositories" },
     Need { program: "newuidmap", package: "uidmap", why: "containers of ordinary users" },
     Need { program: "openssl", package: "openssl", why: "certificates for HTTPS" },
     Need { program: "pasta", package: "passt", why: "the network of ordinary users' containers" },

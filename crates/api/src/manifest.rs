@@ -204,6 +204,9 @@ pub enum Step {
         /// Further options of uv, each `--name` or `--name=value`.
         #[serde(default)]
         options: Vec<String>,
+        /// Whether git brings them from private repositories, with `GITHUB_TOKEN` and `GITLAB_TOKEN` of the step's secrets.
+        #[serde(default)]
+        git: bool,
     },
     /// Installs what a project locks.
     UvSync {

@@ -58,6 +58,8 @@ impl Base {
 pub enum Step {
     /// `Image.pip_install`.
     PipInstall(PipInstall),
+    /// `Image.pip_install_private_repos`: packages that git brings, with the tokens among the step's secrets.
+    PrivateRepos(PipInstall),
     /// `Image.uv_sync`.
     UvSync(UvSync),
     /// `Image.poetry_install_from_file`.
@@ -185,7 +187,8 @@ pub struct RunFunction {
 /// What `Image.pip_install` was given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PipInstall {
-    /// Requirements; one that starts with `-` is an option, as programs of 2022 wrote it.
+    /// Requirements, each perhaps with ` --hash=…` behind it; one that starts with `-` is an option, as programs of 2022
+    /// wrote it.
     pub packages: Vec<String>,
     /// Replaces the package index of the machine.
     pub index_url: Option<String>,

@@ -137,7 +137,7 @@ impl Settings {
 
     fn with_certificates(&self, path: &str) -> Vec<(String, String)> {
         let mut env = self.env.clone();
-        for name in ["SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"] {
+        for name in ["SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"] {
             env.insert(name.to_owned(), path.to_owned());
         }
         env.into_iter().collect()

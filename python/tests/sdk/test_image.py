@@ -163,10 +163,6 @@ def fetched(name: str) -> str:
             r"run_function\(volumes=…\)",
         ),
         (Image.debian_slim().extend(workspace_id="x"), "extend"),
-        (
-            Image.debian_slim().pip_install_private_repos("github.com/a/b@x", git_user="u", secrets=[SECRET]),
-            "pip_install_private_repos",
-        ),
         (Image.debian_slim().run_commands("a", volumes={"/v": 1}), r"run_commands\(volumes=…\)"),
         (
             Image.debian_slim().pip_install("a", extra_options="--user --no-deps"),
@@ -550,6 +546,29 @@ def test_requirements_files(tmp_path: Path) -> None:
     (tmp_path / "editable.txt").write_text("a\n-e .\n")
     with pytest.raises(InvalidError, match=r"editable\.txt:2: the option -e"):
         modal.Image.debian_slim().pip_install_from_requirements(tmp_path / "editable.txt")
+
+
+def test_hashes_of_requirements_files(tmp_path: Path) -> None:
+    path = tmp_path / "requirements.txt"
+    path.write_text("a==1 \\\n    --hash=sha256:0 \\\n    --hash sha256:1  # one\nb\n")
+    base = modal.Image.debian_slim()
+    assert steps(base.pip_install_from_requirements(path)) == [
+        pip("a==1 --hash=sha256:0 --hash=sha256:1", "b")
+    ]
+    path.write_text("--require-hashes\na\n")
+    expected = [{**pip("a"), "options": ["--require-hashes"]}]
+    assert steps(base.pip_install_from_requirements(path)) == expected
+    assert steps(base.pip_install_from_requirements(path, extra_options="--require-hashes")) == expected
+
+
+def test_private_repositories() -> None:
+    given = {"git_user": "u", "secrets": [SECRET], "pre": True}
+    base = modal.Image.debian_slim()
+    image = base.pip_install_private_repos("github.com/a/b@v1", **given)
+    assert image._steps[-1]["step"] == {**pip("git+https://u@github.com/a/b@v1", pre=True), "git": True}
+    assert base.pip_install_private_repos(**given)._steps == ()
+    with pytest.raises(InvalidError, match="git_user='a b' is no name of a user"):
+        base.pip_install_private_repos("github.com/a/b", git_user="a b", secrets=[SECRET])
 
 
 def test_pyproject_files(tmp_path: Path) -> None:

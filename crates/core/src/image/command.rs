@@ -82,8 +82,62 @@ pub(super) fn pip(tools: &Tools, step: &PipInstall) -> Vec<String> {
         argv.extend(["--prerelease", "allow"].map(str::to_owned));
     }
     argv.extend(step.options.iter().cloned());
-    argv.extend(requirements(&step.packages));
-    argv
+    let requirements = requirements(&step.packages);
+    if !requirements.iter().any(|requirement| requirement.contains(HASH)) {
+        argv.extend(requirements);
+        return argv;
+    }
+    // Hashes stand in files alone. As with pip, one of them means that every package must have some.
+    // <https://pip.pypa.io/en/stable/topics/secure-installs/>
+    if !step.options.iter().any(|option| option == REQUIRE_HASHES) {
+        argv.push(REQUIRE_HASHES.to_owned());
+    }
+    argv.extend(["-r", "-"].map(str::to_owned));
+    let lines = ["printf", r"%s\n"].map(str::to_owned).into_iter().chain(requirements);
+    shell(&format!("{} | {}", shell_words(lines), shell_words(argv)))
+}
+
+/// The option by which a package without a hash is refused.
+const REQUIRE_HASHES: &str = "--require-hashes";
+
+/// What stands before a hash of a requirement.
+const HASH: &str = " --hash=";
+
+/// A requirement without its hashes, for people.
+pub(super) fn without_hashes(requirement: &str) -> &str {
+    requirement.split(HASH).next().unwrap_or_default()
+}
+
+/// Tells git the token for the host that asks for one, and no other. It is asked `Password for 'https://me@github.com': `
+/// (gitcredentials(7)).
+pub(super) const ASKPASS: &str = r#"#!/bin/sh
+case "$1" in
+"Password for 'https://"*"@github.com': ") echo "$GITHUB_TOKEN" ;;
+"Password for 'https://"*"@gitlab.com': ") echo "$GITLAB_TOKEN" ;;
+esac
+"#;
+
+/// Where [`ASKPASS`] is put, below [`COPIED`].
+pub(super) const ASKPASS_FILE: &str = "/askpass";
+
+/// Variables that make git ask it, in the words that it knows.
+pub(super) fn askpass_env() -> Vec<(String, String)> {
+    let program = format!("{COPIED}{ASKPASS_FILE}");
+    [("GIT_ASKPASS", program.as_str()), ("GIT_TERMINAL_PROMPT", "0"), ("LC_ALL", "C"), ("LANGUAGE", "C")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+}
+
+/// Installs git unless it is there.
+pub(super) fn git() -> Vec<String> {
+    let install = apt(&["git".to_owned()]);
+    let install = install.last().expect("a shell has its script");
+    let none =
+        "there is no git in this image and no apt-get that could install it: add git to the image first";
+    shell(&format!(
+        "command -v git >/dev/null && exit; command -v apt-get >/dev/null && [ -w /usr/bin ] || {{ echo '{none}' >&2; \
+         exit 1; }}; {install}"
+    ))
 }
 
 /// `uv sync` of the project at [`COPIED`] into the image's environment. The project itself is not installed, and what is

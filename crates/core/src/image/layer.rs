@@ -104,6 +104,7 @@ pub fn on_host(plan: &Plan, sets: &Sets, tools: &Tools) -> Result<Vec<Vec<String
         match step {
             Step::PipInstall(pip) if command::requirements(&pip.packages).is_empty() => {}
             Step::PipInstall(pip) => commands.push(command::pip(tools, pip)),
+            Step::PrivateRepos(_) => return Err("pip_install_private_repos".to_owned()),
             Step::UvSync(_) => return Err("uv_sync".to_owned()),
             Step::PoetryInstall(_) => return Err("poetry_install_from_file".to_owned()),
             Step::AptInstall { packages } if packages.is_empty() => {}
@@ -166,10 +167,26 @@ impl Chain {
             Step::PipInstall(pip) => {
                 let packages = command::requirements(&pip.packages);
                 if !packages.is_empty() {
-                    let text = format!("pip install {}", packages.join(" "));
+                    let text = pip_text(&packages);
                     self.given.find_links.clone_from(&pip.find_links);
                     self.layer(LayerKind::Pip, text, command::pip(&self.tools, pip));
                 }
+            }
+            Step::PrivateRepos(pip) => {
+                // The layer of git is nobody's own: it knows nothing of this step's variables and secrets.
+                let given = std::mem::take(&mut self.given);
+                self.layer(LayerKind::Run, "git".to_owned(), command::git());
+                self.given = Given { find_links: pip.find_links.clone(), ..given.clone() };
+                self.given.env.extend(command::askpass_env());
+                self.given.env.sort();
+                let askpass = CopiedFile {
+                    remote: command::ASKPASS_FILE.to_owned(),
+                    mode: 0o755,
+                    content: Content::Text(command::ASKPASS.to_owned()),
+                };
+                let text = pip_text(&command::requirements(&pip.packages));
+                self.with_files(LayerKind::Pip, text, command::pip(&self.tools, pip), &[askpass]);
+                self.given = given;
             }
             Step::UvSync(sync) => {
                 let command = command::uv_sync(&self.tools, sync);
@@ -284,6 +301,11 @@ impl Chain {
         let fields = fields.into_iter().map(str::to_owned);
         self.key = Key::of(DOMAIN, std::iter::once(self.key.to_string()).chain(fields));
     }
+}
+
+fn pip_text(requirements: &[String]) -> String {
+    let names: Vec<_> = requirements.iter().map(|name| command::without_hashes(name)).collect();
+    format!("pip install {}", names.join(" "))
 }
 
 fn venv_text(plan: &Plan, python: PythonVersion) -> String {

@@ -117,6 +117,41 @@ fn pip_options_become_those_of_uv() {
 }
 
 #[test]
+fn hashes_are_told_by_lines_and_every_package_needs_one() {
+    let made = |options: &[&str]| {
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        let packages = vec!["b==1 --hash=sha256:00 --hash=sha256:11".to_owned(), "a".to_owned()];
+        of(vec![Step::PipInstall(PipInstall { packages, options, ..PipInstall::default() })]).layers[1]
+            .clone()
+    };
+    let layer = made(&[]);
+    assert_eq!(layer.text, "pip install a b==1");
+    let script = "printf '%s\\n' a 'b==1 --hash=sha256:00 --hash=sha256:11' | /opt/pilotlight/bin/uv pip install \
+                  --python /opt/venv/bin/python --compile-bytecode --require-hashes -r -";
+    assert_eq!(layer.command, ["/bin/sh", "-c", script]);
+    assert_eq!(made(&["--require-hashes"]).command, layer.command);
+}
+
+#[test]
+fn git_comes_before_private_packages_and_knows_no_secret() {
+    let pip = PipInstall { packages: vec!["git+https://me@github.com/a/b".into()], ..PipInstall::default() };
+    let secret = |name: &str, value: &str| Secret { name: name.to_owned(), value: value.to_owned() };
+    let made = |value| {
+        let secrets = vec![secret("GITHUB_TOKEN", value)];
+        of(vec![Step::with(vec![("A".into(), "b".into())], secrets, Step::PrivateRepos(pip.clone()))])
+    };
+    let [_, git, private] = &made("hush").layers[..] else { panic!("two steps") };
+    assert_eq!((git.kind, git.own_env.len(), git.secrets.len(), git.files.len()), (LayerKind::Run, 0, 0, 0));
+    assert_eq!(
+        (private.kind, private.secrets.as_slice()),
+        (LayerKind::Pip, &[secret("GITHUB_TOKEN", "hush")][..])
+    );
+    let asks = ("GIT_ASKPASS".to_owned(), "/opt/pilotlight/build/copied/askpass".to_owned());
+    assert!(private.own_env.contains(&asks) && private.own_env.contains(&("A".to_owned(), "b".to_owned())));
+    assert_eq!(made("another").key, made("hush").key);
+}
+
+#[test]
 fn what_a_project_locks_goes_into_the_images_environment() {
     let file = CopiedFile { remote: "/uv.lock".into(), mode: 0o644, content: Content::Blob("00".into()) };
     let sync = UvSync {

@@ -108,8 +108,17 @@ pub(crate) fn image(
 /// its `FROM`.
 fn step(step: &manifest::Step, scope: &mut Scope, begins: bool) -> Result<Vec<Step>, String> {
     Ok(vec![match step.clone() {
-        manifest::Step::PipInstall { packages, find_links, index_url, extra_index_url, pre, options } => {
-            Step::PipInstall(PipInstall { packages, index_url, extra_index_url, find_links, pre, options })
+        manifest::Step::PipInstall {
+            packages,
+            find_links,
+            index_url,
+            extra_index_url,
+            pre,
+            options,
+            git,
+        } => {
+            let pip = PipInstall { packages, index_url, extra_index_url, find_links, pre, options };
+            if git { Step::PrivateRepos(pip) } else { Step::PipInstall(pip) }
         }
         manifest::Step::UvSync { files, groups, extras, frozen, options } => {
             Step::UvSync(UvSync { files: copied(&files), groups, extras, frozen, options })

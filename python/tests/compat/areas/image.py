@@ -34,6 +34,8 @@ _PIP = (
     "[{'kind': 'pip_install', 'packages': ['a', 'b'], 'find_links': 'f', 'index_url': 'i', "
     "'extra_index_url': 'e', 'pre': True, 'options': []}]"
 )
+# Both methods are one step of the server's.
+_PROVEN = "e2e/test_packages.py::test_each_option_of_pip_does_what_it_says"
 _OPTIONS = "find_links='f', index_url='i', extra_index_url='e', pre=True"
 
 _REGISTRY = "tag, secret, setup_dockerfile_commands, setup_commands"
@@ -66,21 +68,25 @@ IMAGE = Area(
             f"pip_install('a', ['b'], {_OPTIONS})",
             f"steps == {_PIP}",
             "e2e/test_container.py::test_an_image_has_its_packages_and_variables",
+            _PROVEN,
         ),
         _step(
             "Image.pip_install(extra_options=…)",
             "pip_install('a', extra_options='--pre')",
             "steps[0]['pre'] is True",
+            _PROVEN,
         ),
         _step(
             "Image.uv_pip_install(packages, find_links=…, index_url=…, extra_index_url=…, pre=…)",
             f"uv_pip_install('a', ['b'], {_OPTIONS})",
             f"steps == {_PIP}",
+            _PROVEN,
         ),
         _step(
             "Image.uv_pip_install(extra_options=…)",
             "uv_pip_install('a', extra_options='--pre')",
             "steps[0]['pre'] is True",
+            _PROVEN,
         ),
         works("Image.uv_pip_install(requirements=…)", "compat/test_image_files.py::test_requirements"),
         _ignored("Image.uv_pip_install(uv_version=…)", "uv_pip_install('a', uv_version='0.9')"),
@@ -89,6 +95,7 @@ IMAGE = Area(
             "extra_index_url=…, pre=…, extra_options=…)",
             "sdk/test_image.py::test_requirements_files",
             "compat/test_image_files.py::test_requirements",
+            "e2e/test_packages.py::test_hashes_of_a_requirements_file_are_verified",
         ),
         works(
             "Image.pip_install_from_pyproject(pyproject_toml, optional_dependencies=…, find_links=…, "
@@ -243,10 +250,14 @@ IMAGE = Area(
         _later("Image.conda_install(", "conda_install('x')"),
         _later("Image.conda_update_from_environment(", "conda_update_from_environment('program.py')"),
         _later("Image.micromamba_install(", "micromamba_install('x')"),
-        _later(
-            "Image.pip_install_private_repos(",
-            "pip_install_private_repos('github.com/a/b', git_user='u', "
+        _step(
+            "Image.pip_install_private_repos(repositories, git_user=…, secrets=…, find_links=…, index_url=…, "
+            "extra_index_url=…, pre=…, extra_options=…)",
+            "pip_install_private_repos('github.com/a/b@v1', git_user='u', extra_options='--pre', "
             "secrets=[modal.Secret({'GITHUB_TOKEN': 't'})])",
+            "steps[0]['step']['packages'] == ['git+https://u@github.com/a/b@v1'] "
+            "and steps[0]['step']['git'] is True and steps[0]['step']['pre'] is True",
+            "e2e/test_packages.py::test_packages_of_private_repositories",
         ),
         works(
             "Image.poetry_install_from_file(poetry_pyproject_toml, poetry_lockfile=…, ignore_lockfile=…, "

@@ -7,7 +7,7 @@ const EXAMPLE: &str = r#"{
   "app": {"name": null, "description": "hello.py"},
   "images": {"im-0": {"base": {"kind": "debian_slim", "python_version": null}, "steps": [
     {"kind": "pip_install", "packages": ["boto3"], "find_links": null, "index_url": null,
-     "extra_index_url": null, "pre": false, "options": []},
+     "extra_index_url": null, "pre": false, "options": [], "git": false},
     {"kind": "apt_install", "packages": ["git"]}, {"kind": "run_commands", "commands": ["true"]},
     {"kind": "env", "vars": {"A": "b"}}, {"kind": "workdir", "path": "/x"}], "force_build": 2}},
   "files": [{"remote": "/root/hello.py", "local": "/abs/hello.py", "mode": 420, "digest": null, "size": null}],
