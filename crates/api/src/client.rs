@@ -14,6 +14,7 @@ use serde::Serialize;
 use tokio::net::UnixStream;
 
 use crate::error::{ApiError, Code};
+use crate::images::{BuildImages, BuildLine, Images, Prune, Removed};
 use crate::manifest::Manifest;
 use crate::progress::{AppSummary, LogLine, Progress, Status};
 use crate::wire::{BLOB_MAX, BlobAnswer, BlobQuery, CreateApp, LogQuery, Scaling, UpdateApp, encode};
@@ -134,6 +135,32 @@ impl Client {
     pub async fn scale(&self, app: &str, function: &str, scaling: &Scaling) -> Result<(), ClientError> {
         let path = format!("/v1/apps/{}/functions/{}/scaling", encode(app), encode(function));
         self.send(Method::PATCH, &path, Body::json(scaling)?).await.map(drop)
+    }
+
+    /// What images take on disk.
+    pub async fn images(&self) -> Result<Images, ClientError> {
+        self.send(Method::GET, "/v1/images", Body::Empty).await?.json().await
+    }
+
+    /// Builds the images of a program; cancelled when the stream is dropped.
+    pub async fn build_images(&self, manifest: Manifest) -> Result<Lines<Progress>, ClientError> {
+        let body = Body::json(&BuildImages { manifest })?;
+        Ok(self.send(Method::POST, "/v1/images", body).await?.lines())
+    }
+
+    /// Removes an image.
+    pub async fn remove_image(&self, id: &str) -> Result<Removed, ClientError> {
+        self.send(Method::DELETE, &format!("/v1/images/{}", encode(id)), Body::Empty).await?.json().await
+    }
+
+    /// Removes what nobody uses.
+    pub async fn prune_images(&self, prune: Prune) -> Result<Removed, ClientError> {
+        self.send(Method::POST, "/v1/images/prune", Body::json(&prune)?).await?.json().await
+    }
+
+    /// What the steps of an image, or the step of a layer, printed.
+    pub async fn image_log(&self, id: &str) -> Result<Lines<BuildLine>, ClientError> {
+        Ok(self.send(Method::GET, &format!("/v1/images/{}/log", encode(id)), Body::Empty).await?.lines())
     }
 
     /// Asks the server to shut down. It has begun to when this returns; it is gone when its socket is.

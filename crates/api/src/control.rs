@@ -5,6 +5,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::mpsc::Receiver;
 
 use crate::error::ApiError;
+use crate::images::{BuildLine, Images, Prune, Removed};
 use crate::manifest::Manifest;
 use crate::progress::{AppSummary, LogLine, Progress, Status};
 use crate::wire::{CreateApp, LogQuery, Scaling};
@@ -50,6 +51,21 @@ pub trait Control: Send + Sync + 'static {
 
     /// Scales a function of the app with this id or name from now on. The request is checked by itself.
     fn scale(&self, app: String, function: String, scaling: Scaling) -> Answer<'_, ()>;
+
+    /// What images take on disk.
+    fn images(&self) -> Answer<'_, Images>;
+
+    /// Builds the images of a program. The manifest is checked. The stream ends with `built` or `failed`.
+    fn build_images(&self, manifest: Manifest) -> Answer<'_, Receiver<Progress>>;
+
+    /// Removes the image with this id, unless somebody uses it.
+    fn remove_image(&self, id: String) -> Answer<'_, Removed>;
+
+    /// Removes what nobody uses.
+    fn prune_images(&self, prune: Prune) -> Answer<'_, Removed>;
+
+    /// What the steps of the image with this id printed, from the bottom up; or that of the layer whose key begins so.
+    fn image_log(&self, id: String) -> Answer<'_, Receiver<BuildLine>>;
 
     /// Begins to shut the server down and returns at once: the answer still has to be sent.
     fn shutdown(&self) -> Answer<'_, ()>;

@@ -118,6 +118,12 @@ impl ApiError {
             .hint("`pilotlight app list` shows the apps and their ids")
     }
 
+    /// There is no image with this id.
+    pub fn no_image(id: &str) -> Self {
+        Self::new(Code::NotFound, format!("there is no image `{id}`"))
+            .hint("`pilotlight image list` shows the images and their ids")
+    }
+
     /// An error that is not the user's: `error` with its causes.
     pub fn internal(error: &dyn std::error::Error) -> Self {
         let mut message = error.to_string();

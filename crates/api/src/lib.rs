@@ -7,6 +7,7 @@
 pub mod client;
 pub mod control;
 pub mod error;
+pub mod images;
 pub mod manifest;
 pub mod openapi;
 pub mod progress;

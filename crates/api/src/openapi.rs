@@ -22,12 +22,18 @@ use crate::server::routes;
         routes::app_logs,
         routes::stop_app,
         routes::scale_function,
+        routes::list_images,
+        routes::build_images,
+        routes::prune_images,
+        routes::remove_image,
+        routes::image_log,
         routes::shutdown,
         routes::openapi
     ),
     tags(
         (name = "apps", description = "Making, updating, watching and stopping apps."),
         (name = "blobs", description = "The content of the user's files, by digest."),
+        (name = "images", description = "What apps run in, on disk."),
         (name = "server", description = "The server itself.")
     )
 )]

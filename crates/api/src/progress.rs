@@ -90,6 +90,11 @@ pub enum Progress {
         /// The version's number, from 1 on.
         version: u32,
     },
+    /// The images of a program are there.
+    Built {
+        /// Their ids.
+        images: Vec<String>,
+    },
     /// It did not work out. A version that served before goes on serving.
     Failed {
         /// A stable word for programs, as in [`ApiError`](crate::error::ApiError).
@@ -185,6 +190,9 @@ pub struct FunctionSummary {
     /// The custom domains under which it answers as well.
     #[serde(default)]
     pub custom_domains: Vec<String>,
+    /// The id of its image: `im-` and 12 hex digits.
+    #[serde(default)]
+    pub image: Option<String>,
     /// Containers that run now, starting ones included.
     pub containers: u32,
     /// Requests that wait or are being answered.

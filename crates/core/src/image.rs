@@ -10,6 +10,7 @@ pub mod dockerfile;
 mod era;
 mod key;
 mod layer;
+pub mod leaving;
 pub mod registry;
 mod version;
 

@@ -1,6 +1,6 @@
 //! The way from a plan to an image: base, layers, the runner's layers, and what a container needs beside them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -15,6 +15,7 @@ use crate::base::{self, Base, Bases, Choice};
 use crate::discovery::{self, Wanted};
 use crate::host::HostPython;
 use crate::hostconf::HostConf;
+use crate::inventory::{self, Inventory, Removed, StepLog, Stock};
 use crate::on_host::OnHost;
 use crate::process;
 use crate::progress::Progress;
@@ -22,7 +23,7 @@ use crate::registry::Pull;
 use crate::runner::{self, CodeFile};
 use crate::settings::{CA_INSIDE, Settings};
 use crate::step::{self, Exits, Sandboxed, Steps};
-use crate::store::{self, Store};
+use crate::store::{self, Pins, Store};
 use crate::tools::{self, Cache};
 use crate::tree;
 
@@ -73,7 +74,9 @@ pub enum Error {
     #[error("the build step `{text}` failed")]
     Step {
         /// The step in a few words.
-        text: String,
+        text: Box<str>,
+        /// The first digits of its layer's key, by which its log is found.
+        layer: Box<str>,
         /// What happened.
         #[source]
         source: step::Error,
@@ -174,6 +177,17 @@ pub struct Image {
     pub warnings: Vec<String>,
     /// Where its programs are.
     pub places: Places,
+    /// Its layers stay on disk as long as these live.
+    pub pins: Pins,
+}
+
+/// A user's files as a layer.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    /// The layer.
+    pub path: PathBuf,
+    /// It stays on disk as long as these live.
+    pub pins: Pins,
 }
 
 /// Where an image's programs are, as its containers see them.
@@ -209,6 +223,7 @@ pub struct Builder {
     options: Arc<Options>,
     bases: Bases,
     store: Store,
+    trees: Store,
     steps: Arc<dyn Steps>,
     exits: Exits,
 }
@@ -226,8 +241,9 @@ impl Builder {
     /// A builder with steps of the caller's making.
     pub fn with_steps(options: Options, steps: Arc<dyn Steps>) -> Result<Self, Error> {
         let store = Store::open(&options.state_dir, Some(Arc::clone(&steps)))?;
+        let trees = Store::open_at(options.state_dir.join(tree::TREES), false)?;
         let bases = Bases::new(options.base, options.python.clone());
-        Ok(Self { options: Arc::new(options), bases, store, steps, exits: Exits::default() })
+        Ok(Self { options: Arc::new(options), bases, store, trees, steps, exits: Exits::default() })
     }
 
     /// The same builder for programs of another local interpreter.
@@ -253,17 +269,17 @@ impl Builder {
         let mut around =
             Surroundings { env: [("PATH".to_owned(), PATH.to_owned())].into(), ..Surroundings::default() };
         if let (Start::Registry(registry), Isolation::Sandbox) = (base, self.options.isolation) {
-            let base = self.pull(progress, cancel).base(registry).map_err(base::Error::from)?;
+            let base = self.pull(&self.store, progress, cancel).base(registry).map_err(base::Error::from)?;
             around.env.extend(base.env);
             around.workdir = base.workdir.unwrap_or_default();
         }
         Ok(around)
     }
 
-    fn pull<'a>(&'a self, progress: &'a dyn Progress, cancel: &'a AtomicBool) -> Pull<'a> {
+    fn pull<'a>(&'a self, store: &'a Store, progress: &'a dyn Progress, cancel: &'a AtomicBool) -> Pull<'a> {
         Pull {
             state_dir: &self.options.state_dir,
-            store: &self.store,
+            store,
             steps: &*self.steps,
             settings: &self.options.settings,
             progress,
@@ -276,12 +292,13 @@ impl Builder {
         if self.options.isolation == Isolation::Process {
             return OnHost { options: &self.options, bases: &self.bases, progress, cancel }.build(plan);
         }
+        let (store, pins) = self.store.pinning();
         let base = match &plan.base {
             Start::DebianSlim { python } => {
-                self.bases.get(*python, &self.store, &*self.steps, progress, cancel)?
+                self.bases.get(*python, &store, &*self.steps, progress, cancel)?
             }
             Start::Registry(registry) => {
-                self.pull(progress, cancel).base(registry).map_err(base::Error::from)?
+                self.pull(&store, progress, cancel).base(registry).map_err(base::Error::from)?
             }
         };
         let python = base.python;
@@ -290,11 +307,11 @@ impl Builder {
             return Err(Error::NeedsDebian { used: base.used, python });
         }
         let host = HostConf::of_this_machine(self.options.settings.ca_file());
-        let hostconf = host.layer(&self.store)?;
+        let hostconf = host.layer(&store)?;
         let parts = Parts::new(&chain, &base, &self.options.code);
-        let (mut lowers, cached) = match parts.find(&self.store) {
+        let (mut lowers, cached) = match parts.find(&store) {
             Some(found) => (found, true),
-            None => (self.make(&parts, &base, (&hostconf, &host.doors), progress, cancel)?, false),
+            None => (self.make(&store, &parts, &base, (&hostconf, &host.doors), progress, cancel)?, false),
         };
         lowers.insert(0, hostconf);
         lowers.extend(base.layers);
@@ -304,8 +321,11 @@ impl Builder {
         }
         env.extend(chain.env);
         let user = of_another_user(&chain.user.unwrap_or(base.user));
+        let key = format!("im-{}", chain.key.short());
+        let stock = Stock { layers: &store, ..self.stock() };
+        stock.enter(&key, &base.used, &lowers, cancel)?;
         Ok(Image {
-            key: format!("im-{}", chain.key.short()),
+            key,
             base: BaseUsed { text: base.used, made: base.made },
             cached: cached && !base.made,
             lowers,
@@ -316,6 +336,7 @@ impl Builder {
             warnings: base.warning.into_iter().chain(host.warning).chain(user).collect(),
             doors: host.doors,
             places: Places::default(),
+            pins,
         })
     }
 
@@ -331,12 +352,44 @@ impl Builder {
     }
 
     /// The layer of the user's files.
-    pub fn tree(&self, files: &[tree::TreeFile]) -> Result<PathBuf, Error> {
-        Ok(tree::tree(&self.options.state_dir, files)?)
+    pub fn tree(&self, files: &[tree::TreeFile]) -> Result<Tree, Error> {
+        let (store, pins) = self.trees.pinning();
+        Ok(Tree { path: tree::tree(&store, files)?, pins })
+    }
+
+    /// What images take on disk. Blocks, as do the four below.
+    pub fn images(&self) -> Result<Inventory, inventory::Error> {
+        self.stock().list()
+    }
+
+    /// Removes the image with this id, and of its layers those that no other image has.
+    pub fn remove_image(&self, id: &str) -> Result<Removed, inventory::Error> {
+        self.stock().remove(id)
+    }
+
+    /// Removes what nobody uses, least recently used first, until images, files of versions and uploads take at most
+    /// `budget` bytes. `uploads` are the digests of files that are needed again; `None` keeps all.
+    pub fn prune(&self, budget: u64, uploads: Option<&HashSet<String>>) -> Result<Removed, inventory::Error> {
+        self.stock().prune(budget, uploads)
+    }
+
+    /// Removes the packages that were downloaded for builds; how many bytes that were.
+    pub fn drop_downloads(&self) -> Result<u64, inventory::Error> {
+        self.stock().drop_downloads()
+    }
+
+    /// What the steps of an image printed, from the bottom up; or that of the layer whose key begins so.
+    pub fn image_log(&self, id: &str) -> Result<Vec<StepLog>, inventory::Error> {
+        self.stock().log(id)
+    }
+
+    fn stock(&self) -> Stock<'_> {
+        Stock { state_dir: &self.options.state_dir, layers: &self.store, trees: &self.trees }
     }
 
     fn make(
         &self,
+        store: &Store,
         parts: &Parts<'_>,
         base: &Base,
         (hostconf, doors): (&Path, &[Door]),
@@ -345,8 +398,11 @@ impl Builder {
     ) -> Result<Vec<PathBuf>, Error> {
         let Options { state_dir, python, settings, .. } = &*self.options;
         let uv = tools::ensure(state_dir, python, settings, progress, cancel)?;
+        for cache in Cache::OF_STEPS {
+            store.pin_soon(&cache.pin(), cancel)?;
+        }
         let workshop = Workshop {
-            store: &self.store,
+            store,
             steps: &*self.steps,
             settings,
             base,

@@ -15,6 +15,8 @@ pub mod discovery;
 pub mod host;
 /// The layer that carries the host's name resolution and certificates into containers.
 pub mod hostconf;
+/// What images take on disk, and what of it goes.
+pub mod inventory;
 /// Locks between processes, for things that are made once.
 mod lock;
 /// Images without a sandbox.
@@ -43,8 +45,9 @@ pub mod tree;
 /// What the sandbox helper runs for this crate; for `helper_main`.
 pub const ERRANDS: &[pilotlight_sandbox::Errand] = &[base::debian::ERRAND];
 
-pub use builder::{BaseUsed, Builder, Error, Image, Options, Places, Surroundings};
+pub use builder::{BaseUsed, Builder, Error, Image, Options, Places, Surroundings, Tree};
 pub use host::HostPython;
 pub use progress::{Progress, Silent};
 pub use registry::tool_main;
 pub use step::Exits;
+pub use store::Pins;

@@ -17,7 +17,7 @@ use crate::output::Tail;
 use crate::process;
 use crate::progress::Progress;
 use crate::runner::{self, INPUT};
-use crate::store::{Meta, Store};
+use crate::store::{Meta, Pins, Store};
 use crate::tools::{self, Cache, Uv};
 
 /// A step that takes longer is ended: it hangs.
@@ -86,6 +86,7 @@ impl OnHost<'_> {
                 path: format!("{}:{path}", text(&venv.join("bin"))),
                 lib: text(&code.join("lib")),
             },
+            pins: Pins::default(),
         })
     }
 

@@ -8,13 +8,17 @@
 //! empty files. Writing everything out before the rename would make builds wait for the disk; instead `.complete`
 //! names the boot it was written in and counts during that boot only, until a thread has brought the layer to the disk
 //! and says so with `.durable`.
+//!
+//! Who uses a layer shares the lock of its key ([`Pins`]), and whoever removes it must hold that lock alone
+//! (`docs/design/0021`).
 
 use std::io;
+use std::io::Write as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pilotlight_core::image::Key;
 use rustix::mount::UnmountFlags;
@@ -28,6 +32,21 @@ const COMPLETE: &str = ".complete";
 const DURABLE: &str = ".durable";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 const STAGING: &str = ".staging-";
+/// Beside a layer: how many bytes it takes.
+const SIZE: &str = ".size";
+const LOCKS: &str = ".locks";
+const LOGS: &str = ".logs";
+/// The most of a step's output that is kept.
+const LOG_MAX: u64 = 4 << 20;
+
+/// What is in use.
+mod pins;
+/// What of a store is on disk, and who holds it.
+mod stock;
+
+pub use pins::Pins;
+use stock::usage;
+pub(crate) use stock::{du, modified, there};
 
 /// Why the store could not be read or written.
 #[derive(Debug, Error)]
@@ -62,6 +81,9 @@ pub struct Store {
     /// Whether layers outlive a crash of the machine; cheap ones are made again.
     durable: bool,
     boot: Arc<[u8]>,
+    /// What is found or made through this store stays in use as long as they live.
+    pins: Option<Pins>,
+    shared: pins::Shared,
 }
 
 static STAGED: AtomicU64 = AtomicU64::new(0);
@@ -79,8 +101,9 @@ impl Store {
 
     fn open_with(root: PathBuf, durable: bool, steps: Option<Arc<dyn Steps>>) -> Result<Self, Error> {
         let boot = fs_err::read(BOOT_ID)?.into();
-        let store = Self { root, steps, durable, boot };
-        fs_err::create_dir_all(store.root.join(".locks"))?;
+        let store = Self { root, steps, durable, boot, pins: None, shared: pins::Shared::default() };
+        fs_err::create_dir_all(store.root.join(LOCKS))?;
+        fs_err::create_dir_all(store.root.join(LOGS))?;
         // Layers hold set-user-id programs that belong to root and may be anybody's making: on this machine nobody
         // else must reach them.
         fs_err::set_permissions(&store.root, PermissionsExt::from_mode(0o700))?;
@@ -88,17 +111,50 @@ impl Store {
         Ok(store)
     }
 
+    /// The same store, and what keeps all that is found or made through it from being removed.
+    pub fn pinning(&self) -> (Self, Pins) {
+        let pins = Pins::default();
+        (Self { pins: Some(pins.clone()), ..self.clone() }, pins)
+    }
+
     /// The `fs` directory of a layer that is whole.
     pub fn find(&self, key: &Key) -> Option<PathBuf> {
+        if !self.is_whole(key) {
+            return None;
+        }
+        let pinned = self.pin(key.as_str()).inspect_err(|error| tracing::warn!(%error, "cannot use a layer"));
+        // It may have been removed before it was pinned.
+        (pinned.unwrap_or(false) && self.is_whole(key)).then(|| self.layer(key).join("fs"))
+    }
+
+    fn is_whole(&self, key: &Key) -> bool {
         let layer = self.layer(key);
-        let whole = layer.join(DURABLE).exists()
-            || fs_err::read(layer.join(COMPLETE)).is_ok_and(|boot| boot == *self.boot);
-        whole.then(|| layer.join("fs"))
+        layer.join(DURABLE).exists()
+            || fs_err::read(layer.join(COMPLETE)).is_ok_and(|boot| boot == *self.boot)
+    }
+
+    /// Keeps what has this name as long as the pins live. `false` if somebody makes or removes it now.
+    pub(crate) fn pin(&self, name: &str) -> io::Result<bool> {
+        match &self.pins {
+            Some(pins) => pins.pin(&self.shared, &self.lock_path(name)),
+            None => Ok(true),
+        }
+    }
+
+    /// As [`Self::pin`], once nobody holds it alone.
+    pub(crate) fn pin_soon(&self, name: &str, cancel: &AtomicBool) -> Result<(), Error> {
+        while !self.pin(name)? {
+            if cancel.load(Ordering::Relaxed) {
+                return Err(Error::Cancelled);
+            }
+            std::thread::park_timeout(lock::RETRY);
+        }
+        Ok(())
     }
 
     /// What was written beside a layer.
-    pub fn meta(&self, key: &Key) -> Option<Meta> {
-        let text = fs_err::read(self.layer(key).join("meta.json")).ok()?;
+    pub fn meta(&self, key: &str) -> Option<Meta> {
+        let text = fs_err::read(self.root.join(key).join("meta.json")).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
@@ -116,17 +172,20 @@ impl Store {
         if let Some(found) = self.find(key) {
             return Ok((found, false));
         }
-        let lock = lock::acquire(&self.lock_path(key.as_str()), cancel, waiting).map_err(|error| {
+        let path = self.lock_path(key.as_str());
+        let lock = lock::acquire(&path, cancel, waiting).map_err(|error| {
             if error.kind() == io::ErrorKind::Interrupted { Error::Cancelled } else { Error::Io(error) }
         })?;
-        if let Some(found) = self.find(key) {
-            return Ok((found, false));
+        let made = !self.is_whole(key);
+        if made {
+            let staging = self.staging(key)?;
+            let meta = build(&staging.path)?;
+            self.finish(key, &staging.path, &meta).map_err(Error::Io)?;
         }
-        let staging = self.staging(key)?;
-        let made = build(&staging.path)?;
-        self.finish(key, &staging.path, &made).map_err(Error::Io)?;
-        drop(lock);
-        Ok((self.layer(key).join("fs"), true))
+        if let Some(pins) = &self.pins {
+            pins.keep(&self.shared, &path, lock).map_err(Error::Io)?;
+        }
+        Ok((self.layer(key).join("fs"), made))
     }
 
     fn finish(&self, key: &Key, staging: &Path, meta: &Meta) -> io::Result<()> {
@@ -144,7 +203,10 @@ impl Store {
         fs_err::rename(staging, &layer)?;
         if self.durable {
             // Nobody waits for it: a process that ends before it does only costs a rebuild after the next boot.
-            std::thread::spawn(move || bring_to_disk(&layer));
+            std::thread::spawn(move || {
+                bring_to_disk(&layer);
+                _ = usage(&layer);
+            });
         }
         Ok(())
     }
@@ -186,8 +248,46 @@ impl Store {
         self.root.join(key.as_str())
     }
 
-    fn lock_path(&self, key: &str) -> PathBuf {
-        self.root.join(".locks").join(key)
+    /// The directory of the layers.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The lock of what has this name: a layer's key, an image's id, a cache.
+    pub(crate) fn lock_path(&self, name: &str) -> PathBuf {
+        self.root.join(LOCKS).join(name)
+    }
+
+    /// Where what a step prints is kept, of a layer or of an attempt that failed.
+    pub fn log_path(&self, key: &str) -> PathBuf {
+        self.root.join(LOGS).join(key)
+    }
+
+    /// Begins the log of a step anew.
+    pub(crate) fn log(&self, key: &Key) -> Result<Log, Error> {
+        let file = fs_err::File::create(self.log_path(key.as_str()))?;
+        Ok(Log(Mutex::new((io::BufWriter::new(file), LOG_MAX))))
+    }
+}
+
+/// What a step prints, kept up to [`LOG_MAX`] bytes. On disk when dropped.
+pub(crate) struct Log(Mutex<(io::BufWriter<fs_err::File>, u64)>);
+
+impl Log {
+    /// Keeps a line. One that cannot be written is missing in the log and nowhere else.
+    pub(crate) fn line(&self, line: &str) {
+        let (file, left) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if *left == 0 {
+            return;
+        }
+        let length = line.len() as u64 + 1;
+        let written =
+            if length >= *left { writeln!(file, "… no more is kept") } else { writeln!(file, "{line}") };
+        *left = left.saturating_sub(length);
+        if let Err(error) = written {
+            tracing::debug!(%error, "cannot write the log of a build step");
+            *left = 0;
+        }
     }
 }
 
@@ -196,7 +296,9 @@ fn bring_to_disk(layer: &Path) {
         rustix::fs::syncfs(&directory)?;
         fs_err::write(layer.join(DURABLE), b"")
     });
-    if let Err(error) = synced {
+    if let Err(error) = synced
+        && layer.exists()
+    {
         tracing::warn!(%error, "cannot bring a layer to the disk; it is built again after the next boot");
     }
 }

@@ -113,14 +113,29 @@ pub(crate) enum Cache {
     Users,
 }
 
+impl Cache {
+    /// Those of build steps.
+    pub(crate) const OF_STEPS: [Self; 2] = [Self::Images, Self::Users];
+
+    /// Where it is in a state directory.
+    pub(crate) fn place(self) -> &'static str {
+        match self {
+            Self::Host => "cache/uv",
+            Self::Images => "cache/uv-images",
+            Self::Process => "process/.cache",
+            Self::Users => "cache/uv-users",
+        }
+    }
+
+    /// What is pinned while it is used.
+    pub(crate) fn pin(self) -> String {
+        self.place().replace('/', "-")
+    }
+}
+
 /// A cache of this state directory, made if it is not there.
 pub(crate) fn cache(state_dir: &Path, whose: Cache) -> io::Result<PathBuf> {
-    let cache = state_dir.join(match whose {
-        Cache::Host => "cache/uv",
-        Cache::Images => "cache/uv-images",
-        Cache::Process => "process/.cache",
-        Cache::Users => "cache/uv-users",
-    });
+    let cache = state_dir.join(whose.place());
     fs_err::create_dir_all(&cache)?;
     Ok(cache)
 }

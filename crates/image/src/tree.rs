@@ -50,14 +50,16 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
-/// The `fs` directory that holds `files`, made if it is not there.
-pub fn tree(state_dir: &Path, files: &[TreeFile]) -> Result<PathBuf, Error> {
+/// Where trees are kept in a state directory.
+pub(crate) const TREES: &str = "trees";
+
+/// The `fs` directory that holds `files` in `store`, made if it is not there.
+pub(crate) fn tree(store: &Store, files: &[TreeFile]) -> Result<PathBuf, Error> {
     let placed = place(files)?;
     let fields = placed.iter().flat_map(|(path, file)| {
         [path.display().to_string(), format!("{:o}", mode(file)), file.digest.clone()]
     });
     let key = Key::of("pilotlight tree 1", fields);
-    let store = Store::open_at(state_dir.join("trees"), false)?;
     let (path, _) = store.make(
         &key,
         &AtomicBool::new(false),
@@ -152,6 +154,10 @@ mod tests {
         TreeFile { remote: remote.to_owned(), mode, digest, blob }
     }
 
+    fn tree(dir: &Path, files: &[TreeFile]) -> Result<PathBuf, Error> {
+        super::tree(&Store::open_at(dir.join(TREES), false)?, files)
+    }
+
     fn mode_of(path: &Path) -> u32 {
         path.metadata().unwrap().permissions().mode() & 0o7777
     }
@@ -187,7 +193,8 @@ mod tests {
             let made = tree(dir.path(), &[file(dir.path(), remote, 0o644, "a")]);
             assert!(matches!(made, Err(Error::Path { .. })), "{remote:?}");
         }
-        assert!(!dir.path().join("trees").exists());
+        let kept = fs_err::read_dir(dir.path().join(TREES)).unwrap();
+        assert!(kept.into_iter().all(|entry| entry.unwrap().file_name().to_string_lossy().starts_with('.')));
     }
 
     #[test]

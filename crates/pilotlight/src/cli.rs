@@ -49,6 +49,9 @@ pub(crate) enum Command {
     /// List, read and stop apps
     #[command(subcommand, arg_required_else_help = true)]
     App(AppCommand),
+    /// List, build and remove what apps run in
+    #[command(subcommand, arg_required_else_help = true)]
+    Image(ImageCommand),
     /// Run the server in the foreground, or manage it as a daemon
     #[command(after_help = examples::SERVER)]
     Server(ServerArgs),
@@ -388,6 +391,51 @@ pub(crate) enum Printed {
     System,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageCommand {
+    /// List the images, what they take on disk and which apps use them
+    #[command(after_help = examples::IMAGE_LIST)]
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Build a program's images without serving it
+    #[command(after_help = examples::IMAGE_BUILD)]
+    Build {
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Print what the steps of an image printed when they were built
+    #[command(after_help = examples::IMAGE_LOGS)]
+    Logs {
+        /// The image's id, or that of a layer
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Remove images, and of their layers those that no other image has
+    Rm {
+        /// Ids of images
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<String>,
+    },
+    /// Remove images that no app uses, least recently used first
+    #[command(after_help = examples::IMAGE_PRUNE)]
+    Prune {
+        /// Stop when no more than this is left: 500MiB, 20GiB
+        #[arg(long, value_name = "SIZE", value_parser = size)]
+        keep: Option<u64>,
+        /// Also remove the packages that were downloaded for builds
+        #[arg(long)]
+        downloads: bool,
+        /// Do not ask first
+        #[arg(long, short)]
+        yes: bool,
+    },
+    #[command(external_subcommand)]
+    Other(Vec<OsString>),
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ServerArgs {
     #[command(subcommand)]
@@ -449,6 +497,17 @@ fn age(text: &str) -> Result<Duration, String> {
     found.ok_or_else(|| "give a number and a unit: 30s, 10m, 2h or 1d".to_owned())
 }
 
+/// A number of bytes with its unit.
+fn size(text: &str) -> Result<u64, String> {
+    let units =
+        [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40), ("K", 10), ("M", 20), ("G", 30), ("T", 40)];
+    let found = units.iter().find_map(|(unit, bits)| {
+        let number: u64 = text.strip_suffix(unit)?.trim().parse().ok()?;
+        number.checked_mul(1 << bits)
+    });
+    found.ok_or_else(|| "give a whole number and a unit: 500MiB or 20GiB".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -464,6 +523,8 @@ mod tests {
     fn times() {
         assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
         assert!(seconds("-1").is_err() && seconds("nan").is_err() && seconds("").is_err());
+        assert_eq!((size("20GiB"), size("5 M")), (Ok(20 << 30), Ok(5 << 20)));
+        assert!(size("20").is_err() && size("1.5G").is_err() && size("99999999999T").is_err());
         assert_eq!(age("10m"), Ok(Duration::from_mins(10)));
         assert!(age("10").is_err() && age("-1s").is_err() && age("m").is_err());
     }

@@ -4,6 +4,7 @@ mod app;
 mod deploy;
 mod doctor;
 mod follow;
+mod image;
 mod link;
 mod other;
 mod run;
@@ -13,11 +14,14 @@ mod steps;
 mod stop;
 mod tool;
 
+use std::sync::atomic::AtomicBool;
+
 use pilotlight_api::client::ClientError;
 use pilotlight_api::error::{ApiError, Code};
 
-use crate::cli::{Cli, Command, Old};
+use crate::cli::{Cli, Command, Old, Source};
 use crate::config::Config;
+use crate::discover::{Discovery, Loaded};
 use crate::exit::{Status, UserError};
 use crate::printer::Printer;
 
@@ -35,6 +39,7 @@ pub(crate) async fn run(cli: Cli, printer: &Printer) -> anyhow::Result<Status> {
         }
         Command::Run(args) => run::run(&config, args, printer).await,
         Command::App(command) => app::run(&config, command, printer).await,
+        Command::Image(command) => image::run(&config, command, printer).await,
         Command::Server(args) => {
             let config = config.isolated(args.isolated.wanted());
             server::run(&config, args.command, printer).await
@@ -54,6 +59,21 @@ pub(crate) fn foreground(cli: &Cli, printer: &Printer) -> Option<std::process::E
     let served = Config::load(cli.state_dir.clone())
         .and_then(|config| server::foreground(&config.isolated(args.isolated.wanted()), cli.quiet));
     Some(served.unwrap_or_else(|error| crate::exit::report(printer, &error).into()))
+}
+
+/// Imports the program on this machine.
+async fn load(config: &Config, source: &Source, printer: &Printer) -> anyhow::Result<Loaded> {
+    let discovery = steps::blocking(printer, {
+        let (config, source) = (config.clone(), source.clone());
+        move |progress| {
+            let (python, never) = (source.reading.python(), AtomicBool::new(false));
+            Discovery::prepare(&config, source.reference(), python.as_deref(), progress, &never)
+        }
+    })
+    .await?;
+    let loaded = discovery.run().await?.map_err(|failure| failure.error)?;
+    notices(printer, &loaded.manifest);
+    Ok(loaded)
 }
 
 /// Tells what the program asks for that is not built yet.

@@ -51,6 +51,10 @@ pub(crate) mod env {
     /// 0.1.
     pub(crate) const EPHEMERAL_DISK: &str = "PILOTLIGHT_EPHEMERAL_DISK";
 
+    /// What images, the files of versions and uploads may take together on disk, MiB; what was used longest ago leaves, what
+    /// is in use stays. Default a quarter of the disk. Since 0.1.
+    pub(crate) const IMAGE_DISK: &str = "PILOTLIGHT_IMAGE_DISK";
+
     /// Where HTTP is spoken beside the machine's own ports, by hosts: `80` for every address, `localhost:8080`,
     /// `10.0.0.5:80`. Since 0.1.
     pub(crate) const HTTP_LISTEN: &str = "PILOTLIGHT_HTTP_LISTEN";
@@ -108,6 +112,8 @@ pub(crate) struct Config {
     pub(crate) private: PrivateNetworks,
     /// How much a container may write whose function does not say it, MiB.
     pub(crate) disk_mib: Option<u64>,
+    /// What images may take on disk, MiB; `None` is a quarter of the disk.
+    pub(crate) image_disk_mib: Option<u64>,
     /// What the world reaches.
     pub(crate) public: Public,
 }
@@ -196,8 +202,19 @@ impl Config {
         };
         let (rootless, isolation) = (!user.is_root(), Isolation::Sandbox);
         let (room, private, public) = (room()?, private_networks()?, Public::load()?);
-        let disk_mib = number(env::EPHEMERAL_DISK, "MiB")?.filter(|mib| *mib > 0);
-        Ok(Self { state_dir, run_root, rootless, port, isolation, hearth, room, private, disk_mib, public })
+        Ok(Self {
+            state_dir,
+            run_root,
+            rootless,
+            port,
+            isolation,
+            hearth,
+            room,
+            private,
+            disk_mib: number(env::EPHEMERAL_DISK, "MiB")?.filter(|mib| *mib > 0),
+            image_disk_mib: number(env::IMAGE_DISK, "MiB")?,
+            public,
+        })
     }
 
     /// The same with what `--isolation` says, where it says something.

@@ -151,6 +151,17 @@ impl Printer {
         }
     }
 
+    /// Rows of data below each other, the first of them titles.
+    pub(crate) fn table<const COLUMNS: usize>(&self, rows: &[[String; COLUMNS]]) {
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths: [usize; COLUMNS] = std::array::from_fn(width);
+        for row in rows {
+            let cells: Vec<String> =
+                row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            self.out(cells.join("  ").trim_end());
+        }
+    }
+
     /// A line of data.
     pub(crate) fn out(&self, line: &str) {
         // A closed pipe (`| head`) is no error of ours.

@@ -5,6 +5,7 @@ pub(crate) mod boot;
 pub(crate) mod builders;
 pub(crate) mod containers;
 pub(crate) mod control;
+pub(crate) mod images;
 pub(crate) mod inside;
 pub(crate) mod launcher;
 pub(crate) mod logs;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, patch, post, put};
+use axum::routing::{delete, get, patch, post, put};
 use axum::{Json, Router};
 use http::{StatusCode, header};
 use tokio::sync::Semaphore;
@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use super::body;
 use crate::control::Control;
 use crate::error::{ApiError, Code};
+use crate::images::{BuildImages, BuildLine, Images, Prune, Removed};
 use crate::manifest::{app_name_problem, is_digest};
 use crate::progress::{AppSummary, LogLine, Progress, Status};
 use crate::wire::{BLOB_MAX, BlobAnswer, BlobQuery, CreateApp, LogQuery, Mode, Scaling, UpdateApp};
@@ -51,6 +52,10 @@ pub(crate) fn router(control: Arc<dyn Control>) -> Router {
         .route("/v1/apps/{app}", put(update_app).delete(stop_app))
         .route("/v1/apps/{app}/logs", get(app_logs))
         .route("/v1/apps/{app}/functions/{function}/scaling", patch(scale_function))
+        .route("/v1/images", get(list_images).post(build_images))
+        .route("/v1/images/prune", post(prune_images))
+        .route("/v1/images/{image}", delete(remove_image))
+        .route("/v1/images/{image}/log", get(image_log))
         .route("/v1/shutdown", post(shutdown))
         .route("/v1/openapi.json", get(openapi))
         .fallback(async |request: Request| {
@@ -256,6 +261,78 @@ pub(crate) async fn scale_function(
     }
     context.control.scale(app, function, scaling).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lists the images, and what they take on disk.
+#[utoipa::path(
+    get, path = "/v1/images", tag = "images",
+    responses((status = 200, body = Images, description = "The images."))
+)]
+pub(crate) async fn list_images(State(context): State<Context>) -> Result<Json<Images>, ApiError> {
+    context.control.images().await.map(Json)
+}
+
+/// Builds the images of a program. The answer is a line of JSON per message; who stops reading cancels the build.
+#[utoipa::path(
+    post, path = "/v1/images", tag = "images", request_body = BuildImages,
+    responses(
+        (status = 200, body = Progress, content_type = "application/x-ndjson", description = "One object per line."),
+        (status = 422, body = ApiError, description = "The manifest breaks a rule, or files were not uploaded."),
+    )
+)]
+pub(crate) async fn build_images(
+    State(context): State<Context>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let BuildImages { manifest } = body::read_json(request.into_body()).await?;
+    manifest.check_sent()?;
+    context.control.build_images(manifest).await.map(body::stream)
+}
+
+/// Removes what nobody uses, least recently used first.
+#[utoipa::path(
+    post, path = "/v1/images/prune", tag = "images", request_body = Prune,
+    responses((status = 200, body = Removed, description = "What was removed."))
+)]
+pub(crate) async fn prune_images(
+    State(context): State<Context>,
+    request: Request,
+) -> Result<Json<Removed>, ApiError> {
+    let prune: Prune = body::read_json(request.into_body()).await?;
+    context.control.prune_images(prune).await.map(Json)
+}
+
+/// Removes an image, and of its layers those that no other image has.
+#[utoipa::path(
+    delete, path = "/v1/images/{image}", tag = "images",
+    params(("image" = String, Path, description = "The image's id")),
+    responses(
+        (status = 200, body = Removed, description = "What was removed."),
+        (status = 404, body = ApiError, description = "There is no such image."),
+        (status = 409, body = ApiError, description = "It is in use."),
+    )
+)]
+pub(crate) async fn remove_image(
+    State(context): State<Context>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Json<Removed>, ApiError> {
+    context.control.remove_image(segment(path)?).await.map(Json)
+}
+
+/// What the steps of an image printed when they were built, from the bottom up.
+#[utoipa::path(
+    get, path = "/v1/images/{image}/log", tag = "images",
+    params(("image" = String, Path, description = "The image's id, or six digits or more of a layer's key")),
+    responses(
+        (status = 200, body = BuildLine, content_type = "application/x-ndjson", description = "One object per line."),
+        (status = 404, body = ApiError, description = "There is no such image or layer."),
+    )
+)]
+pub(crate) async fn image_log(
+    State(context): State<Context>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    context.control.image_log(segment(path)?).await.map(body::stream)
 }
 
 /// Shuts the server down.

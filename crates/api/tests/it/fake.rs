@@ -10,6 +10,7 @@ use bytes::Bytes;
 use pilotlight_api::client::Client;
 use pilotlight_api::control::{Answer, Control};
 use pilotlight_api::error::{ApiError, Code};
+use pilotlight_api::images::{BuildLine, ImageSummary, Images, Prune, Removed};
 use pilotlight_api::manifest::Manifest;
 use pilotlight_api::progress::{
     AppState, AppSummary, FunctionSummary, LogLine, MissingPart, Progress, Room, StartTimes, Status, Stream,
@@ -34,6 +35,7 @@ pub(crate) struct Fake {
     pub(crate) asked_logs: Mutex<Option<(String, LogQuery)>>,
     pub(crate) stopped: Mutex<Vec<String>>,
     pub(crate) scaled: Mutex<Vec<(String, String, Scaling)>>,
+    pub(crate) pruned: Mutex<Vec<Prune>>,
     /// Hands the sender of each stream of progress to the test.
     pub(crate) streams: Mutex<Option<mpsc::UnboundedSender<Sender<Progress>>>>,
     pub(crate) down: Notify,
@@ -79,11 +81,30 @@ pub(crate) fn summary() -> AppSummary {
             url: Some("http://localhost:8002".to_owned()),
             label: Some("local--x-f".to_owned()),
             custom_domains: vec!["api.example.com".to_owned()],
+            image: Some("im-0123456789ab".to_owned()),
             containers: 1,
             requests: 0,
         }],
         created_at: 2.5,
     }
+}
+
+pub(crate) fn images() -> Images {
+    let image = ImageSummary {
+        id: "im-0123456789ab".to_owned(),
+        base: "python:3.11-slim".to_owned(),
+        bytes: 3000,
+        own_bytes: 1000,
+        layers: 3,
+        built_at: 1,
+        used_at: 2,
+        in_use: true,
+    };
+    Images { images: vec![image], bytes: 4000, budget_bytes: 1 << 40, download_bytes: 500 }
+}
+
+pub(crate) fn build_line() -> BuildLine {
+    BuildLine { layer: "0123456789ab".to_owned(), step: Some("apt".to_owned()), line: "Get:1".to_owned() }
 }
 
 pub(crate) fn line(text: &str) -> LogLine {
@@ -158,6 +179,36 @@ impl Control for Fake {
     fn scale(&self, app: String, function: String, scaling: Scaling) -> Answer<'_, ()> {
         self.scaled.lock().unwrap().push((app, function, scaling));
         ready(Ok(()))
+    }
+
+    fn images(&self) -> Answer<'_, Images> {
+        ready(Ok(images()))
+    }
+
+    fn build_images(&self, manifest: Manifest) -> Answer<'_, Receiver<Progress>> {
+        *self.updated.lock().unwrap() = Some((String::new(), manifest));
+        ready(Ok(self.stream()))
+    }
+
+    fn remove_image(&self, id: String) -> Answer<'_, Removed> {
+        if id != "im-0123456789ab" {
+            return ready(Err(ApiError::no_image(&id)));
+        }
+        ready(Ok(Removed { images: vec![id], bytes: 1000 }))
+    }
+
+    fn prune_images(&self, prune: Prune) -> Answer<'_, Removed> {
+        self.pruned.lock().unwrap().push(prune);
+        ready(Ok(Removed::default()))
+    }
+
+    fn image_log(&self, id: String) -> Answer<'_, Receiver<BuildLine>> {
+        if id != "im-0123456789ab" {
+            return ready(Err(ApiError::no_image(&id)));
+        }
+        let (sender, receiver) = channel(8);
+        sender.try_send(build_line()).unwrap();
+        ready(Ok(receiver))
     }
 
     fn shutdown(&self) -> Answer<'_, ()> {

@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use pilotlight_api::client::{Client, ClientError};
 use pilotlight_api::error::{ApiError, Code};
-use pilotlight_api::progress::Stream;
+use pilotlight_api::images::{Prune, Removed};
+use pilotlight_api::progress::{Progress, Stream};
 use pilotlight_api::wire::{CreateApp, LogQuery, Mode, Scaling};
 
-use crate::fake::{DIGEST, Server, line, manifest, soon, status, summary};
+use crate::fake::{DIGEST, Server, build_line, images, line, manifest, soon, status, summary};
 
 fn api_error<T: std::fmt::Debug>(result: Result<T, ClientError>) -> ApiError {
     match result.unwrap_err() {
@@ -32,6 +33,34 @@ async fn status_and_list() {
     assert_eq!(server.client.status().await.unwrap(), status());
     assert_eq!(server.client.metrics().await.unwrap(), "# EOF\n");
     assert_eq!(server.client.list().await.unwrap(), [summary()]);
+}
+
+#[tokio::test]
+async fn images_are_listed_removed_and_their_steps_told() {
+    let server = Server::start();
+    let client = &server.client;
+    assert_eq!(client.images().await.unwrap(), images());
+    let removed = client.remove_image("im-0123456789ab").await.unwrap();
+    assert_eq!(removed, Removed { images: vec!["im-0123456789ab".to_owned()], bytes: 1000 });
+    let error = api_error(client.remove_image("../x").await);
+    assert_eq!((error.code, error.message.as_str()), (Code::NotFound, "there is no image `../x`"));
+    let prune = Prune { budget_bytes: 1 << 30, downloads: true };
+    assert_eq!(client.prune_images(prune).await.unwrap(), Removed::default());
+    assert_eq!(*server.fake.pruned.lock().unwrap(), [prune]);
+    let mut log = client.image_log("im-0123456789ab").await.unwrap();
+    assert_eq!(log.next().await.unwrap(), Some(build_line()));
+    assert_eq!(log.next().await.unwrap(), None);
+    assert_eq!(api_error(client.image_log("gone").await).code, Code::NotFound);
+}
+
+#[tokio::test]
+async fn images_are_built_for_a_manifest() {
+    let mut server = Server::start();
+    let mut stream = server.client.build_images(manifest()).await.unwrap();
+    assert_eq!(server.fake.updated.lock().unwrap().take().unwrap().1, manifest());
+    let built = Progress::Built { images: vec!["im-a".to_owned()] };
+    soon(server.streams.recv()).await.unwrap().send(built.clone()).await.unwrap();
+    assert_eq!(stream.next().await.unwrap(), Some(built));
 }
 
 #[tokio::test]

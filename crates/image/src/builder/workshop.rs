@@ -1,5 +1,6 @@
 //! Makes one layer by one step: what the step sees, and what of its traces is kept.
 
+use std::borrow::Cow;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -68,6 +69,8 @@ pub(super) enum Input<'a> {
 
 /// Where our own mount points and inputs lie.
 const OURS: &[&str] = &["var/cache/uv", "opt/pilotlight/build", "opt/pilotlight/bin"];
+/// Shorter values of secrets are not looked for in what a step prints.
+const HIDDEN_MIN: usize = 4;
 /// Left behind by installers, of no use in an image.
 const JUNK: &[&str] = &["root/.cache", "tmp"];
 /// Modes of directories that are not 0755, for those we make above an image's own.
@@ -101,16 +104,18 @@ impl Workshop<'_> {
     fn run(&self, job: &Job<'_>, below: &[PathBuf], staging: &Path, id: &str) -> Result<(), Error> {
         let request = self.request(job, below, staging)?;
         let upper = request.upper.clone();
-        let tail = Tail::default();
+        let (tail, log) = (Tail::default(), self.store.log(job.key)?);
         let line = |line: &str| {
+            let line = &*hidden(line, job.secrets);
             tail.push(line);
+            log.line(line);
             self.progress.line(id, line);
         };
         self.steps.run(request, &line, self.cancel).map_err(|source| {
             if !matches!(source, step::Error::Cancelled) {
                 self.progress.failed(id, job.text, &tail.take());
             }
-            Error::Step { text: job.text.to_owned(), source }
+            Error::Step { text: job.text.into(), layer: id.into(), source }
         })?;
         self.tidy(&upper, job.kind)?;
         Ok(())
@@ -265,6 +270,18 @@ impl Workshop<'_> {
     }
 }
 
+/// A line without the values of secrets, which a command may print in spite of itself.
+fn hidden<'a>(line: &'a str, secrets: &[Secret]) -> Cow<'a, str> {
+    let mut line = Cow::Borrowed(line);
+    // Hiding what is as short as this would tell it.
+    for secret in secrets.iter().filter(|secret| secret.value.len() >= HIDDEN_MIN) {
+        if line.contains(&secret.value) {
+            line = line.replace(&secret.value, "***").into();
+        }
+    }
+    line
+}
+
 /// Whether the folders on the way to `name` in `root` are folders, and no links. Nothing changes them meanwhile: the step
 /// has ended.
 fn leads_inside(root: &Path, name: &Path) -> bool {
@@ -277,6 +294,14 @@ fn leads_inside(root: &Path, name: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_step_prints_shows_no_secret() {
+        let secret = |value: &str| Secret { name: "TOKEN".into(), value: value.into() };
+        let secrets = [secret("hunter2-token"), secret("abc"), secret("")];
+        assert_eq!(hidden("cloning https://u:hunter2-token@x", &secrets), "cloning https://u:***@x");
+        assert!(matches!(hidden("abc is in many words", &secrets), Cow::Borrowed("abc is in many words")));
+    }
 
     #[test]
     fn leftovers_are_not_looked_for_through_links() {

@@ -30,7 +30,7 @@ fn a_layer_is_made_once_and_found_again() {
     assert!(made);
     assert_eq!(fs_err::read_to_string(path.join("file")).unwrap(), "x");
     assert_eq!(store.find(&key("a")), Some(path.clone()));
-    assert_eq!(store.meta(&key("a")), Some(meta()));
+    assert_eq!(store.meta(key("a").as_str()), Some(meta()));
     assert!(!path.parent().unwrap().join("scratch").exists());
     let again = store.make(&key("a"), &never, || {}, |_| -> Result<Meta, Error> { panic!("built twice") });
     assert_eq!(again.unwrap(), (path, false));
@@ -61,9 +61,9 @@ fn a_failed_build_leaves_nothing() {
     );
     assert!(failed.is_err());
     assert_eq!(store.find(&key("a")), None);
-    let left: Vec<_> =
+    let left: std::collections::BTreeSet<_> =
         fs_err::read_dir(dir.path().join("layers")).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(left, [".locks"]);
+    assert_eq!(left, [".locks", ".logs"].map(Into::into).into());
 }
 
 #[test]
@@ -133,4 +133,97 @@ fn waiting_for_another_process_can_be_cancelled() {
     // The wait itself raises the flag: it is certainly waiting by then.
     let made = store.make(&key("a"), &cancel, || cancel.store(true, Ordering::Relaxed), fill);
     assert!(matches!(made, Err(Error::Cancelled)));
+}
+
+#[test]
+fn what_is_pinned_is_not_taken_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let never = AtomicBool::new(false);
+    let [server, other] = [Store::open(dir.path(), None).unwrap(), Store::open(dir.path(), None).unwrap()];
+    let (building, made) = server.pinning();
+    let (path, _) = building.make(&key("a"), &never, || {}, fill).unwrap();
+    let (finding, found) = server.pinning();
+    assert_eq!(finding.find(&key("a")), Some(path.clone()));
+    drop(made);
+    assert!(other.holding(key("a").as_str()).unwrap().in_use);
+    assert!(!other.take_away(key("a").as_str()).unwrap() && path.exists(), "another process is as good");
+    assert!(!server.take_away(key("a").as_str()).unwrap() && path.exists());
+    drop((found, finding, building));
+    assert!(!other.holding(key("a").as_str()).unwrap().in_use);
+    assert!(other.take_away(key("a").as_str()).unwrap());
+    assert_eq!(server.find(&key("a")), None);
+    let left = fs_err::read_dir(dir.path().join("layers")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(left.into_iter().all(|name| name.to_string_lossy().starts_with(".l")), "locks and logs alone");
+    assert_eq!(fs_err::read_dir(dir.path().join("layers/.locks")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_layer_that_is_removed_and_made_at_the_same_time_is_whole_or_absent() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
+    let (barrier, done) = (Barrier::new(3), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let remover = scope.spawn(|| {
+            barrier.wait();
+            let mut removed = 0;
+            while !done.load(Ordering::Relaxed) {
+                removed += usize::from(store.take_away(key("a").as_str()).unwrap());
+            }
+            removed
+        });
+        let makers = [(); 2].map(|()| {
+            scope.spawn(|| {
+                barrier.wait();
+                for _ in 0..200 {
+                    let (pinning, _pins) = store.pinning();
+                    let made = pinning.make(&key("a"), &AtomicBool::new(false), || {}, fill);
+                    let (path, _) = made.unwrap();
+                    assert_eq!(fs_err::read_to_string(path.join("file")).unwrap(), "x", "it is pinned");
+                }
+            })
+        });
+        for maker in makers {
+            maker.join().unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+        remover.join().unwrap();
+    });
+}
+
+#[test]
+fn what_a_layer_takes_is_counted_once_and_links_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
+    let fill = |staging: &Path| {
+        fs_err::create_dir(staging.join("fs"))?;
+        fs_err::write(staging.join("fs/large"), vec![1; 1 << 20])?;
+        fs_err::hard_link(staging.join("fs/large"), staging.join("fs/same"))?;
+        std::os::unix::fs::symlink("/usr", staging.join("fs/elsewhere"))?;
+        Ok::<_, Error>(meta())
+    };
+    store.make(&key("a"), &AtomicBool::new(false), || {}, fill).unwrap();
+    let stock = store.stock().unwrap();
+    let bytes = stock[0].bytes;
+    assert_eq!(stock[0].key, key("a").as_str());
+    assert!(((1 << 20)..(1 << 20) + 65_536).contains(&bytes), "{bytes}");
+    fs_err::write(dir.path().join("layers").join(key("a").as_str()).join("fs/more"), vec![1; 1 << 20])
+        .unwrap();
+    assert_eq!(store.stock().unwrap()[0].bytes, bytes, "a layer never changes");
+}
+
+#[test]
+fn the_log_of_a_step_is_kept_within_bounds() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
+    let log = store.log(&key("a")).unwrap();
+    let line = "x".repeat(1023);
+    for _ in 0..=LOG_MAX / 1024 {
+        log.line(&line);
+    }
+    log.line("not any more");
+    drop(log);
+    assert_eq!(store.logs_of(key("a").short()).unwrap(), [key("a").as_str()]);
+    let text = fs_err::read_to_string(store.log_path(key("a").as_str())).unwrap();
+    assert_eq!(text.lines().count() as u64, LOG_MAX / 1024);
+    assert_eq!(text.lines().last(), Some("… no more is kept"));
 }

@@ -71,6 +71,33 @@ Examples:
   pilotlight app scale hello f --min-containers 2
   pilotlight app scale hello f --max-containers 10 --scaledown-window 300";
 
+/// Below `image list`.
+pub(super) const IMAGE_LIST: &str = "\
+Examples:
+  pilotlight image list
+  pilotlight image list --json
+
+SIZE counts the layers that an image shares with others, the sum below counts each once.";
+
+/// Below `image build`.
+pub(super) const IMAGE_BUILD: &str = "\
+Examples:
+  pilotlight image build hello.py
+  MODAL_FORCE_BUILD=1 pilotlight deploy hello.py     with every step run anew";
+
+/// Below `image logs`.
+pub(super) const IMAGE_LOGS: &str = "\
+Examples:
+  pilotlight image logs im-3f9c12ab34cd
+  pilotlight image logs 5b21e07f9a10        of one layer, for example of one that failed";
+
+/// Below `image prune`.
+pub(super) const IMAGE_PRUNE: &str = "\
+Examples:
+  pilotlight image prune                    everything that no app uses
+  pilotlight image prune --keep 20GiB       only as much as that takes
+  pilotlight image prune --yes --downloads";
+
 /// Below `server`.
 pub(super) const SERVER: &str = "\
 Examples:

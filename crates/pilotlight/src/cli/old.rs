@@ -61,8 +61,8 @@ pub(crate) fn of_modal(verb: &str) -> Option<(&'static str, &'static str)> {
             "older versions cannot be brought back yet",
             "check out the older program and `pilotlight deploy` it again",
         ),
-        "image" => {
-            ("images are built when they are needed", "`pilotlight serve` and `pilotlight deploy` build them")
+        "image names" | "image pull" => {
+            ("images have no names and are on this machine alone", "`pilotlight image list` shows them")
         }
         "curl" => ("endpoints are open on this machine", "use `curl` with the URL of `pilotlight app list`"),
         "endpoint" | "launch" | "cluster" | "sandbox" | "bootstrap" | "skills" | "changelog" => {

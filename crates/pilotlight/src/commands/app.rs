@@ -55,15 +55,7 @@ async fn list(config: &Config, json: bool, printer: &Printer) -> anyhow::Result<
         printer.note("No apps. Deploy one with `pilotlight deploy FILE --name NAME`");
         return Ok(Status::Success);
     }
-    let rows = rows(&apps);
-    let widths: Vec<usize> = (0..rows[0].len())
-        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
-        .collect();
-    for row in rows {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        printer.out(cells.join("  ").trim_end());
-    }
+    printer.table(&rows(&apps));
     Ok(Status::Success)
 }
 

@@ -1,15 +1,13 @@
 //! `pilotlight deploy`: an app at persistent URLs on the daemon.
 
 use std::io::IsTerminal as _;
-use std::sync::atomic::AtomicBool;
 
 use pilotlight_api::wire::{CreateApp, Mode};
 
 use super::follow::{self, Reports, Shown};
-use super::{app, link, server, steps};
+use super::{app, link, server};
 use crate::cli::{DeployArgs, LogsArgs, Strategy};
 use crate::config::Config;
-use crate::discover::Discovery;
 use crate::exit::{Status, UserError};
 use crate::printer::Printer;
 
@@ -22,22 +20,7 @@ pub(crate) async fn run(config: &Config, args: DeployArgs, printer: &Printer) ->
         Ok(status) => link::check_daemon(config, &status.isolation)?,
         Err(_) => offer_start(config, printer).await?,
     }
-    let discovery = steps::blocking(printer, {
-        let (config, source) = (config.clone(), args.source.clone());
-        move |progress| {
-            let python = source.reading.python();
-            Discovery::prepare(
-                &config,
-                source.reference(),
-                python.as_deref(),
-                progress,
-                &AtomicBool::new(false),
-            )
-        }
-    })
-    .await?;
-    let loaded = discovery.run().await?.map_err(|failure| failure.error)?;
-    super::notices(printer, &loaded.manifest);
+    let loaded = super::load(config, &args.source, printer).await?;
     super::check_served(&loaded.manifest)?;
     let Some(name) = args.name.or_else(|| loaded.manifest.app.name.clone()) else {
         return Err(UserError::new(

@@ -44,13 +44,10 @@ pub(crate) async fn until_ready(
     shown: Shown,
 ) -> anyhow::Result<Version> {
     let mut urls = BTreeMap::new();
-    while let Some(progress) = stream.next().await? {
-        match progress {
+    loop {
+        match next(stream).await? {
             Progress::Ready { app_id: id, name, version } => {
                 return Ok(Version { app: App { id, name, version }, urls });
-            }
-            Progress::Failed { code, message, hint, detail } => {
-                return Err(super::failed(&code, message, hint, detail));
             }
             Progress::StepDone { cached: true, .. } if !shown.cached => {}
             other => {
@@ -61,9 +58,32 @@ pub(crate) async fn until_ready(
             }
         }
     }
-    anyhow::bail!(
-        "the server went away before the app was ready; `pilotlight server status` tells whether it runs"
-    )
+}
+
+/// Shows progress until the images of a program are there; their ids.
+pub(crate) async fn until_built(
+    stream: &mut Lines<Progress>,
+    printer: &Printer,
+) -> anyhow::Result<Vec<String>> {
+    loop {
+        match next(stream).await? {
+            Progress::Built { images } => return Ok(images),
+            other => steps::show(printer, "Built", &other),
+        }
+    }
+}
+
+/// The next piece of progress, unless it is the last one of something that failed.
+async fn next(stream: &mut Lines<Progress>) -> anyhow::Result<Progress> {
+    match stream.next().await? {
+        Some(Progress::Failed { code, message, hint, detail }) => {
+            Err(super::failed(&code, message, hint, detail))
+        }
+        Some(progress) => Ok(progress),
+        None => anyhow::bail!(
+            "the server went away before all was done; `pilotlight server status` tells whether it runs"
+        ),
+    }
 }
 
 /// Where versions are reported to the program that started this command.

@@ -29,7 +29,10 @@ pub(crate) fn show(printer: &Printer, verb: &str, progress: &Progress) {
         Progress::Log { function, stream, line, at, .. } => {
             printer.container_line(function, *stream, *at, line);
         }
-        Progress::Ready { .. } | Progress::Failed { .. } | Progress::Stopped { .. } => {}
+        Progress::Ready { .. }
+        | Progress::Built { .. }
+        | Progress::Failed { .. }
+        | Progress::Stopped { .. } => {}
     }
 }
 

@@ -62,6 +62,10 @@ pub(crate) struct Shared {
     pub(crate) isolation: Isolation,
     /// How much they may write where their function does not say it, MiB.
     pub(crate) disk_mib: Option<u64>,
+    /// What images may take on disk, bytes.
+    pub(crate) image_bytes: u64,
+    /// Told when something was built.
+    pub(crate) built: Notify,
     /// What of the isolation they do not get.
     pub(crate) weaknesses: Vec<MissingPart>,
     /// What containers are forked from.
@@ -136,6 +140,8 @@ struct Version {
 struct Live {
     endpoint: Arc<Endpoint>,
     address: Address,
+    /// The image of its containers.
+    image: String,
     /// Ends when the pool was retired and its last container is gone.
     actor: JoinHandle<()>,
 }
@@ -405,6 +411,7 @@ impl App {
                 url: Some(live.address.url()),
                 label: Some(live.address.label().to_owned()),
                 custom_domains: live.address.domains(),
+                image: Some(live.image.clone()),
                 containers: u32::try_from(stats.ready + stats.starting).unwrap_or(u32::MAX),
                 requests: u32::try_from(stats.busy + stats.waiting).unwrap_or(u32::MAX),
             }
@@ -430,7 +437,7 @@ impl App {
 impl Live {
     /// Lets requests under way be answered for at most `limit`, and the containers end. Its hosts are free at once.
     fn finish(self, limit: Duration) -> impl Future<Output = ()> + Send + use<> {
-        let Self { endpoint, address: Address { names, listener }, actor } = self;
+        let Self { endpoint, address: Address { names, listener }, actor, .. } = self;
         drop(names);
         async move {
             endpoint.pool.retire();

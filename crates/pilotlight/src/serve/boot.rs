@@ -23,6 +23,7 @@ use super::apps::{Apps, LabelRules, Shared, SharedHosts, Trial};
 use super::builders::{Builders, Builds};
 use super::containers::Containers;
 use super::control::Controller;
+use super::images;
 use super::inside;
 use super::process::Prelude;
 use super::shells::Shells;
@@ -81,6 +82,7 @@ impl Server {
         shared.inside = address;
         tasks::spawn(Task::Hearth, shared.zygotes.clone().tend());
         let apps = Apps::new(shared);
+        tasks::spawn(Task::Images, images::tend(apps.clone()));
         let told_to_stop = Arc::new(Notify::new());
         let controller = Controller::new(apps.clone(), Arc::clone(&told_to_stop));
         let (stop, mut stopped) = watch::channel(false);
@@ -290,6 +292,8 @@ fn shared(
         room: Room::new(config.room),
         isolation: config.isolation,
         disk_mib: config.disk_mib,
+        image_bytes: config.image_disk_mib.map_or_else(|| images::quarter_of_disk(state), |mib| mib << 20),
+        built: Notify::new(),
         weaknesses: config.weaknesses(),
         common_port: OnceLock::new(),
         state_dir: config.state_dir.clone(),

@@ -96,6 +96,11 @@ impl Builders {
         Ok(Self { first, by_python: Mutex::default() })
     }
 
+    /// A builder, where the interpreter does not matter.
+    pub(crate) fn any(&self) -> &Builder {
+        &self.first
+    }
+
     /// The builder for programs of the manifest's interpreter. One that is gone from this machine gives way to the
     /// server's own, until it is there: the image's Python version is what counts. Blocks while an interpreter that
     /// is not known yet is asked; nobody else waits for that.

@@ -1,10 +1,12 @@
 //! The control API's port, implemented by this server.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use pilotlight_api::control::{Answer, Control};
 use pilotlight_api::error::{ApiError, Code};
+use pilotlight_api::images::{BuildLine, Images, Prune, Removed};
 use pilotlight_api::manifest::Manifest;
 use pilotlight_api::progress::{AppState, AppSummary, LogLine, Progress, Room as RoomStatus, Status};
 use pilotlight_api::wire::{CreateApp, LogQuery, Mode, Scaling};
@@ -17,7 +19,7 @@ use super::apps::{App, Apps, LabelRules, Trial};
 use super::logs::AppLog;
 use super::stored::stored;
 use super::tasks::{self, Kind};
-use super::{entropy, logs};
+use super::{entropy, images, logs};
 
 /// The most lines of a log that are looked through.
 const LINES_MAX: u32 = 100_000;
@@ -105,7 +107,7 @@ impl Control for Controller {
     fn missing_blobs(&self, digests: Vec<String>) -> Answer<'_, Vec<String>> {
         let blobs = self.apps.shared().blobs.clone();
         Box::pin(on_disk(move || {
-            digests.into_iter().filter(|digest| !blobs.join(digest).is_file()).collect()
+            digests.into_iter().filter(|digest| !is_kept(&blobs.join(digest))).collect()
         }))
     }
 
@@ -237,6 +239,49 @@ impl Control for Controller {
         })
     }
 
+    fn images(&self) -> Answer<'_, Images> {
+        Box::pin(images::list(&self.apps))
+    }
+
+    fn build_images(&self, manifest: Manifest) -> Answer<'_, Receiver<Progress>> {
+        Box::pin(async move {
+            self.check_blobs(&manifest).await?;
+            let (sender, receiver) = mpsc::channel(STREAM_MAX);
+            let apps = self.apps.clone();
+            tasks::spawn(Kind::Apply, async move {
+                let outcome = tokio::select! {
+                    outcome = apps.build_images(manifest, &sender) => outcome,
+                    () = sender.closed() => return,
+                };
+                _ = sender.send(outcome.map_or_else(failed, |images| Progress::Built { images })).await;
+            });
+            Ok(receiver)
+        })
+    }
+
+    fn remove_image(&self, id: String) -> Answer<'_, Removed> {
+        Box::pin(images::remove(&self.apps, id))
+    }
+
+    fn prune_images(&self, prune: Prune) -> Answer<'_, Removed> {
+        Box::pin(images::prune(&self.apps, prune))
+    }
+
+    fn image_log(&self, id: String) -> Answer<'_, Receiver<BuildLine>> {
+        Box::pin(async move {
+            let lines = images::log(&self.apps, id).await?;
+            let (sender, receiver) = mpsc::channel(STREAM_MAX);
+            tasks::spawn(Kind::Logs, async move {
+                for line in lines {
+                    if sender.send(line).await.is_err() {
+                        return;
+                    }
+                }
+            });
+            Ok(receiver)
+        })
+    }
+
     fn shutdown(&self) -> Answer<'_, ()> {
         Box::pin(async {
             self.stop.notify_one();
@@ -249,6 +294,12 @@ impl Control for Controller {
 fn supervisor() -> u32 {
     let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
     parent.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_else(std::process::id)
+}
+
+/// Whether an upload is there. One that is asked for is about to be used: its age is counted from now on.
+fn is_kept(blob: &Path) -> bool {
+    let found = std::fs::File::options().write(true).open(blob);
+    found.is_ok_and(|file| file.set_modified(std::time::SystemTime::now()).is_ok())
 }
 
 /// Runs what waits for the disk on a blocking thread.

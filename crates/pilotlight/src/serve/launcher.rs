@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use pilotlight_api::progress::Stream;
 use pilotlight_core::id::ContainerId;
+use pilotlight_image::Pins;
 use pilotlight_pool::{
     Address, LaunchEvent, Launcher, Receipt, Sender, Stage, StartFailure, StartReceipt, Stop,
 };
@@ -71,6 +72,8 @@ pub(crate) struct Template {
     pub(crate) start_timeout: Duration,
     /// The image by itself.
     pub(crate) image: TemplateImage,
+    /// Keep its layers on disk.
+    pub(crate) pins: Vec<Pins>,
     /// The names that the user's files import, where all of these files lie in the user's own place.
     pub(crate) imports: Option<Vec<String>>,
     /// Why no container may be a fork: something happens at the start of a program that a fork would not have.

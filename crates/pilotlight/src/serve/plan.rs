@@ -14,7 +14,7 @@ use pilotlight_core::image::{
 };
 use pilotlight_core::rate::Rate;
 use pilotlight_image::registry::document::architecture;
-use pilotlight_image::{Image, Places, Surroundings};
+use pilotlight_image::{Image, Places, Surroundings, Tree};
 use pilotlight_pool::{Pace, Settings, Share};
 use pilotlight_sandbox::{Command, Limits, Network, Spec};
 
@@ -250,9 +250,9 @@ pub(crate) fn template(
     manifest: &Manifest,
     function: &manifest::Function,
     image: &Image,
-    tree: PathBuf,
+    tree: Tree,
 ) -> Template {
-    let mut lowers = vec![tree];
+    let mut lowers = vec![tree.path];
     lowers.extend(image.lowers.iter().cloned());
     let mut env = environment(&image.places);
     env.extend(image.env.iter().cloned());
@@ -318,6 +318,7 @@ pub(crate) fn template(
         },
         never_forked,
         entrypoint: image.entrypoint.clone(),
+        pins: vec![image.pins.clone(), tree.pins],
         image: TemplateImage { key: image.key.clone(), env: image_env },
         imports: manifest
             .files

@@ -64,6 +64,8 @@ pub(crate) struct Order {
     pub(crate) private: PrivateNetworks,
     /// How much a container may write whose function does not say it, MiB.
     pub(crate) disk_mib: Option<u64>,
+    /// What images may take on disk, MiB.
+    pub(crate) image_disk_mib: Option<u64>,
     /// What the world reaches.
     pub(crate) public: Public,
     /// Of a daemon: whether it tells its starter that it is ready.
@@ -86,6 +88,7 @@ impl Order {
             room: (config.room.memory_mib, config.room.cpu_millis),
             private: config.private.clone(),
             disk_mib: config.disk_mib,
+            image_disk_mib: config.image_disk_mib,
             public: config.public.clone(),
             announce: false,
             quiet: false,
@@ -108,12 +111,25 @@ impl Order {
             room: (memory_mib, cpu_millis),
             private,
             disk_mib,
+            image_disk_mib,
             public,
             ..
         } = self.clone();
         let hearth = Budget { kib, unused };
         let room = Share { memory_mib, cpu_millis };
-        Config { state_dir, run_root, rootless, port, isolation, hearth, room, private, disk_mib, public }
+        Config {
+            state_dir,
+            run_root,
+            rootless,
+            port,
+            isolation,
+            hearth,
+            room,
+            private,
+            disk_mib,
+            image_disk_mib,
+            public,
+        }
     }
 }
 

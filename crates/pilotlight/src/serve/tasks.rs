@@ -18,6 +18,8 @@ pub(crate) enum Kind {
     Shells,
     /// Puts out zygotes that are too many or too old.
     Hearth,
+    /// Keeps images within what they may take on disk.
+    Images,
     /// Uses renewed certificates.
     Certificates,
     /// A function's pool.

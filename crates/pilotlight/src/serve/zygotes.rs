@@ -263,6 +263,7 @@ impl Zygotes {
             log: None,
             ahead: false,
             within: IMAGE_WITHIN,
+            _pins: template.pins.clone(),
         });
         // Whoever asks for the first one finds nothing else prepared either.
         zygote.awaited.store(before.is_none(), Ordering::Relaxed);
@@ -285,6 +286,7 @@ impl Zygotes {
             log: None,
             ahead: false,
             within: IMAGE_WITHIN,
+            _pins: template.pins.clone(),
         })
     }
 

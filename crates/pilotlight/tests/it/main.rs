@@ -56,7 +56,7 @@ fn what_is_said_of_usage_names_neither_settings_nor_hidden_commands() {
     let settings = [("PILOTLIGHT_STATE_DIR", "/x"), ("PILOTLIGHT_PYTHON", "/y")];
     assert!(run(&["serve"], &settings).contains("Usage: pilotlight serve <REF>\n"));
     let said = run(&["--quiet"], &settings);
-    assert!(said.contains("[subcommands: serve, deploy, run, app, server, doctor]"), "{said}");
+    assert!(said.contains("[subcommands: serve, deploy, run, app, image, server, doctor]"), "{said}");
     assert!(run(&["app", "--quiet"], &[]).contains("[subcommands: list, logs, stop, scale]"));
 }
 
@@ -242,9 +242,10 @@ fn verbs_of_modal_that_are_not_here() {
 #[test]
 fn every_verb_of_modal_is_answered_with_2() {
     let verbs = "billing changelog cluster config container curl dashboard dict endpoint env environment function \
-                 image launch nfs profile queue sandbox secret setup shell skills token volume workspace";
-    for verb in verbs.split_whitespace() {
-        let told = run(&[verb, "--some", "thing"], &[]);
+                 launch nfs profile queue sandbox secret setup shell skills token volume workspace";
+    for verb in verbs.split_whitespace().chain(["image names", "image pull"]) {
+        let words: Vec<&str> = verb.split(' ').chain(["--some", "thing"]).collect();
+        let told = run(&words, &[]);
         assert!(told.starts_with("exit code: 2\n"), "{told}");
         assert!(
             told.contains(&format!("error: there is no `pilotlight {verb}`: ")) && told.contains("hint: "),

@@ -192,10 +192,15 @@ COMMAND = Area(
             "error: there is no `pilotlight config`: settings are environment variables here\n"
             "hint: docs/reference/cli.md lists them; `pilotlight --help` names the exit codes",
         ),
+        _works(
+            "image, pilotlight image build, pilotlight image build -m, pilotlight image build --python",
+            "e2e/test_images.py::test_images_are_built_listed_and_removed_without_a_server",
+        ),
+        _works("image logs", "e2e/test_images.py::test_what_steps_printed_is_kept_also_of_one_that_failed"),
         _verbs(
-            "image",
-            "error: there is no `pilotlight image`: images are built when they are needed\n"
-            "hint: `pilotlight serve` and `pilotlight deploy` build them",
+            "image names, image pull",
+            "error: there is no `pilotlight …`: images have no names and are on this machine alone\n"
+            "hint: `pilotlight image list` shows them",
         ),
         _verbs(
             "curl",
@@ -230,6 +235,19 @@ OWN = Area(
             "serve --python, pilotlight deploy --python, pilotlight run --python",
             "e2e/test_seed.py::test_served_by_running_the_file",
         ),
+        _works(
+            "image list, pilotlight image list --json, pilotlight image rm",
+            "e2e/test_images.py::test_images_are_built_listed_and_removed_without_a_server",
+        ),
+        _works(
+            "image prune, pilotlight image prune --yes",
+            "e2e/test_images.py::test_an_image_is_in_use_for_as_long_as_an_app_may_start_containers",
+        ),
+        _works(
+            "image prune --keep",
+            "e2e/test_images.py::test_images_are_built_listed_and_removed_without_a_server",
+        ),
+        _works("image prune --downloads", "e2e/test_images.py::test_downloads_are_told_of_and_removed_apart"),
         _works("doctor", "e2e/test_doctor.py::test_on_a_machine_that_serves_nothing_is_missing"),
         _works("doctor --json", "e2e/test_doctor.py::test_json_has_the_facts_and_the_findings"),
         _works(

@@ -105,6 +105,7 @@ impl Candidate {
                 rate: self.rate,
             }),
             address: self.address,
+            image: self.launcher.light.template.image.key.clone(),
             actor,
         })
     }

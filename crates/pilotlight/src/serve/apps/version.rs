@@ -7,10 +7,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use pilotlight_api::error::{ApiError, Code};
-use pilotlight_api::manifest::{Function, Manifest, Web};
+use pilotlight_api::manifest::{self, Function, Manifest, Web};
 use pilotlight_api::progress::Progress;
 use pilotlight_api::wire::Mode;
-use pilotlight_core::image::Plan;
 use pilotlight_gateway::RateLimit;
 use pilotlight_image::tree::TreeFile;
 use pilotlight_image::{Builder, Error, Image, Progress as _, step};
@@ -18,7 +17,7 @@ use tokio::sync::mpsc;
 
 use super::address::{Address, Names};
 use super::trial::{Candidate, Trial};
-use super::{App, Apps, Live};
+use super::{App, Apps, Live, Shared};
 use crate::config::env;
 use crate::serve::inside::Inside;
 use crate::serve::launcher::{FunctionLauncher, Template};
@@ -118,12 +117,7 @@ impl Apps {
                     let described = manifest.images.get(&function.image).ok_or_else(|| {
                         ApiError::new(Code::Invalid, format!("function `{}` names no image", function.name))
                     })?;
-                    let invalid = |error| ApiError::new(Code::Invalid, error);
-                    let base = plan::base(&manifest, described).map_err(invalid)?;
-                    let around = builder.surroundings(&base, &steps, &cancel);
-                    let around = around.map_err(|error| image_error(&error))?;
-                    let plan = plan::image(&manifest, described, base, around).map_err(invalid)?;
-                    let built = Self::build(&builder, &plan, &steps, &cancel)?;
+                    let built = Self::image(&shared, &builder, &manifest, described, &steps, &cancel)?;
                     images.insert(function.image.clone(), built);
                 }
                 let image = &images[&function.image];
@@ -137,10 +131,45 @@ impl Apps {
         work.await.unwrap_or_else(|panic| Err(ApiError::internal(&panic)))
     }
 
+    /// Builds the images that a manifest describes, those of functions without an endpoint included; their ids.
+    pub(crate) async fn build_images(
+        &self,
+        manifest: Manifest,
+        progress: &mpsc::Sender<Progress>,
+    ) -> Result<Vec<String>, ApiError> {
+        let (shared, steps) = (Arc::clone(&self.0), Steps(progress.clone()));
+        let build = self.shared().builds.begin();
+        let cancel = build.cancel();
+        let work = tokio::task::spawn_blocking(move || {
+            let builder = shared.builder.of(&manifest);
+            let build = |described| {
+                let image = Self::image(&shared, &builder, &manifest, described, &steps, &cancel)?;
+                Ok(image.key)
+            };
+            manifest.images.values().map(build).collect()
+        });
+        work.await.unwrap_or_else(|panic| Err(ApiError::internal(&panic)))
+    }
+
     /// Builds one image, and tells which base it got and whether it was there.
-    fn build(builder: &Builder, plan: &Plan, steps: &Steps, cancel: &AtomicBool) -> Result<Image, ApiError> {
+    fn image(
+        shared: &Shared,
+        builder: &Builder,
+        manifest: &Manifest,
+        described: &manifest::Image,
+        steps: &Steps,
+        cancel: &AtomicBool,
+    ) -> Result<Image, ApiError> {
         let began = Instant::now();
-        let image = builder.build(plan, steps, cancel).map_err(|error| image_error(&error))?;
+        let invalid = |error| ApiError::new(Code::Invalid, error);
+        let failed = |error| image_error(&error);
+        let base = plan::base(manifest, described).map_err(invalid)?;
+        let around = builder.surroundings(&base, steps, cancel).map_err(failed)?;
+        let plan = plan::image(manifest, described, base, around).map_err(invalid)?;
+        let image = builder.build(&plan, steps, cancel).map_err(failed)?;
+        if !image.cached {
+            shared.built.notify_one();
+        }
         let text = format!("Built image {} on {}", image.key, image.base.text);
         steps.done(&image.key, &text, image.cached, began.elapsed().as_secs_f64());
         for warning in &image.warnings {
@@ -202,5 +231,11 @@ fn image_error(error: &Error) -> ApiError {
     if users {
         told.code = Code::Invalid;
     }
-    if error.tail().is_empty() { told } else { told.hint("the lines above say why") }
+    match error {
+        _ if error.tail().is_empty() => told,
+        Error::Step { layer, .. } => told.hint(format!(
+            "the lines above say why; `pilotlight image logs {layer}` prints all that there were"
+        )),
+        _ => told.hint("the lines above say why"),
+    }
 }

@@ -235,6 +235,7 @@ impl FunctionLight {
             log: Some(self.log.clone()),
             ahead,
             within: self.template.start_timeout,
+            _pins: self.template.pins.clone(),
         });
         *own = Own::Kindled(Kindled { zygote: Arc::clone(&zygote), since: Instant::now(), ahead });
         Some(zygote)

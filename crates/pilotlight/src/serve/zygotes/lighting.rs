@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use pilotlight_api::progress::Stream;
 use pilotlight_core::id::{AppId, ContainerId};
+use pilotlight_image::Pins;
 use pilotlight_pool::{Stage, StartFailure};
 use pilotlight_sandbox::runner::{FromRunner, Phase, Role, Sequence, ToRunner};
 use pilotlight_sandbox::{Door, Signal, Spec};
@@ -31,6 +32,8 @@ pub(super) struct Wanted {
     /// Modules were imported before the user's that it may be about to change.
     pub(super) ahead: bool,
     pub(super) within: Duration,
+    /// Keep its layers on disk.
+    pub(super) _pins: Vec<Pins>,
 }
 
 /// The life of one zygote, as a task.
