@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import _files
+from .exception import InvalidError
 from .file_pattern_matcher import FilePatternMatcher, as_ignore
 from .mount import Mount
 
@@ -33,7 +34,8 @@ class Context(NamedTuple):
         """The files that `lines` may copy, placed as in the root of the build context.
 
         Without any `COPY` or `ADD` in them there are none. The files of `folder`, by default the current one,
-        count as far as a line names them and its `.dockerignore`, or `ignore`, does not.
+        count as far as a line names them and its `.dockerignore`, or `ignore`, does not. Raises
+        `InvalidError` where one of them is a link that leads elsewhere.
         """
         wanted = sources(lines)
         found: list[Mount] = []
@@ -42,8 +44,19 @@ class Context(NamedTuple):
             skip = self._skipped(method, folder)
             names = None if any(_is_everything(name) for name in wanted) else FilePatternMatcher(*wanted)
 
+            root = os.path.realpath(folder)
+
             def left_out(path: Path) -> bool:
-                return (names is not None and not names(path)) or (skip is not None and skip(path))
+                if (names is not None and not names(path)) or (skip is not None and skip(path)):
+                    return True
+                # Somebody else's Dockerfile comes with somebody else's links: none copies this user's keys.
+                real = os.path.realpath(os.path.join(root, path))
+                if os.path.commonpath((root, real)) != root:
+                    raise InvalidError(
+                        f"{method}: {path} is a link that leads out of the build context, to {real}: name it "
+                        "in context_files= or in .dockerignore"
+                    )
+                return False
 
             found.append(Mount().add_local_dir(folder, remote_path="/")._ignoring(left_out))
         if self.mount is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import tarfile
 import threading
@@ -290,6 +291,33 @@ def test_contents_that_are_not_what_they_are_called_are_refused(home, program, r
     image.config = image.config.replace(b"0" * 64 + image.config.split(b"0" * 64)[1][:64], b"0" * 64)
     reference = registry.push("tests/lies", "1", image)
     assert "and the image says sha256:0000" in refusal(home, program, reference)
+
+
+def test_sizes_that_are_not_what_the_manifest_says_are_refused(home, program, registry) -> None:
+    class Liar(Image):
+        layer_by, config_by = 0, 0
+
+        @property
+        def manifest(self) -> bytes:
+            told = json.loads(super().manifest)
+            told["layers"][0]["size"] += self.layer_by
+            told["config"]["size"] += self.config_by
+            return json.dumps(told).encode()
+
+    for number, (name, by, said) in enumerate(
+        [
+            ("layer_by", -1, "it is larger than the "),
+            ("layer_by", 1, " bytes, and the manifest says "),
+            ("config_by", -1, "the registry's answer is larger than "),
+            ("config_by", 1, "its configuration is not what its digest or size says"),
+        ]
+    ):
+        image = Liar([data(f"lie {number}")])
+        setattr(image, name, by)
+        reference = registry.push("tests/sizes", str(number), image)
+        told = refusal(home, program, reference)
+        assert said in told, told
+        assert told.count(said) <= 2, told
 
 
 def test_images_for_others_and_without_python_are_refused(home, program, registry, python) -> None:

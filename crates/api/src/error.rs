@@ -129,7 +129,11 @@ impl ApiError {
         let mut message = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
-            message = format!("{message}: {error}");
+            // Some say their cause themselves.
+            let told = error.to_string();
+            if !message.ends_with(&told) {
+                message = format!("{message}: {told}");
+            }
             cause = error.source();
         }
         Self::new(Code::Internal, message)

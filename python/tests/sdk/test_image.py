@@ -393,6 +393,28 @@ def test_lines_of_a_dockerfile_bring_the_files_that_they_name(
     assert context("ADD b.md /srv", context_dir="conf") == ["b.md"]
 
 
+def test_a_link_copies_nothing_from_outside_of_the_build_context(tmp_path: Path) -> None:
+    (tmp_path / "id_rsa").write_text("key")
+    folder = tmp_path / "cloned"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub/app.py").write_text("app")
+    (folder / "inside.py").symlink_to("sub/app.py")
+    base = Image.debian_slim()
+
+    def context(line: str, **options: Any) -> list[str]:
+        (step,) = steps(base.dockerfile_commands(line, context_dir=folder, **options))
+        return [file["remote"] for file in step["context"]]
+
+    assert context("COPY . /srv") == ["inside.py", "sub/app.py"]
+    (folder / "notes.txt").symlink_to("../id_rsa")
+    (folder / "folder").symlink_to(tmp_path)
+    for line in ("COPY . /srv", "COPY notes.txt /srv", "COPY folder/* /srv", "COPY $X /srv"):
+        with pytest.raises(InvalidError, match="is a link that leads out of the build context, to "):
+            context(line)
+    assert context("COPY sub /srv") == ["sub/app.py"]
+    assert context("COPY . /srv", ignore=["notes.txt", "folder"]) == ["inside.py", "sub/app.py"]
+
+
 def test_the_forms_of_2022_are_lines_of_a_dockerfile(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("a")
     old = Image.debian_slim().dockerfile_commands(["RUN a"], {"/b": str(tmp_path / "a")}, [SECRET], None)  # pyright: ignore

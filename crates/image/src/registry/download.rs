@@ -42,6 +42,14 @@ pub enum Error {
         /// What the manifest says.
         size: u64,
     },
+    /// Less came, and there is no more.
+    #[error("it has {got} bytes, and the manifest says {size}")]
+    Smaller {
+        /// What came.
+        got: u64,
+        /// What the manifest says.
+        size: u64,
+    },
     /// Something else came than was asked for.
     #[error("what the registry sent has the digest {found}")]
     Lies {
@@ -113,6 +121,11 @@ fn bring(
             Err(error @ Error::Larger { .. }) => {
                 fs_err::remove_file(partial)?;
                 return Err(error);
+            }
+            // There is nothing behind what is here (RFC 9110 §15.5.17).
+            Err(Error::Client(client::Error::Status { status: 416 })) if got > 0 => {
+                fs_err::remove_file(partial)?;
+                return Err(Error::Smaller { got, size: wanted.size });
             }
             Err(error) => return Err(error),
         };
