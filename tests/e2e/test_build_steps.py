@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 
 from tools import Server, request
@@ -299,6 +300,42 @@ def test_a_date_keeps_newer_packages_out(program, serve) -> None:
     text = VERSIONS.format('pip_install("toolz")', ["toolz"])
     command = serve(program(text), PILOTLIGHT_EXCLUDE_NEWER="2022-11-30")
     assert request(command.url()).json() == {"toolz": "0.12.0"}
+    assert command.interrupt() == 0
+
+
+MEETING = """
+    import modal
+
+    app = modal.App()
+    MEET = "import socket; socket.create_connection(('127.0.0.1', {port})).recv(1)"
+    base = modal.Image.debian_slim()
+
+    @app.function(image=base.run_commands(f'python -c "{{MEET}} or exit(1)" # one'))
+    @modal.fastapi_endpoint()
+    def one():
+        return 1
+
+    @app.function(image=base.run_commands(f'python -c "{{MEET}} or exit(1)" # two'))
+    @modal.fastapi_endpoint()
+    def two():
+        return 2
+"""
+
+
+def test_independent_images_are_built_side_by_side(program, serve) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(120)
+        port = listener.getsockname()[1]
+        # A setting of uv's own family, by which a build step reaches the port.
+        door = {"UV_INDEX_MEETING_PLACE": f"http://127.0.0.1:{port}"}
+        command = serve(program(MEETING.format(port=port)), wait=False, **door)
+        # Neither step ends before both are under way.
+        met = [listener.accept()[0] for _ in range(2)]
+        for one in met:
+            with one:
+                one.sendall(b"x")
+        command.wait_serving()
+    assert [request(command.url(name)).json() for name in ("one", "two")] == [1, 2]
     assert command.interrupt() == 0
 
 

@@ -26,6 +26,7 @@ use crate::step::{self, Exits, Sandboxed, Steps};
 use crate::store::{self, Pins, Store};
 use crate::tools::{self, Cache};
 use crate::tree;
+use crate::turns::{self, Turns};
 
 /// One layer by one step.
 mod workshop;
@@ -243,6 +244,7 @@ impl Builder {
         let store = Store::open(&options.state_dir, Some(Arc::clone(&steps)))?;
         let trees = Store::open_at(options.state_dir.join(tree::TREES), false)?;
         let bases = Bases::new(options.base, options.python.clone());
+        let steps = Arc::new(Turns::new(steps, turns::usual()));
         Ok(Self { options: Arc::new(options), bases, store, trees, steps, exits: Exits::default() })
     }
 

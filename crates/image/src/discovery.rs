@@ -76,7 +76,7 @@ pub fn ensure(
     let cache = tools::cache(state_dir, tools::Cache::Host).map_err(store::Error::Io)?;
     let text = format!("packages for importing programs with Python {} here", wanted.python.python());
     let waiting = || progress.line(ID, "waiting for another server that installs them");
-    let (path, _) = store.make(&wanted.key(), cancel, waiting, |staging| {
+    let (path, _) = store.make(&wanted.key(), cancel, waiting, |staging, cancel| {
         let start = Instant::now();
         progress.step_started(ID, &text);
         let target = staging.join("fs");

@@ -77,7 +77,7 @@ impl HostConf {
             &self.key(),
             &AtomicBool::new(false),
             || {},
-            |staging| {
+            |staging, _| {
                 self.write(&staging.join("fs"))?;
                 Ok::<_, Error>(Meta {
                     text: "name resolution and certificates of the host".to_owned(),

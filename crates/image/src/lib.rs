@@ -41,6 +41,8 @@ pub mod store;
 pub mod tools;
 /// A user's files as a layer.
 pub mod tree;
+/// How many build steps run at once.
+mod turns;
 
 /// What the sandbox helper runs for this crate; for `helper_main`.
 pub const ERRANDS: &[pilotlight_sandbox::Errand] = &[base::debian::ERRAND];

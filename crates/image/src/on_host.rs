@@ -114,12 +114,12 @@ impl OnHost<'_> {
         let id = key.short().to_owned();
         let step = format!("Python {version} of this machine with the image's packages");
         let waiting = || self.progress.line(&id, "waiting for another server that builds it");
-        let (path, made) = store.make(&key, self.cancel, waiting, |staging| {
+        let (path, made) = store.make(&key, self.cancel, waiting, |staging, cancel| {
             let start = Instant::now();
             self.progress.step_started(&id, &step);
             let commands = commands(&staging.join("fs"))?;
             for argv in &commands {
-                self.run(&id, &step, argv)?;
+                self.run(&id, &step, argv, cancel)?;
             }
             let seconds = start.elapsed().as_secs_f64();
             self.progress.done(&id, &step, false, seconds);
@@ -144,11 +144,11 @@ impl OnHost<'_> {
                 key,
                 self.cancel,
                 || {},
-                |staging| {
+                |staging, cancel| {
                     let start = Instant::now();
                     self.progress.step_started(&id, text);
                     let command = fill(staging)?;
-                    self.run(&id, text, &command)?;
+                    self.run(&id, text, &command, cancel)?;
                     let seconds = start.elapsed().as_secs_f64();
                     self.progress.done(&id, text, false, seconds);
                     Ok::<_, Error>(Meta { text: text.to_owned(), parent: None, command, seconds })
@@ -179,7 +179,7 @@ impl OnHost<'_> {
         Ok((deps, code))
     }
 
-    fn run(&self, id: &str, text: &str, argv: &[String]) -> Result<(), Error> {
+    fn run(&self, id: &str, text: &str, argv: &[String], cancel: &AtomicBool) -> Result<(), Error> {
         let (program, arguments) = argv.split_first().expect("every step has a program");
         let tail = Tail::default();
         let line = |line: &str| {
@@ -192,7 +192,7 @@ impl OnHost<'_> {
         // User code can write to what is installed, and must not reach the cache through it.
         command.env("UV_LINK_MODE", "copy").env("UV_PYTHON_DOWNLOADS", "never").env("UV_NO_PROGRESS", "1");
         command.envs(self.options.settings.env_on_host()).env_remove("VIRTUAL_ENV").env_remove("PYTHONPATH");
-        process::run(&mut command, b"", LIMIT, self.cancel, &line).map(drop).map_err(|source| {
+        process::run(&mut command, b"", LIMIT, cancel, &line).map(drop).map_err(|source| {
             if !matches!(source, process::Error::Cancelled) {
                 self.progress.failed(id, text, &tail.take());
             }

@@ -47,8 +47,6 @@ pub use tool::tool_main;
 
 /// Downloads side by side, as many as Docker's.
 const PARALLEL: usize = 3;
-/// The step's id for the terminal.
-const ID: &str = "base";
 /// Where the image's Python has been written down, in its layer.
 const FACTS: &str = "opt/pilotlight/python.json";
 const FACTS_MAX: u64 = 4096;
@@ -215,10 +213,11 @@ impl Pull<'_> {
         let mut layers = if let Some(found) = found {
             found
         } else {
-            self.progress.step_started(ID, &image);
+            self.progress.step_started(&image, &image);
             let made = self.make(wanted, &record, &chain, (&python, &search));
-            let made = made.inspect_err(|error| self.progress.failed(ID, &image, &[error.to_string()]))?;
-            self.progress.done(ID, &image, false, start.elapsed().as_secs_f64());
+            let made =
+                made.inspect_err(|error| self.progress.failed(&image, &image, &[error.to_string()]))?;
+            self.progress.done(&image, &image, false, start.elapsed().as_secs_f64());
             made
         };
         layers.reverse();
@@ -311,7 +310,13 @@ impl Pull<'_> {
             blobs: &blobs,
             next: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
-            meter: Meter { got: AtomicU64::new(0), said: AtomicU64::new(0), total, progress: self.progress },
+            meter: Meter {
+                image,
+                got: AtomicU64::new(0),
+                said: AtomicU64::new(0),
+                total,
+                progress: self.progress,
+            },
         };
         let (senders, receivers): (Vec<_>, Vec<_>) = missing.iter().map(|_| sync_channel(1)).unzip();
         let mut below = Vec::new();
@@ -370,12 +375,12 @@ impl Pull<'_> {
             source => Error::Download { image, layer, source },
         })?;
         let packing = unpack::Packing::named(packing).unwrap_or(unpack::Packing::None);
-        let waiting = || self.progress.line(ID, "waiting for another server that unpacks it");
-        let (path, _) = self.store.make(key, self.cancel, waiting, |staging| {
+        let waiting = || self.progress.line(&record.image, "waiting for another server that unpacks it");
+        let (path, _) = self.store.make(key, self.cancel, waiting, |staging, cancel| {
             let start = Instant::now();
             let inside = format!("{INPUT}/layer");
             let words = tool::unpack_words(&inside, packing, &record.config.diff_ids[index], *size);
-            self.run(tool, &words, Some(&blob), staging, below).map_err(|error| match error {
+            self.run(tool, &words, Some(&blob), (staging, below), cancel).map_err(|error| match error {
                 step::Error::Failed { how, tail, .. } => {
                     let reason = tail.last().cloned().unwrap_or(how);
                     Error::Layer { image: record.image.clone(), layer: short.clone(), reason }
@@ -392,7 +397,7 @@ impl Pull<'_> {
             std::io::ErrorKind::NotFound => Ok(()),
             _ => Err(error),
         })?;
-        self.progress.line(ID, &format!("{short} unpacked"));
+        self.progress.line(&record.image, &format!("{short} unpacked"));
         Ok(path)
     }
 
@@ -409,10 +414,10 @@ impl Pull<'_> {
             key,
             self.cancel,
             || {},
-            |staging| {
+            |staging, cancel| {
                 let start = Instant::now();
                 let words = ["python", search, FIND].map(str::to_owned);
-                self.run(tool, &words, None, staging, below).map_err(|error| match error {
+                self.run(tool, &words, None, (staging, below), cancel).map_err(|error| match error {
                     step::Error::Failed { how, tail, .. } => {
                         let reason = tail.last().cloned().unwrap_or(how);
                         Error::NoPython { image: image.to_owned(), reason }
@@ -433,8 +438,8 @@ impl Pull<'_> {
         tool: &Tool,
         words: &[String],
         blob: Option<&Path>,
-        staging: &Path,
-        below: &[PathBuf],
+        (staging, below): (&Path, &[PathBuf]),
+        cancel: &AtomicBool,
     ) -> Result<(), step::Error> {
         let input = staging.join("input");
         let inside = input.join(INPUT.trim_start_matches('/'));
@@ -458,7 +463,7 @@ impl Pull<'_> {
             scratch: staging.join("scratch"),
             upper: staging.join("fs"),
         };
-        self.steps.run(request, &|line| tail.push(line), self.cancel)
+        self.steps.run(request, &|line| tail.push(line), cancel)
     }
 }
 
@@ -495,6 +500,7 @@ impl Bringing<'_> {
 
 /// Tells how much has come, each tenth once.
 struct Meter<'a> {
+    image: &'a str,
     got: AtomicU64,
     said: AtomicU64,
     total: u64,
@@ -507,7 +513,8 @@ impl Meter<'_> {
         let tenth = (got * 10).checked_div(self.total).unwrap_or(10).min(10);
         if self.said.fetch_max(tenth, Ordering::Relaxed) < tenth {
             let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-            self.progress.line(ID, &format!("{} of {} MiB", mib(got).min(mib(self.total)), mib(self.total)));
+            self.progress
+                .line(self.image, &format!("{} of {} MiB", mib(got).min(mib(self.total)), mib(self.total)));
         }
     }
 }

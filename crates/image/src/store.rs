@@ -39,11 +39,14 @@ const LOGS: &str = ".logs";
 /// The most of a step's output that is kept.
 const LOG_MAX: u64 = 4 << 20;
 
+/// Who waits for what another makes.
+mod awaited;
 /// What is in use.
 mod pins;
 /// What of a store is on disk, and who holds it.
 mod stock;
 
+use awaited::Awaited;
 pub use pins::Pins;
 use stock::usage;
 pub(crate) use stock::{du, modified, there};
@@ -84,6 +87,7 @@ pub struct Store {
     /// What is found or made through this store stays in use as long as they live.
     pins: Option<Pins>,
     shared: pins::Shared,
+    awaited: Awaited,
 }
 
 static STAGED: AtomicU64 = AtomicU64::new(0);
@@ -101,7 +105,15 @@ impl Store {
 
     fn open_with(root: PathBuf, durable: bool, steps: Option<Arc<dyn Steps>>) -> Result<Self, Error> {
         let boot = fs_err::read(BOOT_ID)?.into();
-        let store = Self { root, steps, durable, boot, pins: None, shared: pins::Shared::default() };
+        let store = Self {
+            root,
+            steps,
+            durable,
+            boot,
+            pins: None,
+            shared: pins::Shared::default(),
+            awaited: Awaited::default(),
+        };
         fs_err::create_dir_all(store.root.join(LOCKS))?;
         fs_err::create_dir_all(store.root.join(LOGS))?;
         // Layers hold set-user-id programs that belong to root and may be anybody's making: on this machine nobody
@@ -161,25 +173,32 @@ impl Store {
     /// The layer `key`, made by `build` unless it is there already; also says whether it was made.
     ///
     /// `build` gets an empty staging directory, must make `fs` in it, and may leave other things there. If it fails
-    /// nothing remains. `waiting` is called when another process is making the layer.
+    /// nothing remains. `waiting` is called when another is making the layer. The flag that `build` gets is up when nobody
+    /// wants the layer any more: a client that has left does not end what others of this server wait for.
     pub fn make<E: From<Error>>(
         &self,
         key: &Key,
         cancel: &AtomicBool,
         waiting: impl FnOnce(),
-        build: impl FnOnce(&Path) -> Result<Meta, E>,
+        build: impl FnOnce(&Path, &AtomicBool) -> Result<Meta, E>,
     ) -> Result<(PathBuf, bool), E> {
         if let Some(found) = self.find(key) {
             return Ok((found, false));
         }
         let path = self.lock_path(key.as_str());
-        let lock = lock::acquire(&path, cancel, waiting).map_err(|error| {
+        let mut wait = None;
+        let waits = || {
+            wait = Some(self.awaited.enter(key));
+            waiting();
+        };
+        let lock = lock::acquire(&path, cancel, waits).map_err(|error| {
             if error.kind() == io::ErrorKind::Interrupted { Error::Cancelled } else { Error::Io(error) }
         })?;
+        drop(wait);
         let made = !self.is_whole(key);
         if made {
             let staging = self.staging(key)?;
-            let meta = build(&staging.path)?;
+            let meta = self.awaited.work(key, cancel, |unwanted| build(&staging.path, unwanted))?;
             self.finish(key, &staging.path, &meta).map_err(Error::Io)?;
         }
         if let Some(pins) = &self.pins {

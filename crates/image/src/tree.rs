@@ -64,7 +64,7 @@ pub(crate) fn tree(store: &Store, files: &[TreeFile]) -> Result<PathBuf, Error> 
         &key,
         &AtomicBool::new(false),
         || {},
-        |staging| {
+        |staging, _| {
             lay_out(&staging.join("fs"), &placed)?;
             let text = format!("{} files of the user", placed.len());
             Ok::<_, Error>(Meta { text, parent: None, command: Vec::new(), seconds: 0.0 })

@@ -58,8 +58,9 @@ pub(super) fn base(
         return Err(Error::NoDebian { python, reason });
     }
     let waiting = || progress.line("base", "waiting for another server that builds it");
-    let (layer, made) = store
-        .make(&key, cancel, waiting, |staging| make(suite, &used, staging, store, steps, progress, cancel))?;
+    let (layer, made) = store.make(&key, cancel, waiting, |staging, cancel| {
+        make(suite, &used, staging, store, steps, progress, cancel)
+    })?;
     Ok(Base {
         identity,
         used,

@@ -86,7 +86,7 @@ pub(super) fn base(python: &HostPython, os: &OsRelease, root: &Path, store: &Sto
         &key,
         &AtomicBool::new(false),
         || {},
-        |staging| {
+        |staging, _| {
             write(&entries, &staging.join("fs"))?;
             Ok::<_, Error>(Meta { text: used.clone(), parent: None, command: Vec::new(), seconds: 0.0 })
         },

@@ -81,10 +81,10 @@ impl Workshop<'_> {
     pub(super) fn layer(&self, job: &Job<'_>, below: &[PathBuf]) -> Result<PathBuf, Error> {
         let id = job.key.short();
         let waiting = || self.progress.line(id, "waiting for another server that builds it");
-        let (path, made) = self.store.make(job.key, self.cancel, waiting, |staging| {
+        let (path, made) = self.store.make(job.key, self.cancel, waiting, |staging, cancel| {
             let start = Instant::now();
             self.progress.step_started(id, job.text);
-            self.run(job, below, staging, id)?;
+            self.run(job, below, staging, cancel)?;
             let seconds = start.elapsed().as_secs_f64();
             self.progress.done(id, job.text, false, seconds);
             Ok::<_, Error>(Meta {
@@ -101,7 +101,14 @@ impl Workshop<'_> {
         Ok(path)
     }
 
-    fn run(&self, job: &Job<'_>, below: &[PathBuf], staging: &Path, id: &str) -> Result<(), Error> {
+    fn run(
+        &self,
+        job: &Job<'_>,
+        below: &[PathBuf],
+        staging: &Path,
+        cancel: &AtomicBool,
+    ) -> Result<(), Error> {
+        let id = job.key.short();
         let request = self.request(job, below, staging)?;
         let upper = request.upper.clone();
         let (tail, log) = (Tail::default(), self.store.log(job.key)?);
@@ -111,7 +118,7 @@ impl Workshop<'_> {
             log.line(line);
             self.progress.line(id, line);
         };
-        self.steps.run(request, &line, self.cancel).map_err(|source| {
+        self.steps.run(request, &line, cancel).map_err(|source| {
             if !matches!(source, step::Error::Cancelled) {
                 self.progress.failed(id, job.text, &tail.take());
             }

@@ -57,7 +57,7 @@ fn layer(store: &Store, name: &str) -> PathBuf {
         &key,
         &AtomicBool::new(false),
         || {},
-        |staging| {
+        |staging, _| {
             log.line(&format!("{name} says hello"));
             fs_err::create_dir(staging.join("fs"))?;
             fs_err::write(staging.join("fs/file"), vec![1; 1 << 20])?;

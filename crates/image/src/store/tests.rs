@@ -13,7 +13,7 @@ fn key(name: &str) -> Key {
     Key::of("test", [name])
 }
 
-fn fill(staging: &Path) -> Result<Meta, Error> {
+fn fill(staging: &Path, _: &AtomicBool) -> Result<Meta, Error> {
     fs_err::create_dir(staging.join("fs"))?;
     fs_err::write(staging.join("fs/file"), "x")?;
     fs_err::create_dir_all(staging.join("scratch/work"))?;
@@ -32,7 +32,7 @@ fn a_layer_is_made_once_and_found_again() {
     assert_eq!(store.find(&key("a")), Some(path.clone()));
     assert_eq!(store.meta(key("a").as_str()), Some(meta()));
     assert!(!path.parent().unwrap().join("scratch").exists());
-    let again = store.make(&key("a"), &never, || {}, |_| -> Result<Meta, Error> { panic!("built twice") });
+    let again = store.make(&key("a"), &never, || {}, |_, _| -> Result<Meta, Error> { panic!("built twice") });
     assert_eq!(again.unwrap(), (path, false));
 }
 
@@ -54,8 +54,8 @@ fn a_failed_build_leaves_nothing() {
         &key("a"),
         &AtomicBool::new(false),
         || {},
-        |staging| {
-            fill(staging)?;
+        |staging, cancel| {
+            fill(staging, cancel)?;
             Err(Error::Io(io::Error::other("no")))
         },
     );
@@ -109,9 +109,9 @@ fn two_builders_of_one_layer_build_it_once() {
     let dir = tempfile::tempdir().unwrap();
     let stores = [Store::open(dir.path(), None).unwrap(), Store::open(dir.path(), None).unwrap()];
     let (built, start) = (AtomicUsize::new(0), Barrier::new(2));
-    let build = |staging: &Path| {
+    let build = |staging: &Path, cancel: &AtomicBool| {
         built.fetch_add(1, Ordering::SeqCst);
-        fill(staging)
+        fill(staging, cancel)
     };
     std::thread::scope(|scope| {
         for store in &stores {
@@ -122,6 +122,62 @@ fn two_builders_of_one_layer_build_it_once() {
         }
     });
     assert_eq!(built.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_client_that_leaves_ends_nothing_that_another_waits_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
+    let (begun, waits) = (Barrier::new(2), Barrier::new(2));
+    let (first, second) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| {
+            begun.wait();
+            let never = |_: &Path, _: &AtomicBool| -> Result<Meta, Error> { panic!("built twice") };
+            store.make(&key("a"), &second, || _ = waits.wait(), never)
+        });
+        let made = store.make(
+            &key("a"),
+            &first,
+            || {},
+            |staging, unwanted| {
+                begun.wait();
+                waits.wait();
+                first.store(true, Ordering::Relaxed);
+                fill(staging, unwanted)?;
+                assert!(!unwanted.load(Ordering::Relaxed));
+                Ok::<_, Error>(meta())
+            },
+        );
+        assert!(made.unwrap().1);
+        assert!(!second.join().unwrap().unwrap().1);
+    });
+    // When the other has left as well, nobody wants it.
+    first.store(false, Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            begun.wait();
+            store.make(&key("b"), &second, || _ = waits.wait(), fill)
+        });
+        let made = store.make(
+            &key("b"),
+            &first,
+            || {},
+            |_, unwanted| {
+                begun.wait();
+                waits.wait();
+                first.store(true, Ordering::Relaxed);
+                second.store(true, Ordering::Relaxed);
+                while !unwanted.load(Ordering::Relaxed) {
+                    std::thread::yield_now();
+                }
+                Err(Error::Cancelled)
+            },
+        );
+        assert!(matches!(made, Err(Error::Cancelled)));
+        assert!(matches!(waiting.join().unwrap(), Err(Error::Cancelled)));
+    });
+    assert_eq!(store.find(&key("b")), None);
 }
 
 #[test]
@@ -194,7 +250,7 @@ fn a_layer_that_is_removed_and_made_at_the_same_time_is_whole_or_absent() {
 fn what_a_layer_takes_is_counted_once_and_links_too() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), None).unwrap();
-    let fill = |staging: &Path| {
+    let fill = |staging: &Path, _: &AtomicBool| {
         fs_err::create_dir(staging.join("fs"))?;
         fs_err::write(staging.join("fs/large"), vec![1; 1 << 20])?;
         fs_err::hard_link(staging.join("fs/large"), staging.join("fs/same"))?;

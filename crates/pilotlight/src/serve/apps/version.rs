@@ -2,8 +2,8 @@
 //! a request before the whole version is swapped in.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use pilotlight_api::error::{ApiError, Code};
@@ -24,6 +24,9 @@ use crate::serve::launcher::{FunctionLauncher, Template};
 use crate::serve::on_host;
 use crate::serve::plan;
 use crate::serve::progress::Steps;
+
+/// Images that one command builds side by side. Of all commands so many steps run at once as the builder says.
+const IMAGES_AT_ONCE: usize = 4;
 
 impl Apps {
     /// Every web endpoint of the version that `manifest` describes, proven and ready to serve.
@@ -109,18 +112,20 @@ impl Apps {
                 });
                 builder.tree(&files.collect::<Vec<_>>()).map_err(|error| image_error(&error))
             };
-            let mut images = BTreeMap::new();
-            let mut templates = Vec::new();
-            for function in manifest.functions.iter().filter(|function| function.web.is_some()) {
+            let functions = || manifest.functions.iter().filter(|function| function.web.is_some());
+            let mut wanted = BTreeMap::new();
+            for function in functions() {
                 on_host::check(shared.isolation, function)?;
-                if !images.contains_key(&function.image) {
-                    let described = manifest.images.get(&function.image).ok_or_else(|| {
-                        ApiError::new(Code::Invalid, format!("function `{}` names no image", function.name))
-                    })?;
-                    let built = Self::image(&shared, &builder, &manifest, described, &steps, &cancel)?;
-                    images.insert(function.image.clone(), built);
-                }
-                let image = &images[&function.image];
+                let described = manifest.images.get(&function.image).ok_or_else(|| {
+                    ApiError::new(Code::Invalid, format!("function `{}` names no image", function.name))
+                })?;
+                wanted.insert(function.image.as_str(), described);
+            }
+            let build = |described| Self::image(&shared, &builder, &manifest, described, &steps, &cancel);
+            let images = side_by_side(wanted, &cancel, build)?;
+            let mut templates = Vec::new();
+            for function in functions() {
+                let image = &images[function.image.as_str()];
                 let mut template = plan::template(&name, &manifest, function, image, tree(function)?);
                 let disk = &mut template.spec.limits.disk_mib;
                 *disk = disk.or(shared.disk_mib);
@@ -142,11 +147,9 @@ impl Apps {
         let cancel = build.cancel();
         let work = tokio::task::spawn_blocking(move || {
             let builder = shared.builder.of(&manifest);
-            let build = |described| {
-                let image = Self::image(&shared, &builder, &manifest, described, &steps, &cancel)?;
-                Ok(image.key)
-            };
-            manifest.images.values().map(build).collect()
+            let build = |described| Self::image(&shared, &builder, &manifest, described, &steps, &cancel);
+            let images = side_by_side(manifest.images.iter().collect(), &cancel, build)?;
+            Ok(images.into_values().map(|image| image.key).collect())
         });
         work.await.unwrap_or_else(|panic| Err(ApiError::internal(&panic)))
     }
@@ -214,6 +217,40 @@ impl Apps {
             address: Address { names, listener },
         })
     }
+}
+
+/// Builds images side by side, [`IMAGES_AT_ONCE`] of them. The first that fails is the error, and ends the others.
+fn side_by_side<Name: Ord + Send, Wanted: Send, Made: Send>(
+    wanted: BTreeMap<Name, Wanted>,
+    cancel: &AtomicBool,
+    build: impl Fn(Wanted) -> Result<Made, ApiError> + Sync,
+) -> Result<BTreeMap<Name, Made>, ApiError> {
+    let workers = IMAGES_AT_ONCE.min(wanted.len());
+    let (queue, made) = (Mutex::new(wanted.into_iter()), Mutex::new(Ok(BTreeMap::new())));
+    let work = || {
+        while made.lock().is_ok_and(|made| made.is_ok()) {
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((name, wanted)) = next else { return };
+            let built = build(wanted);
+            let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+            match (&mut *made, built) {
+                (Ok(made), Ok(image)) => _ = made.insert(name, image),
+                (Ok(_), Err(error)) => {
+                    *made = Err(error);
+                    cancel.store(true, Ordering::Relaxed);
+                }
+                // Those that are cancelled for the first one's sake have nothing to tell.
+                (Err(_), _) => {}
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..workers {
+            scope.spawn(work);
+        }
+        work();
+    });
+    made.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A build's failure in the words of the API. The lines that tell why were told with the step that failed.
