@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import re
 import socket
 import subprocess
+import tarfile
 
 from tools import Server, request
 
@@ -69,6 +71,58 @@ def test_lines_of_a_dockerfile_are_built(program, serve, tmp_path) -> None:
         "variables": ["/srv/app", None, "/srv/app/bin"],
     }
     assert command.interrupt() == 0
+
+
+def test_archives_that_are_added_are_unpacked(program, serve, tmp_path) -> None:
+    def entry(name: str, **fields) -> tarfile.TarInfo:
+        found = tarfile.TarInfo(name)
+        for field, value in fields.items():
+            setattr(found, field, value)
+        return found
+
+    with tarfile.open(tmp_path / "one.tar.gz", "w:gz") as made:
+        made.addfile(entry("sub/run", mode=0o751, size=1, uid=1000), io.BytesIO(b"1"))
+        made.addfile(entry("sub/twin", mode=0o751, type=tarfile.LNKTYPE, linkname="sub/run"))
+        made.addfile(entry("sub/link", type=tarfile.SYMTYPE, linkname="run"))
+        made.addfile(entry("../../outside", size=1), io.BytesIO(b"2"))
+        made.addfile(entry("/absolute", size=1), io.BytesIO(b"3"))
+        made.addfile(entry("disk", type=tarfile.BLKTYPE))
+    with tarfile.open(tmp_path / "two.txz", "w:xz") as made:
+        made.addfile(entry("two", size=1), io.BytesIO(b"4"))
+    (tmp_path / "none.tar").write_text("5")
+    text = """
+        import os
+        import pathlib
+
+        import modal
+
+        app = modal.App()
+        image = modal.Image.debian_slim().dockerfile_commands(
+            "WORKDIR /srv", "ADD one.tar.gz two.txz none.tar here", "COPY two.txz there/"
+        )
+
+        @app.function(image=image)
+        @modal.fastapi_endpoint()
+        def f():
+            root = pathlib.Path("/srv")
+            found = {str(path.relative_to(root)): path for path in root.rglob("*") if path.is_file()}
+            told = {name: [path.read_text(), oct(path.stat().st_mode & 0o777)]
+                    for name, path in found.items() if "there" not in name}
+            return [told, "there/two.txz" in found, os.path.exists("/outside")]
+    """
+    command = serve(program(text))
+    told, copied, outside = request(command.url()).json()
+    modes = {"here/sub/run": ["1", "0o751"], "here/sub/twin": ["1", "0o751"], "here/sub/link": ["1", "0o751"]}
+    assert {name: told.pop(name) for name in modes} == modes
+    plain = {"outside": "2", "absolute": "3", "two": "4", "none.tar": "5"}
+    assert {name: text for name, (text, _) in told.items()} == {f"here/{at}": w for at, w in plain.items()}
+    assert copied and not outside
+    assert command.interrupt() == 0
+    whole = (tmp_path / "one.tar.gz").read_bytes()
+    (tmp_path / "one.tar.gz").write_bytes(whole[: len(whole) // 2])
+    command = serve(tmp_path / "program.py", wait=False)
+    assert command.wait() != 0
+    assert "cannot unpack one.tar.gz: " in command.output and "Traceback" not in command.output
 
 
 def test_a_line_that_cannot_be_built_is_told_by_its_number(program, serve) -> None:

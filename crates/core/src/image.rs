@@ -112,6 +112,13 @@ pub enum Step {
         /// At their places; of two for one place the later stays.
         files: Vec<CopiedFile>,
     },
+    /// `ADD` of local archives, which are unpacked.
+    Unpack {
+        /// The archives; one that is none is copied to its place.
+        files: Vec<CopiedFile>,
+        /// The folder that they are unpacked in.
+        to: String,
+    },
     /// `force_build=True` of the step after it: from here on the layers are none that another name has made.
     ForceBuild {
         /// The name of this build.

@@ -208,6 +208,39 @@ except OSError as error:
     sys.exit(f'cannot put a file into the image: {error.filename2 or error.filename}: {error.strerror}')
 ";
 
+/// Unpacks the archives below [`COPIED`] in a folder, and copies what is none to its place. Their files belong to the image's
+/// root; a path that would lead out of the folder begins in it, and devices are left out.
+const UNPACK: &str = "import os, shutil, sys, tarfile
+copied, to = sys.argv[1:3]
+def inside(path):
+    return os.path.normpath('/' + path).lstrip('/')
+try:
+    for remote in sys.argv[3:]:
+        if not tarfile.is_tarfile(copied + remote):
+            os.makedirs(os.path.dirname(remote), exist_ok=True)
+            shutil.copy(copied + remote, remote)
+            continue
+        os.makedirs(to, exist_ok=True)
+        with tarfile.open(copied + remote) as tar:
+            tar.extraction_filter = lambda member, path: member
+            for member in tar:
+                member.name = inside(member.name)
+                if member.islnk():
+                    member.linkname = inside(member.linkname)
+                if member.name and not member.isdev():
+                    member.uid, member.gid = os.getuid(), os.getgid()
+                    member.uname = member.gname = ''
+                    tar.extract(member, to)
+except (OSError, EOFError, tarfile.TarError) as error:
+    sys.exit(f'cannot unpack {os.path.basename(remote)}: {error}')
+";
+
+/// Unpacks archives.
+pub(super) fn unpack(to: &str, files: &[super::CopiedFile]) -> Vec<String> {
+    let words = [VENV_PYTHON, "-I", "-c", UNPACK, COPIED, to].into_iter();
+    words.chain(files.iter().map(|file| file.remote.as_str())).map(str::to_owned).collect()
+}
+
 /// Where the user's files are, in containers as well.
 pub const HOME: &str = "/root";
 

@@ -134,8 +134,16 @@ impl Expansion<'_> {
                     workdir: &self.scope.workdir,
                     mode: wanted.mode,
                 };
-                let files = copy::files(self.context, &sources, &wanted.texts, &target)?;
-                self.steps.push(Step::CopyFiles { files });
+                let (archives, files) = copy::files(self.context, &sources, &wanted.texts, &target)?
+                    .into_iter()
+                    .partition::<Vec<_>, _>(|found| wanted.unpacks && found.is_archive());
+                let of = |found: Vec<copy::Found>| found.into_iter().map(|found| found.file).collect();
+                if !files.is_empty() {
+                    self.steps.push(Step::CopyFiles { files: of(files) });
+                }
+                if !archives.is_empty() {
+                    self.steps.push(Step::Unpack { files: of(archives), to: target.place() });
+                }
             }
             Instruction::Nothing => {}
         }

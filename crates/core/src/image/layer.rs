@@ -115,6 +115,7 @@ pub fn on_host(plan: &Plan, sets: &Sets, tools: &Tools) -> Result<Vec<Vec<String
             Step::Exec { argv } => return Err(format!("run_commands({})", argv.join(" "))),
             Step::CopyFiles { files } if files.is_empty() => {}
             Step::CopyFiles { .. } => return Err("add_local_file(copy=True)".to_owned()),
+            Step::Unpack { .. } => return Err("ADD of an archive".to_owned()),
             Step::With { .. } => return Err("env= and secrets= of a build step".to_owned()),
             Step::Entrypoint { command } if command.is_empty() => {}
             Step::Entrypoint { command } => return Err(format!("entrypoint({})", command.join(" "))),
@@ -223,6 +224,14 @@ impl Chain {
             Step::User { name } => self.user = Some(name.clone()),
             Step::ForceBuild { build } => self.advance(["force_build", build]),
             Step::CopyFiles { files } => self.copy(files),
+            Step::Unpack { files, to } => {
+                let text = format!(
+                    "unpack {} archive{} in {to}",
+                    files.len(),
+                    if files.len() == 1 { "" } else { "s" }
+                );
+                self.with_files(LayerKind::Files, text, command::unpack(to, files), files);
+            }
             Step::With { env, secrets, step } => {
                 let before = self.given.clone();
                 self.given.env.extend(env.iter().cloned());

@@ -12,6 +12,28 @@ pub(super) struct Target<'a> {
     pub(super) mode: Option<u32>,
 }
 
+impl Target<'_> {
+    /// The whole path.
+    pub(super) fn place(&self) -> String {
+        join(self.workdir, &self.path)
+    }
+}
+
+/// A file that is to be copied.
+pub(super) struct Found {
+    pub(super) file: CopiedFile,
+    /// Its own name, where it was named by itself and not as a part of a folder.
+    name: Option<String>,
+}
+
+impl Found {
+    /// Whether it may be an archive that `ADD` unpacks. Only what is in it says whether it is one.
+    pub(super) fn is_archive(&self) -> bool {
+        const ENDS: [&str; 8] = [".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz"];
+        self.name.as_ref().is_some_and(|name| ENDS.iter().any(|end| name.ends_with(end)))
+    }
+}
+
 /// The files that `sources` name, and the here-documents `texts` (name, content), at their places below `target`.
 ///
 /// A folder's content is copied, not the folder; a target that ends in `/`, or more than one source, makes the target a
@@ -21,9 +43,9 @@ pub(super) fn files(
     sources: &[String],
     texts: &[(String, String)],
     target: &Target<'_>,
-) -> Result<Vec<CopiedFile>, String> {
+) -> Result<Vec<Found>, String> {
     let folder = target.path.ends_with('/') || target.path == "." || sources.len() + texts.len() > 1;
-    let place = join(target.workdir, &target.path);
+    let place = target.place();
     let below = |name: &str| join(&place, name);
     let mut found = Vec::new();
     for source in sources {
@@ -31,22 +53,25 @@ pub(super) fn files(
         let before = found.len();
         let all = wanted.is_empty();
         for file in context {
-            let copied = |remote: String| CopiedFile {
-                remote,
-                mode: target.mode.unwrap_or(file.mode),
-                content: file.content.clone(),
+            let copied = |remote: String, name: Option<&str>| Found {
+                file: CopiedFile {
+                    remote,
+                    mode: target.mode.unwrap_or(file.mode),
+                    content: file.content.clone(),
+                },
+                name: name.map(str::to_owned),
             };
             let path = file.remote.trim_start_matches('/');
             let parts: Vec<&str> = path.split('/').collect();
             if all {
-                found.push(copied(below(path)));
+                found.push(copied(below(path), None));
             } else if let Some(depth) = matched(&wanted, &parts) {
                 if depth < parts.len() {
-                    found.push(copied(below(&parts[depth..].join("/"))));
+                    found.push(copied(below(&parts[depth..].join("/")), None));
                 } else if folder || is_pattern(source) {
-                    found.push(copied(below(parts[depth - 1])));
+                    found.push(copied(below(parts[depth - 1]), parts.last().copied()));
                 } else {
-                    found.push(copied(place.clone()));
+                    found.push(copied(place.clone(), parts.last().copied()));
                 }
             }
         }
@@ -57,12 +82,13 @@ pub(super) fn files(
     for (name, text) in texts {
         let remote = if folder { below(name) } else { place.clone() };
         let content = Content::Text(text.clone());
-        found.push(CopiedFile { remote, mode: target.mode.unwrap_or(0o644), content });
+        let file = CopiedFile { remote, mode: target.mode.unwrap_or(0o644), content };
+        found.push(Found { file, name: None });
     }
     // Of two for one place the later stays, as if they were copied one after the other.
     let mut last = std::collections::BTreeMap::new();
     for file in found {
-        last.insert(file.remote.clone(), file);
+        last.insert(file.file.remote.clone(), file);
     }
     Ok(last.into_values().collect())
 }

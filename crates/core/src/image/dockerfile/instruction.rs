@@ -49,6 +49,8 @@ pub struct Copy {
     pub target: String,
     /// `--chmod`, as permission bits.
     pub mode: Option<u32>,
+    /// Whether archives are unpacked: `ADD`.
+    pub unpacks: bool,
 }
 
 impl Instruction {
@@ -188,16 +190,8 @@ fn copy(name: &str, rest: &str, documents: &[Document]) -> Result<Copy, String> 
                 "ADD {source}: only local files can be added; fetch it with RUN curl -fsSLO {source}"
             ));
         }
-        let archive = |source: &&String| {
-            [".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"].iter().any(|end| source.ends_with(end))
-        };
-        if let Some(source) = sources.iter().find(archive) {
-            return Err(format!(
-                "ADD {source} would unpack it, which is not built yet: COPY it and RUN tar -xf"
-            ));
-        }
     }
-    Ok(Copy { sources, texts, target, mode })
+    Ok(Copy { sources, texts, target, mode, unpacks: name == "ADD" })
 }
 
 /// The flags in front, `--name=value`, and what is behind them.

@@ -154,6 +154,34 @@ fn files_go_where_docker_puts_them() {
 }
 
 #[test]
+fn added_archives_are_unpacked_and_copied_ones_are_not() {
+    let context = ["a.tar.gz", "b.tgz", "c.txt", "sub/d.tar"].map(file);
+    let built = |text: &str| {
+        let mut scope = Scope { workdir: "/srv".into(), ..Scope::default() };
+        let steps = steps(&Dockerfile::parse(text).unwrap(), &context, &mut scope).unwrap();
+        let told = steps.into_iter().map(|step| match step {
+            Step::CopyFiles { files } => {
+                ("copy", files.into_iter().map(|file| file.remote).collect(), String::new())
+            }
+            Step::Unpack { files, to } => ("unpack", files.into_iter().map(|file| file.remote).collect(), to),
+            other => panic!("{other:?}"),
+        });
+        told.collect::<Vec<(_, Vec<String>, _)>>()
+    };
+    let files = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    assert_eq!(built("ADD a.tar.gz data"), [("unpack", files(&["/srv/data"]), "/srv/data".to_owned())]);
+    assert_eq!(
+        built("ADD *.t* /x/"),
+        [
+            ("copy", files(&["/x/c.txt"]), String::new()),
+            ("unpack", files(&["/x/a.tar.gz", "/x/b.tgz"]), "/x".to_owned())
+        ]
+    );
+    assert_eq!(built("COPY a.tar.gz /x"), [("copy", files(&["/x"]), String::new())]);
+    assert_eq!(built("ADD sub /x"), [("copy", files(&["/x/d.tar"]), String::new())]);
+}
+
+#[test]
 fn what_cannot_be_built_is_refused_by_line_and_name() {
     let refused = [
         ("RUN a\nFROM debian", "line 2: FROM begins an image"),
@@ -165,7 +193,6 @@ fn what_cannot_be_built_is_refused_by_line_and_name() {
         ("COPY --from=builder /a /b", "line 1: COPY --from=builder: stages"),
         ("COPY --chmod=rw app.py /b", "line 1: --chmod=rw is no mode"),
         ("ADD https://example.org/x /x", "line 1: ADD https://example.org/x: only local files"),
-        ("ADD x.tar.gz /x", "line 1: ADD x.tar.gz would unpack it"),
         ("RUN --mount=type=secret,id=x cat", "line 1: RUN --mount=type=secret,id=x is not built yet"),
         ("RUN <<E\n#!/usr/bin/perl\nE", "line 1: a script that begins with `#!/usr/bin/perl`"),
         ("\n\nRUN <<EOF\nx", "line 3: the here-document has no end"),
