@@ -103,7 +103,10 @@ FROM ${HOST}/tests/base:${TAG} AS base
 ARG TAG
 ENV SAID="$GREETING from $TAG"
 COPY conf/*.txt sub/
-RUN cat sub/a.txt > joined && echo "$SAID in $PWD" >> joined
+FROM never.example/assets AS assets
+COPY --from=base /x /y
+FROM base AS last
+RUN cat sub/a.txt > joined && echo "$SAID$TAG in $PWD" >> joined
 """
 
 DOCKERFILE_PROGRAM = """
@@ -137,7 +140,10 @@ def test_a_dockerfile_is_built_from_its_first_line_on(
     assert request(command.url()).json() == ["/srv", "hello from 2", said]
     assert command.interrupt() == 0
     for text, told in [
-        ("FROM a.example/x\nFROM b", "from_dockerfile: line 2: a second FROM begins another stage"),
+        (
+            f"FROM {registry.host}/tests/base:2 AS a\nFROM a\nCOPY --from=a /x /y",
+            "from_dockerfile: line 3: COPY --from=a: files of another stage or image are not built yet",
+        ),
         ("FROM UPPER", 'from_dockerfile: line 1: "UPPER" names no image of a registry'),
         (
             "FROM --platform=linux/s390x a",

@@ -145,6 +145,7 @@ impl Expansion<'_> {
                     self.steps.push(Step::Unpack { files: of(archives), to: target.place() });
                 }
             }
+            Instruction::Stage => self.args.clear(),
             Instruction::Nothing => {}
         }
         Ok(())

@@ -25,6 +25,8 @@ pub enum Instruction {
     Entrypoint(Vec<String>),
     /// `USER`.
     User(String),
+    /// A stage begins here: the `ARG`s of the one before end.
+    Stage,
     /// One that changes nothing here: `LABEL`, `EXPOSE`, `CMD`, and so on. A function's container runs the function.
     Nothing,
 }
@@ -159,7 +161,10 @@ fn copy(name: &str, rest: &str, documents: &[Document]) -> Result<Copy, String> 
             // Files of an image belong to its root, which is who containers run as.
             "chown" | "link" => {}
             "from" => {
-                return Err(format!("{name} --from={value}: stages and other images are not built yet"));
+                return Err(format!(
+                    "{name} --from={value}: files of another stage or image are not built yet: make them in this \
+                     stage, or in the local folder"
+                ));
             }
             _ => return Err(format!("{name} --{flag} is not built yet")),
         }

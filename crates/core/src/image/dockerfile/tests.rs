@@ -190,7 +190,7 @@ fn what_cannot_be_built_is_refused_by_line_and_name() {
         ("COPY a/../../b /x", "line 1: `a/../../b` is outside"),
         ("COPY none.py /x", "line 1: `none.py` is not in the build context"),
         ("COPY app.py", "line 1: COPY takes what to copy and where to"),
-        ("COPY --from=builder /a /b", "line 1: COPY --from=builder: stages"),
+        ("COPY --from=builder /a /b", "line 1: COPY --from=builder: files of another stage"),
         ("COPY --chmod=rw app.py /b", "line 1: --chmod=rw is no mode"),
         ("ADD https://example.org/x /x", "line 1: ADD https://example.org/x: only local files"),
         ("RUN --mount=type=secret,id=x cat", "line 1: RUN --mount=type=secret,id=x is not built yet"),
@@ -229,6 +229,34 @@ fn any_text_is_read_or_refused() {
 }
 
 #[test]
+fn the_last_stage_is_made_of_those_it_begins_with() {
+    let built = |text: &str, build_args: &[(&str, &str)]| {
+        let build_args: BTreeMap<_, _> =
+            build_args.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let whole = Whole::parse(text, &build_args).unwrap();
+        let mut scope = Scope { build_args, ..Scope::default() };
+        (whole.line, whole.from, steps(&whole.rest, &[], &mut scope).unwrap())
+    };
+    let text = "ARG KIND=prod\nFROM python:3.11 AS base\nARG A=1\nENV E=$A\nRUN one\n\
+                FROM node AS Assets\nRUN npm\nCOPY --from=x /y /z\n\
+                FROM Base AS dev\nRUN two $A\nfrom base as PROD\nRUN three\n\
+                FROM ${KIND}\nENV F=$E$A\nRUN four";
+    let with = |command| Step::with(vec![("A".into(), "1".into())], Vec::new(), run(command));
+    let base = || vec![env(&[("E", "1")]), with("one")];
+    let last = || vec![env(&[("F", "1")]), run("four")];
+    let prod = [base(), vec![run("three")], last()].concat();
+    assert_eq!(built(text, &[]), (2, "python:3.11".to_owned(), prod));
+    let dev = [base(), vec![run("two $A")], last()].concat();
+    assert_eq!(built(text, &[("KIND", "dev")]), (2, "python:3.11".to_owned(), dev));
+    let other = built(text, &[("KIND", "elsewhere/x")]);
+    assert_eq!(other, (13, "elsewhere/x".to_owned(), vec![env(&[("F", "")]), run("four")]));
+    // A stage may have the name of what it begins with, and of one before.
+    let twice = "FROM a AS x\nRUN one\nFROM x AS x\nRUN two\nFROM x\nRUN three";
+    assert_eq!(built(twice, &[]), (1, "a".to_owned(), vec![run("one"), run("two"), run("three")]));
+    assert_eq!(built("FROM a AS a\nRUN one", &[]), (1, "a".to_owned(), vec![run("one")]));
+}
+
+#[test]
 fn a_whole_dockerfile_names_its_base() {
     let args = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -237,20 +265,22 @@ fn a_whole_dockerfile_names_its_base() {
                 ARG TAG\nARG WHO\nRUN echo $TAG";
     let whole = Whole::parse(text, &args(&[])).unwrap();
     assert_eq!((whole.line, whole.from.as_str()), (3, "python:3.11-slim"));
-    assert_eq!((whole.rest.instructions.len(), whole.platform.as_deref()), (3, Some("linux/amd64")));
+    assert_eq!((whole.rest.instructions.len(), whole.platform.as_deref()), (4, Some("linux/amd64")));
     let inherited = vec![("TAG".to_owned(), Some("3.11".to_owned()))];
-    assert_eq!(whole.rest.instructions[0], (4, Instruction::Arg(inherited)));
+    assert_eq!(whole.rest.instructions[0], (3, Instruction::Stage));
+    assert_eq!(whole.rest.instructions[1], (4, Instruction::Arg(inherited)));
     let other = Whole::parse(text, &args(&[("TAG", "3.12"), ("OTHER", "x")])).unwrap();
     assert_eq!(other.from, "python:3.12-slim");
     for (text, told) in [
         ("RUN a", "line 1: RUN stands before FROM"),
         ("", "line 1: it has no FROM"),
-        ("FROM a\nFROM b", "line 2: a second FROM"),
         ("FROM scratch", "line 1: FROM scratch has no Python"),
         ("FROM $NEVER", "line 1: FROM names no image"),
         ("FROM a b", "line 1: FROM takes an image"),
         ("FROM --x=y a", "line 1: FROM has no option --x"),
-        ("FROM a\nCOPY --from=b x y", "line 2: "),
+        ("FROM a\nCOPY --from=b x y", "line 2: COPY --from=b: files of another stage"),
+        ("FROM scratch AS a\nFROM b\nFROM a", "line 1: FROM scratch has no Python"),
+        ("FROM b AS a\nWHAT x\nFROM a", "line 2: `WHAT` is no instruction"),
     ] {
         let error = Whole::parse(text, &args(&[])).unwrap_err().to_string();
         assert!(error.starts_with(told), "{error}");

@@ -1,14 +1,15 @@
-//! Reads a Dockerfile that begins an image: what stands before and in its `FROM`.
+//! Reads a Dockerfile that begins an image: what stands before and in its `FROM`s, and which stages make it.
 
 use std::collections::BTreeMap;
 
 use super::instruction::{Instruction, flags};
-use super::{Dockerfile, DockerfileError, line, variable};
+use super::line::{self, Line};
+use super::{Dockerfile, DockerfileError, variable};
 
-/// A Dockerfile with its base.
+/// A Dockerfile with its base: its last stage, and those that it begins with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Whole {
-    /// The line of its `FROM`, counted from 1.
+    /// The line of the `FROM` that names the image, counted from 1.
     pub line: usize,
     /// The image that it names.
     pub from: String,
@@ -19,43 +20,73 @@ pub struct Whole {
 }
 
 impl Whole {
-    /// Reads `text`; `build_args` are values for the `ARG`s that its `FROM` may use.
+    /// Reads `text`; `build_args` are values for the `ARG`s that its `FROM`s may use. A stage that the last one does not begin
+    /// with is not read: nothing of it would be in the image.
     pub fn parse(text: &str, build_args: &BTreeMap<String, String>) -> Result<Self, DockerfileError> {
         let lines = line::split(text)?;
-        let mut args: BTreeMap<String, Option<String>> = BTreeMap::new();
-        let mut base: Option<(usize, From)> = None;
-        let mut rest = Vec::new();
-        for line in &lines {
-            let told = |message| DockerfileError { line: line.number, message };
-            let (keyword, words) = line.text.split_once(char::is_whitespace).unwrap_or((&line.text, ""));
-            let is_from = keyword.eq_ignore_ascii_case("FROM");
-            match (&base, is_from) {
-                (None, true) => {
-                    base = Some((line.number, from(words.trim(), &args, build_args).map_err(told)?));
-                }
-                (None, false) => match Instruction::read(line).map_err(told)? {
-                    Instruction::Arg(declared) => args.extend(declared),
-                    _ => return Err(told(format!("{keyword} stands before FROM, where only ARG may"))),
-                },
-                (Some(_), true) => {
-                    let message =
-                        "a second FROM begins another stage, and stages are not built yet: build the parts \
-                                   into an image of their own"
-                            .to_owned();
-                    return Err(told(message));
-                }
-                (Some(_), false) => {
-                    let read = Instruction::read(line).map_err(told)?;
-                    rest.push((line.number, inherited(read, &args)));
-                }
-            }
-        }
-        let (line, (from, platform)) = base.ok_or_else(|| {
+        let begins = |line: &Line| keyword(line).eq_ignore_ascii_case("FROM");
+        let first = lines.iter().position(begins).unwrap_or(lines.len());
+        let args = args(&lines[..first])?;
+        let stages: Vec<&[Line]> = lines[first..].chunk_by(|_, next| !begins(next)).collect();
+        let mut at = stages.len().checked_sub(1).ok_or_else(|| {
             let message = "it has no FROM, which names the image that it begins with".to_owned();
             DockerfileError { line: 1, message }
         })?;
-        Ok(Self { line, from, platform, rest: Dockerfile { instructions: rest } })
+        let mut chain = Vec::new();
+        let (line, (from, platform)) = loop {
+            let (head, lines) = stages[at].split_first().expect("a chunk has a line");
+            let told = |message| DockerfileError { line: head.number, message };
+            let from = from(behind(head), &args, build_args).map_err(told)?;
+            chain.push((head.number, lines));
+            // Of two stages of one name it is the nearest above.
+            let is_parent =
+                |stage: &&[Line]| name(&stage[0]).is_some_and(|name| name.eq_ignore_ascii_case(&from.0));
+            match stages[..at].iter().rposition(|stage| is_parent(stage)) {
+                Some(parent) => at = parent,
+                None => break (head.number, from),
+            }
+        };
+        let mut instructions = Vec::new();
+        for (number, lines) in chain.into_iter().rev() {
+            instructions.push((number, Instruction::Stage));
+            for line in lines {
+                let told = |message| DockerfileError { line: line.number, message };
+                let read = Instruction::read(line).map_err(told)?;
+                instructions.push((line.number, inherited(read, &args)));
+            }
+        }
+        Ok(Self { line, from, platform, rest: Dockerfile { instructions } })
     }
+}
+
+fn keyword(line: &Line) -> &str {
+    line.text.split_whitespace().next().unwrap_or_default()
+}
+
+/// What stands behind the keyword.
+fn behind(line: &Line) -> &str {
+    line.text[keyword(line).len()..].trim()
+}
+
+/// The name of the stage that a `FROM` begins.
+fn name(from: &Line) -> Option<&str> {
+    let (_, words) = flags(behind(from));
+    let mut words = words.split_whitespace().skip(1);
+    words.next().filter(|between| between.eq_ignore_ascii_case("AS"))?;
+    words.next()
+}
+
+/// The `ARG`s of before the first `FROM`.
+fn args(lines: &[Line]) -> Result<BTreeMap<String, Option<String>>, DockerfileError> {
+    let mut args = BTreeMap::new();
+    for line in lines {
+        let told = |message| DockerfileError { line: line.number, message };
+        match Instruction::read(line).map_err(told)? {
+            Instruction::Arg(declared) => args.extend(declared),
+            _ => return Err(told(format!("{} stands before FROM, where only ARG may", keyword(line)))),
+        }
+    }
+    Ok(args)
 }
 
 /// An image, and the kind of machine.
