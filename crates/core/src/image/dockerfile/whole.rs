@@ -41,7 +41,7 @@ impl Whole {
             // Of two stages of one name it is the nearest above.
             let is_parent =
                 |stage: &&[Line]| name(&stage[0]).is_some_and(|name| name.eq_ignore_ascii_case(&from.0));
-            match stages[..at].iter().rposition(|stage| is_parent(stage)) {
+            match stages[..at].iter().rposition(is_parent) {
                 Some(parent) => at = parent,
                 None => break (head.number, from),
             }
