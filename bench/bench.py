@@ -18,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import crowd
+import image
 import reload
 import serving
 import traffic
@@ -130,6 +131,7 @@ ROWS: dict[str, Callable[[Bench], Iterable[Row]]] = {
     "memory": memory,
     "import": sdk_import,
     "pool": crowd.decisions,
+    "image": image.builds,
     **traffic.ROWS,
 }
 

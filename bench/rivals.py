@@ -100,7 +100,7 @@ def bubblewrap(python: Path) -> Rival:
 class Podman:
     """An image of the same Debian and packages in a store of the bench's own, run by crun."""
 
-    def __init__(self, bench: Bench, python: Path) -> None:
+    def __init__(self, bench: Bench) -> None:
         for tool, package in (("podman", "podman"), ("crun", "crun"), ("mmdebstrap", "mmdebstrap")):
             if shutil.which(tool) is None:
                 raise Failed(f"{tool} is not installed: apt-get install {package}")
@@ -113,34 +113,27 @@ class Podman:
             # crun refuses a host with both versions of cgroups: it does not get to see the second.
             hide = f'umount {HYBRID} && exec "$@"'
             self.before = ["unshare", "--mount", "--propagation", "private", "sh", "-c", hide, "sh"]
-        self._make_image(python)
 
-    def _podman(self, *arguments: str) -> list[str]:
+    def command(self, *arguments: str) -> list[str]:
+        """A command of podman."""
         return [*self.before, "podman", *self.options, *arguments]
 
-    def _make_image(self, python: Path) -> None:
-        site = next(python.parent.parent.glob("lib/python*/site-packages"))
-        root = self.folder / "root.tar"
-        if not root.exists():
-            made = [
-                "mmdebstrap",
-                "--variant=minbase",
-                "--include=python3",
-                "--customize-hook=mkdir -p $1/opt/app",
-                f"--customize-hook=cp -r {site} $1/opt/site",
-                f"--customize-hook=cp {HERE / 'programs' / 'direct.py'} $1/opt/app",
-                "bookworm",
-                str(root),
-            ]
-            subprocess.run(made, check=True, capture_output=True)
-            subprocess.run(self._podman("import", str(root), "bench"), check=True, capture_output=True)
+    def make_image(self, name: str, include: str, *hooks: str) -> None:
+        """An image of Debian's own packages, made once; hooks run in the machine with its root as `$1`."""
+        root = self.folder / f"{name}.tar"
+        if root.exists():
+            return
+        made = ["mmdebstrap", "--variant=minbase", f"--include={include}"]
+        made += [f"--customize-hook={hook}" for hook in hooks]
+        subprocess.run([*made, "bookworm", str(root)], check=True, capture_output=True)
+        subprocess.run(self.command("import", str(root), name), check=True, capture_output=True)
 
     def rival(self, network: str) -> Rival:
         """`podman run` with the image; limits that a container may have here, none raised."""
         soft = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
         options = ["--rm", *soft, "--preserve-fds=1", f"--network={network}", "--workdir=/opt/app"]
         inside = ["env", "PYTHONPATH=/opt/site", "python3", *ALONE]
-        command = self._podman("run", *options, "bench", *inside)
+        command = self.command("run", *options, "bench", *inside)
         note = f"crun, local image, network {network}"
         return Rival(f"podman run + uvicorn, network {network}", command, note)
 
@@ -150,6 +143,11 @@ def found(bench: Bench) -> Iterator[Rival]:
     python, _ = same_python(bench)
     yield uvicorn(python)
     yield bubblewrap(python)
-    podman = Podman(bench, python)
+    podman = Podman(bench)
+    site = next(python.parent.parent.glob("lib/python*/site-packages"))
+    app = HERE / "programs" / "direct.py"
+    podman.make_image(
+        "bench", "python3", "mkdir -p $1/opt/app", f"cp -r {site} $1/opt/site", f"cp {app} $1/opt/app"
+    )
     yield podman.rival("none")
     yield podman.rival("bridge")

@@ -217,6 +217,27 @@ def small_python() -> bytes:
     return text.getvalue()
 
 
+def split_python(whole: bytes) -> tuple[bytes, bytes]:
+    """A layer of `small_python` without its Python, and that Python as python-build-standalone packs them."""
+    rest, alone = io.BytesIO(), io.BytesIO()
+    with (
+        tarfile.open(fileobj=io.BytesIO(whole)) as tar,
+        tarfile.open(fileobj=rest, mode="w", format=tarfile.PAX_FORMAT) as base,
+        tarfile.open(fileobj=alone, mode="w:gz", format=tarfile.PAX_FORMAT) as python,
+    ):
+        for info in tar:
+            # As uv wants it: links of Debian's into /etc are not what such a Python has.
+            if info.issym() and info.linkname.startswith("/") and "python" in info.name:
+                continue
+            content = tar.extractfile(info) if info.isreg() else None
+            if re.match(r"usr/(bin/python3|lib/python3)", info.name):
+                info.name = info.name.replace("usr", "python", 1)
+                python.addfile(info, content)
+            else:
+                base.addfile(info, content)
+    return rest.getvalue(), alone.getvalue()
+
+
 def _with_size(made: tuple[tarfile.TarInfo, bytes]) -> tuple[tarfile.TarInfo, io.BytesIO]:
     info, content = made
     info.size = len(content)

@@ -64,6 +64,8 @@ def test_images_are_built_listed_and_removed_without_a_server(own, program) -> N
     assert removed.stdout == f"{first}\n"
     assert set(images(own)) == {second}
     assert own.run("image", "prune", "--keep", "1TiB", "--yes").stdout == "", "that is enough for all"
+    (known,) = json.loads(own.run("image", "build", str(own.cwd / "two.py"), "--json").stdout)
+    assert (known["id"], known["cached"]) == (second, True)
     # What both had is still there, so that one step alone is done again.
     again = own.run("image", "build", "-m", "one", "--python", sys.executable)
     assert again.stdout == f"{first}\n"

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import http.server
 import json
+import os
+import platform
 import socket
+import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from images import Image, Registry, archive, entry, file, login, small_python
-from tools import request
+from images import Image, Registry, archive, entry, file, login, small_python, split_python
+from tools import ports, request
 
 # Of bcrypt, which is the only kind that this registry takes.
 HTPASSWD = "me:$2b$05$abcdefghijklmnopqrstuuytUdDONscKfgoFg/VA/Ex24XapSEkgm\n"
@@ -336,7 +343,133 @@ def test_images_for_others_and_without_python_are_refused(home, program, registr
     reference = registry.push("tests/bare", "1", Image([data("x")]))
     refused = home.run("serve", str(program(PROGRAM.format(reference=reference, options=""))))
     assert f"{reference} has no Python that can be used: there is no python3 and no python" in refused.stderr
+    assert 'let one be put into it with add_python="3.12"' in refused.stderr
+
+
+@pytest.fixture
+def releases(tmp_path, python) -> Iterator[tuple[str, str]]:
+    """A stand-in for the releases of python-build-standalone, with one: the list's URL, and its version."""
+    _, archive_ = split_python(python)
+    version = subprocess.run(
+        ["/usr/bin/python3", "-c", "import platform; print(platform.python_version())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    folder = tmp_path / "releases"
+    folder.mkdir()
+    (folder / "python.tar.gz").write_bytes(archive_)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        url = f"http://127.0.0.1:{server.server_port}"
+        major, minor, patch = (int(number) for number in version.split("."))
+        release = {
+            "name": "cpython",
+            "arch": {"family": platform.machine(), "variant": None},
+            "os": "linux",
+            "libc": "gnu",
+            "major": major,
+            "minor": minor,
+            "patch": patch,
+            "prerelease": "",
+            "url": f"{url}/python.tar.gz",
+            "sha256": hashlib.sha256(archive_).hexdigest(),
+            "variant": None,
+            "build": "20260101",
+        }
+        listed = {f"cpython-{version}-linux-{platform.machine()}-gnu": release}
+        (folder / "list.json").write_text(json.dumps(listed))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"{url}/list.json", f"{major}.{minor}"
+        server.shutdown()
+
+
+def test_a_python_is_put_into_an_image_that_has_none(
+    program, serve, home, registry, python, releases
+) -> None:
+    listed, version = releases
+    rest, _ = split_python(python)
+    reference = registry.push("tests/added", "1", Image([rest]))
+    text = PROGRAM.format(reference=reference, options=f", add_python={version!r}")
+    command = serve(program(text), UV_PYTHON_DOWNLOADS_JSON_URL=listed)
+    answer = request(command.url()).json()
+    assert (answer["version"], answer["prefix"]) == (
+        [int(part) for part in version.split(".")],
+        "/opt/python",
+    )
+    assert command.interrupt() == 0
+    # It is here: nobody is asked again.
+    again = serve(program(text), UV_PYTHON_DOWNLOADS_JSON_URL="http://127.0.0.1:9/")
+    assert request(again.url()).status == 200
+    # One that is not among them.
+    text = PROGRAM.format(reference=reference, options=', add_python="3.14"')
+    refused = home.run("serve", str(program(text)), UV_PYTHON_DOWNLOADS_JSON_URL=listed)
+    assert refused.returncode == 1
+    assert f"cannot put python 3.14 into {reference}: " in refused.stderr
+    assert "UV_PYTHON_INSTALL_MIRROR" in refused.stderr
+
+
+def test_a_python_that_an_image_has_is_not_added(program, serve, registry, python) -> None:
+    version = ".".join(str(part) for part in small_version())
     reference = registry.push("tests/version", "1", Image([python]))
-    text = PROGRAM.format(reference=reference, options=', add_python="3.9"')
-    refused = home.run("serve", str(program(text)))
-    assert "and add_python asks for 3.9; leave add_python out or name an image that has it" in refused.stderr
+    text = PROGRAM.format(reference=reference, options=f", add_python={version!r}")
+    command = serve(program(text), UV_PYTHON_DOWNLOADS_JSON_URL="http://127.0.0.1:9/")
+    assert request(command.url()).json()["version"] == small_version()
+
+
+SLIM = """
+    import sys
+
+    import modal
+
+    app = modal.App(image=modal.Image.debian_slim(python_version={version!r}))
+
+    @app.function()
+    @modal.fastapi_endpoint()
+    def f():
+        return list(sys.version_info[:2])
+"""
+
+
+def test_a_debian_that_this_machine_cannot_make_is_pythons_own_image(
+    program, shared, tmp_path, registry, python
+) -> None:
+    environment = shared.fresh(tmp_path, next(ports), "tools", "discovery", "cache")
+    version = ".".join(str(part) for part in small_version())
+    # A machine without mmdebstrap, and with everything else.
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for folder in os.environ["PATH"].split(":"):
+        for path in Path(folder).iterdir() if Path(folder).is_dir() else ():
+            if path.name != "mmdebstrap" and not (programs / path.name).is_symlink():
+                (programs / path.name).symlink_to(path)
+    settings = {
+        "PATH": str(programs),
+        "PILOTLIGHT_BASE": "debian",
+        "PILOTLIGHT_PYTHON_IMAGE": f"{registry.host}/tests/python:{{version}}",
+    }
+    file = program(SLIM.format(version=version))
+    refused = environment.run("serve", str(file), **settings)
+    assert refused.returncode == 1
+    assert f"no Debian base with python {version}: mmdebstrap is not installed" in refused.stderr
+    image = f"{registry.host}/tests/python:{version}"
+    assert (
+        f"; {image} would do as well, but cannot get {image}: the registry has no such image"
+        in refused.stderr
+    )
+    registry.push("tests/python", version, Image([python]))
+    command = environment.command("serve", str(file), **settings)
+    try:
+        command.wait_serving()
+        assert request(command.url()).json() == small_version()
+        assert f"on {image}" in command.output
+    finally:
+        command.end()
+    bad = environment.run("serve", str(file), **settings | {"PILOTLIGHT_PYTHON_IMAGE": "No Image"})
+    assert "PILOTLIGHT_PYTHON_IMAGE names no image of a registry" in bad.stderr
+
+
+def small_version() -> list[int]:
+    """Of `small_python`."""
+    real = Path("/usr/bin/python3").resolve().name
+    return [int(part) for part in real.removeprefix("python").split(".")]

@@ -140,6 +140,15 @@ impl Step {
     pub fn with(env: Vec<(String, String)>, secrets: Vec<Secret>, step: Self) -> Self {
         Self::With { env, secrets, step: Box::new(step) }
     }
+
+    /// Whether it installs packages of Debian's.
+    pub fn installs_packages(&self) -> bool {
+        match self {
+            Self::AptInstall { .. } => true,
+            Self::With { step, .. } => step.installs_packages(),
+            _ => false,
+        }
+    }
 }
 
 /// A variable whose value is in no layer, key, log or debug output.

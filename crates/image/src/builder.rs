@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use pilotlight_core::image::registry::Reference;
 use pilotlight_core::image::{
-    Base as Start, Era, Key, LayerKind, Layers, PATH, Plan, PythonVersion, Sets, VENV_PYTHON, layers,
+    Base as Start, Era, Key, LayerKind, Layers, PATH, Plan, PythonVersion, Registry, Sets, Step, VENV_PYTHON,
+    layers,
 };
 use pilotlight_sandbox::{Bind, Door, Helper, Isolation};
 use thiserror::Error;
@@ -17,102 +19,30 @@ use crate::host::HostPython;
 use crate::hostconf::HostConf;
 use crate::inventory::{self, Inventory, Removed, StepLog, Stock};
 use crate::on_host::OnHost;
-use crate::process;
 use crate::progress::Progress;
 use crate::registry::Pull;
 use crate::runner::{self, CodeFile};
 use crate::settings::{CA_INSIDE, Settings};
-use crate::step::{self, Exits, Sandboxed, Steps};
-use crate::store::{self, Pins, Store};
+use crate::step::{Exits, Sandboxed, Steps};
+use crate::store::{Pins, Store};
 use crate::tools::{self, Cache};
 use crate::tree;
 use crate::turns::{self, Turns};
 
+/// Why there is no image.
+mod error;
 /// One layer by one step.
 mod workshop;
 
+pub use error::Error;
 use workshop::{Input, Job, Workshop};
 
 /// Where a server keeps the files that users send, below its state directory: each under the SHA-256 of its content.
 pub const BLOBS: &str = "blobs";
 
-/// Why there is no image.
-#[derive(Debug, Error)]
-pub enum Error {
-    /// No base for it.
-    #[error(transparent)]
-    Base(#[from] base::Error),
-    /// The plan installs Debian packages, which the host's userland cannot take.
-    #[error(
-        "apt_install needs a Debian base, and this image starts from the {used}; \
-         apt-get install mmdebstrap on a Debian host with python {python}, or leave apt_install out"
-    )]
-    NeedsDebian {
-        /// What it starts from.
-        used: String,
-        /// The version asked for.
-        python: PythonVersion,
-    },
-    /// The plan does to its root file system what would here be done to the machine.
-    #[error("`{step}` needs the sandbox, since without it there is only this machine; leave it out")]
-    NeedsSandbox {
-        /// The step in a few words.
-        step: String,
-    },
-    /// Installing on the host failed.
-    #[error("the build step `{text}` failed")]
-    OnHost {
-        /// The step in a few words.
-        text: String,
-        /// What happened.
-        #[source]
-        source: process::Error,
-    },
-    /// uv could not be brought.
-    #[error(transparent)]
-    Tools(#[from] tools::Error),
-    /// A step failed.
-    #[error("the build step `{text}` failed")]
-    Step {
-        /// The step in a few words.
-        text: Box<str>,
-        /// The first digits of its layer's key, by which its log is found.
-        layer: Box<str>,
-        /// What happened.
-        #[source]
-        source: step::Error,
-    },
-    /// Layers could not be kept.
-    #[error(transparent)]
-    Store(#[from] store::Error),
-    /// The discovery environment failed.
-    #[error(transparent)]
-    Discovery(#[from] discovery::Error),
-    /// The user's files could not be laid out.
-    #[error(transparent)]
-    Tree(#[from] tree::Error),
-    /// A file operation failed; the source names the path.
-    #[error("cannot prepare a build step")]
-    Io(#[from] std::io::Error),
-}
-
-impl Error {
-    /// The last lines of output of what failed, for the user; empty when no program failed.
-    pub fn tail(&self) -> &[String] {
-        use crate::process::Error::Failed;
-        match self {
-            Self::Step { source: step::Error::Failed { tail, .. }, .. }
-            | Self::OnHost { source: Failed { tail, .. }, .. }
-            | Self::Base(base::Error::Mmdebstrap(step::Error::Failed { tail, .. }))
-            | Self::Tools(tools::Error::Fetch(Failed { tail, .. }))
-            | Self::Discovery(
-                discovery::Error::Install(Failed { tail, .. })
-                | discovery::Error::Tools(tools::Error::Fetch(Failed { tail, .. })),
-            ) => tail,
-            _ => &[],
-        }
-    }
-}
+/// Where Pythons come from that this machine has none of: the images that the Python project's own are.
+const PYTHON_IMAGE: &str = "docker.io/library/python:{version}-slim";
+const VERSION: &str = "{version}";
 
 /// What a builder needs to know.
 #[derive(Clone, Debug)]
@@ -131,6 +61,8 @@ pub struct Options {
     pub code: Vec<CodeFile>,
     /// What containers of the images get: without the sandbox, images are made on the host itself.
     pub isolation: Isolation,
+    /// The image of a registry that has the Python which this machine lacks; `{version}` stands for it. Empty for none.
+    pub python_image: String,
 }
 
 impl Options {
@@ -139,7 +71,18 @@ impl Options {
         let base = std::env::var("PILOTLIGHT_BASE").unwrap_or_default().parse()?;
         let settings = Settings::of_this_machine();
         let (sets, isolation) = (Sets::default(), Isolation::Sandbox);
-        Ok(Self { state_dir, python, base, sets, settings, code, isolation })
+        let python_image =
+            std::env::var("PILOTLIGHT_PYTHON_IMAGE").unwrap_or_else(|_| PYTHON_IMAGE.to_owned());
+        python_image.replace(VERSION, "3.12").parse::<Reference>().map(drop).or_else(|source| {
+            if python_image.is_empty() { Ok(()) } else { Err(Error::PythonImage { source }) }
+        })?;
+        Ok(Self { state_dir, python, base, sets, settings, code, isolation, python_image })
+    }
+
+    /// The image of a registry for a Python that this machine lacks, unless only the machine's own userland may be used.
+    fn python_image(&self, python: PythonVersion) -> Option<Reference> {
+        let image = self.python_image.replace(VERSION, &python.to_string());
+        if self.base == Choice::Host { None } else { image.parse().ok() }
     }
 }
 
@@ -284,6 +227,7 @@ impl Builder {
             store,
             steps: &*self.steps,
             settings: &self.options.settings,
+            python: &self.options.python,
             progress,
             cancel,
         }
@@ -296,9 +240,7 @@ impl Builder {
         }
         let (store, pins) = self.store.pinning();
         let base = match &plan.base {
-            Start::DebianSlim { python } => {
-                self.bases.get(*python, &store, &*self.steps, progress, cancel)?
-            }
+            Start::DebianSlim { python } => self.slim(*python, plan, &store, progress, cancel)?,
             Start::Registry(registry) => {
                 self.pull(&store, progress, cancel).base(registry).map_err(base::Error::from)?
             }
@@ -306,7 +248,8 @@ impl Builder {
         let python = base.python;
         let chain = layers(plan, python, &base.identity, &self.options.sets);
         if !base.takes_packages && chain.layers.iter().any(|layer| layer.kind == LayerKind::Apt) {
-            return Err(Error::NeedsDebian { used: base.used, python });
+            let (image, why) = Default::default();
+            return Err(Error::NeedsDebian { used: base.used, python, image, why });
         }
         let host = HostConf::of_this_machine(self.options.settings.ca_file());
         let hostconf = host.layer(&store)?;
@@ -340,6 +283,37 @@ impl Builder {
             places: Places::default(),
             pins,
         })
+    }
+
+    /// The base of `debian_slim`: of this machine's making where it can be, else Python's own image of a registry.
+    fn slim(
+        &self,
+        python: PythonVersion,
+        plan: &Plan,
+        store: &Store,
+        progress: &dyn Progress,
+        cancel: &AtomicBool,
+    ) -> Result<Base, Error> {
+        let own = self.bases.get(python, store, &*self.steps, progress, cancel);
+        let packages = plan.steps.iter().any(Step::installs_packages);
+        let wanting = match &own {
+            Ok(base) => packages && !base.takes_packages,
+            Err(base::Error::Python(_) | base::Error::NoDebian { .. }) => true,
+            Err(_) => false,
+        };
+        let Some(reference) = self.options.python_image(python).filter(|_| wanting) else { return Ok(own?) };
+        let image = reference.to_string();
+        let registry = Registry { reference, add_python: Some(python), login: None };
+        match (self.pull(store, progress, cancel).base(&registry), own) {
+            (Ok(base), _) => Ok(base),
+            (Err(error), Ok(own)) => {
+                let (used, why) = (own.used, error.to_string());
+                Err(Error::NeedsDebian { used, python, image, why: why.into() })
+            }
+            (Err(error), Err(own)) => {
+                Err(Error::NoBase { image, why: error.to_string().into(), own: own.into() })
+            }
+        }
     }
 
     /// The directory to put behind the local interpreter's path when it imports programs of `era`.

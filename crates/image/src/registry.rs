@@ -3,8 +3,6 @@
 //! The server brings the contents and checks their digests; what reads the archives is [`tool`] in a container. A tag is
 //! looked up once and kept: the same description is the same image until the state directory forgets it.
 
-use std::io::Read;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -13,18 +11,19 @@ use std::time::Instant;
 use pilotlight_core::image::registry::is_sha256;
 use pilotlight_core::image::{Key, PATH, PythonVersion, Registry, VersionError};
 use pilotlight_sandbox::Network;
-use rustix::fs::{Mode, OFlags, ResolveFlags};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::base::Base;
+use crate::host::HostPython;
 use crate::output::Tail;
 use crate::progress::Progress;
 use crate::runner::INPUT;
 use crate::settings::Settings;
 use crate::step::{self, Request, Steps};
 use crate::store::{self, Meta, Store};
+use crate::tools;
 
 /// Asking a registry.
 pub mod client;
@@ -32,6 +31,8 @@ pub mod client;
 pub mod document;
 /// Bringing contents.
 pub mod download;
+/// The Python of an image.
+mod python;
 /// This executable inside an image.
 pub(crate) mod tool;
 /// Archives.
@@ -41,40 +42,15 @@ mod zstd;
 
 use client::Client;
 use document::{Config, Document, Manifest};
+use python::{NO_PYTHON, Python, facts};
 use tool::Tool;
 
 pub use tool::tool_main;
 
 /// Downloads side by side, as many as Docker's.
 const PARALLEL: usize = 3;
-/// Where the image's Python has been written down, in its layer.
-const FACTS: &str = "opt/pilotlight/python.json";
-const FACTS_MAX: u64 = 4096;
-/// What the tool says of an image without any.
-const NO_PYTHON: &str = "there is no python3 and no python on its PATH";
 /// The search path of an image that names none.
 const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// Run by the image's own Python: makes it what `/opt/python` leads to, and writes down what it is.
-const FIND: &str = r#"
-import json, os, sys
-version = "%d.%d" % sys.version_info[:2]
-try:
-    libc = os.confstr("CS_GNU_LIBC_VERSION").replace(" ", "-")
-except (ValueError, OSError):
-    libc = "musl"
-home = getattr(sys, "base_prefix", sys.prefix)
-if not os.path.exists("%s/bin/python%s" % (home, version)):
-    sys.exit("its Python has no %s/bin/python%s" % (home, version))
-if os.path.realpath("/opt/python") != os.path.realpath(home):
-    if os.path.lexists("/opt/python"):
-        os.remove("/opt/python")
-    os.symlink(home, "/opt/python")
-if not os.path.isdir("/opt/pilotlight"):
-    os.makedirs("/opt/pilotlight")
-with open("/opt/pilotlight/python.json", "w") as file:
-    json.dump({"version": version, "libc": libc, "apt": os.path.exists("/usr/bin/apt-get")}, file)
-"#;
 
 /// Why an image of a registry cannot be a base.
 #[derive(Debug, Error)]
@@ -124,25 +100,31 @@ pub enum Error {
         reason: String,
     },
     /// It has no Python.
-    #[error("{image} has no Python that can be used: {reason}; take an image that has one of 3.9 to 3.14")]
+    #[error(
+        "{image} has no Python that can be used: {reason}; take an image that has one of 3.9 to 3.14, or let one be put into it with add_python=\"3.12\""
+    )]
     NoPython {
         /// The image.
         image: String,
         /// What was found.
         reason: String,
     },
-    /// Another Python was asked for than it has.
+    /// The Python that was asked for could not be put into it.
     #[error(
-        "{image} has python {found}, and add_python asks for {asked}; leave add_python out or name an image that has it"
+        "cannot put python {version} into {image}: {reason}; uv brings it from the releases of python-build-standalone, or from \
+         where UV_PYTHON_INSTALL_MIRROR says; else name an image that has python {version}"
     )]
-    OtherPython {
+    NotAdded {
         /// The image.
         image: String,
-        /// What it has.
-        found: PythonVersion,
         /// What was asked for.
-        asked: PythonVersion,
+        version: PythonVersion,
+        /// Why.
+        reason: String,
     },
+    /// uv could not be brought.
+    #[error(transparent)]
+    Tools(#[from] tools::Error),
     /// Its Python is none that can be served with.
     #[error("{image}: {source}")]
     Version {
@@ -172,20 +154,14 @@ struct Record {
     config: Config,
 }
 
-/// What is known of its Python.
-#[derive(Clone, Debug, Deserialize)]
-struct Facts {
-    version: String,
-    libc: String,
-    apt: bool,
-}
-
 /// What it takes to bring an image.
 pub(crate) struct Pull<'a> {
     pub(crate) state_dir: &'a Path,
     pub(crate) store: &'a Store,
     pub(crate) steps: &'a dyn Steps,
     pub(crate) settings: &'a Settings,
+    /// Fetches uv, if a Python is to be put into an image.
+    pub(crate) python: &'a HostPython,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) cancel: &'a AtomicBool,
 }
@@ -207,14 +183,22 @@ impl Pull<'_> {
         };
         let chain = chain(&record.config.diff_ids);
         let search = search_path(&record.config);
-        let python = Key::of("pilotlight registry python 1", [chain.last().map_or("", Key::as_str), &search]);
-        let found = chain.iter().chain([&python]).map(|key| self.store.find(key)).collect::<Option<Vec<_>>>();
+        let python = Python {
+            pull: self,
+            image: &image,
+            search: &search,
+            top: chain.last(),
+            asked: wanted.add_python,
+        };
+        let found =
+            chain.iter().map(|key| self.store.find(key)).chain(std::iter::once_with(|| python.find()));
+        let found = found.collect::<Option<Vec<_>>>();
         let made = found.is_none();
         let mut layers = if let Some(found) = found {
             found
         } else {
             self.progress.step_started(&image, &image);
-            let made = self.make(wanted, &record, &chain, (&python, &search));
+            let made = self.make(wanted, &record, &chain, &python);
             let made =
                 made.inspect_err(|error| self.progress.failed(&image, &image, &[error.to_string()]))?;
             self.progress.done(&image, &image, false, start.elapsed().as_secs_f64());
@@ -230,9 +214,6 @@ impl Pull<'_> {
         let version = |source| Error::Version { image: image.clone(), source };
         let python: PythonVersion = facts.version.parse().map_err(version)?;
         let python = python.supported().map_err(version)?;
-        if let Some(asked) = wanted.add_python.filter(|asked| *asked != python) {
-            return Err(Error::OtherPython { image, found: python, asked });
-        }
         Ok(Base {
             identity: format!("registry {}", record.manifest),
             used: image,
@@ -292,7 +273,7 @@ impl Pull<'_> {
         wanted: &Registry,
         record: &Record,
         chain: &[Key],
-        (python, search): (&Key, &str),
+        python: &Python<'_>,
     ) -> Result<Vec<PathBuf>, Error> {
         let tool = tool::ensure(self.state_dir)?;
         let image = &record.image;
@@ -350,7 +331,7 @@ impl Pull<'_> {
             bringing.stop.store(true, Ordering::Relaxed);
             done
         })?;
-        let layer = self.python(&tool, image, (python, search), chain.last(), &below)?;
+        let layer = python.make(&tool, &below)?;
         below.insert(0, layer);
         below.reverse();
         Ok(below)
@@ -401,38 +382,7 @@ impl Pull<'_> {
         Ok(path)
     }
 
-    /// Finds the image's own Python by running it.
-    fn python(
-        &self,
-        tool: &Tool,
-        image: &str,
-        (key, search): (&Key, &str),
-        parent: Option<&Key>,
-        below: &[PathBuf],
-    ) -> Result<PathBuf, Error> {
-        let (path, _) = self.store.make(
-            key,
-            self.cancel,
-            || {},
-            |staging, cancel| {
-                let start = Instant::now();
-                let words = ["python", search, FIND].map(str::to_owned);
-                self.run(tool, &words, None, (staging, below), cancel).map_err(|error| match error {
-                    step::Error::Failed { how, tail, .. } => {
-                        let reason = tail.last().cloned().unwrap_or(how);
-                        Error::NoPython { image: image.to_owned(), reason }
-                    }
-                    other => other.into(),
-                })?;
-                let text = format!("the Python of {image}");
-                let (parent, seconds) = (parent.map(Key::to_string), start.elapsed().as_secs_f64());
-                Ok::<_, Error>(Meta { text, parent, command: Vec::new(), seconds })
-            },
-        )?;
-        Ok(path)
-    }
-
-    /// Runs the tool in the image so far, with nothing else of this machine and no network.
+    /// Runs the tool in the image so far.
     fn run(
         &self,
         tool: &Tool,
@@ -441,30 +391,39 @@ impl Pull<'_> {
         (staging, below): (&Path, &[PathBuf]),
         cancel: &AtomicBool,
     ) -> Result<(), step::Error> {
-        let input = staging.join("input");
-        let inside = input.join(INPUT.trim_start_matches('/'));
-        fs_err::create_dir_all(&inside)?;
+        let request = request(tool, words, staging, below)?;
         if let Some(blob) = blob {
-            let to = inside.join("layer");
+            let to = staging.join("input").join(INPUT.trim_start_matches('/')).join("layer");
             // Another file system, where layers lie on a disk of their own.
             fs_err::hard_link(blob, &to).or_else(|_| fs_err::copy(blob, &to).map(drop))?;
         }
-        let mut lowers = vec![input, tool.layer.clone()];
-        lowers.extend_from_slice(below);
+        self.carry_out(request, cancel)
+    }
+
+    fn carry_out(&self, request: Request, cancel: &AtomicBool) -> Result<(), step::Error> {
         let tail = Tail::default();
-        let request = Request {
-            lowers,
-            binds: Vec::new(),
-            argv: tool.argv.iter().chain(words).cloned().collect(),
-            env: vec![("PATH".to_owned(), USUAL_PATH.to_owned()), ("HOME".to_owned(), "/root".to_owned())],
-            cwd: "/".into(),
-            network: Network::None,
-            doors: Vec::new(),
-            scratch: staging.join("scratch"),
-            upper: staging.join("fs"),
-        };
         self.steps.run(request, &|line| tail.push(line), cancel)
     }
+}
+
+/// What the tool is to do in the image so far, with nothing else of this machine and no network. Its input, if it has
+/// any, goes below `input` of `staging`.
+fn request(tool: &Tool, words: &[String], staging: &Path, below: &[PathBuf]) -> std::io::Result<Request> {
+    let input = staging.join("input");
+    fs_err::create_dir_all(input.join(INPUT.trim_start_matches('/')))?;
+    let mut lowers = vec![input, tool.layer.clone()];
+    lowers.extend_from_slice(below);
+    Ok(Request {
+        lowers,
+        binds: Vec::new(),
+        argv: tool.argv.iter().chain(words).cloned().collect(),
+        env: vec![("PATH".to_owned(), USUAL_PATH.to_owned()), ("HOME".to_owned(), "/root".to_owned())],
+        cwd: "/".into(),
+        network: Network::None,
+        doors: Vec::new(),
+        scratch: staging.join("scratch"),
+        upper: staging.join("fs"),
+    })
 }
 
 /// The downloads of one image.
@@ -539,18 +498,6 @@ fn environment(config: &Config, search: &str) -> Vec<(String, String)> {
     let ours: Vec<&str> = PATH.split(':').take_while(|place| place.starts_with("/opt/")).collect();
     let path = ("PATH".to_owned(), format!("{}:{search}", ours.join(":")));
     config.env.iter().filter(|(name, _)| name != "PATH").cloned().chain([path]).collect()
-}
-
-/// What the image's Python wrote down. The layer is somebody else's making: no link in it leads out.
-fn facts(layer: &Path) -> Result<Facts, Error> {
-    let directory = fs_err::File::open(layer)?;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let opened = rustix::fs::openat2(directory.file().as_fd(), FACTS, flags, Mode::empty(), resolve);
-    let mut text = String::new();
-    let file = std::fs::File::from(opened.map_err(std::io::Error::from)?);
-    file.take(FACTS_MAX).read_to_string(&mut text)?;
-    Ok(serde_json::from_str(&text).map_err(std::io::Error::from)?)
 }
 
 /// A digest as registries write it.

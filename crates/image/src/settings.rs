@@ -26,8 +26,16 @@ const CA_CANDIDATES: &[&str] = &[
 ];
 
 /// uv's variables that mean the same inside a build step as on the host, beside those translated below.
-const PASSED: &[&str] =
-    &["UV_INDEX_STRATEGY", "UV_EXCLUDE_NEWER", "UV_OFFLINE", "UV_HTTP_RETRIES", "UV_PRERELEASE"];
+const PASSED: &[&str] = &[
+    "UV_INDEX_STRATEGY",
+    "UV_EXCLUDE_NEWER",
+    "UV_OFFLINE",
+    "UV_HTTP_RETRIES",
+    "UV_PRERELEASE",
+    // Where uv finds Pythons that an image lacks.
+    "UV_PYTHON_INSTALL_MIRROR",
+    "UV_PYTHON_DOWNLOADS_JSON_URL",
+];
 /// Families of them: credentials of named indexes, and limits on concurrency.
 const PASSED_PREFIXES: &[&str] = &["UV_INDEX_", "UV_CONCURRENT_"];
 const PROXIES: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];

@@ -405,6 +405,9 @@ pub(crate) enum ImageCommand {
     Build {
         #[command(flatten)]
         source: Source,
+        /// Print JSON: each image, whether it was there, and the seconds that it took
+        #[arg(long)]
+        json: bool,
     },
     /// Print what the steps of an image printed when they were built
     #[command(after_help = examples::IMAGE_LOGS)]

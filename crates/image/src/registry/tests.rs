@@ -1,5 +1,6 @@
 //! What is asked of a registry, and what is made of its answers: by one that does what a test says.
 
+use std::io::Read as _;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};

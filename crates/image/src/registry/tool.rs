@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use fs_err::File;
-use pilotlight_core::image::Key;
 use pilotlight_core::image::registry::Limits;
+use pilotlight_core::image::{Key, UV};
 
 use super::unpack::{self, Packing};
 use crate::runner::INPUT;
@@ -20,6 +20,8 @@ use crate::store;
 
 /// The hidden subcommand.
 pub(crate) const NAME: &str = "image-tool";
+/// Where a Python that an image lacks is put.
+const ADDED: &str = "/opt/pilotlight/python";
 /// Below [`INPUT`].
 const DIRECTORY: &str = "tool";
 
@@ -107,13 +109,14 @@ pub fn tool_main() -> Option<ExitCode> {
     let done = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["unpack", layer, packing, diff_id, size] => unpack_here(layer, packing, diff_id, size),
         ["python", path, script] => Err(python_here(path, script)),
+        ["add", version, script] => Err(add_here(version, script)),
         _ => Err("this is no command of the image tool".to_owned()),
     };
     Some(match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Whoever is not there to read it knows by the code.
-            let _ = writeln!(std::io::stderr(), "{error}");
+            let _ = if error.is_empty() { Ok(()) } else { writeln!(std::io::stderr(), "{error}") };
             ExitCode::FAILURE
         }
     })
@@ -144,6 +147,26 @@ fn python_here(path: &str, script: &str) -> String {
         }
     }
     super::NO_PYTHON.to_owned()
+}
+
+/// Lets uv install a Python, and becomes it; returns why not.
+fn add_here(version: &str, script: &str) -> String {
+    let mut uv = Command::new(UV);
+    uv.args(["python", "install", version, "--install-dir", ADDED, "--no-bin", "--no-config", "--no-cache"]);
+    match uv.status() {
+        Ok(status) if status.success() => {}
+        // It has said why.
+        Ok(_) => return String::new(),
+        Err(error) => return format!("cannot run uv: {error}"),
+    }
+    // Links lead from names without patch releases to the installation.
+    let programs = fs_err::read_dir(ADDED).into_iter().flatten().flatten();
+    let mut programs = programs.map(|entry| entry.path().join("bin").join(format!("python{version}")));
+    let Some(program) = programs.find_map(|program| fs_err::canonicalize(program).ok()) else {
+        return format!("uv has put no python{version} below {ADDED}");
+    };
+    let error = Command::new(&program).args(["-I", "-S", "-B", "-c", script]).exec();
+    format!("cannot run {}: {error}", program.display())
 }
 
 #[cfg(test)]

@@ -69,6 +69,7 @@ impl Setting {
             settings: Settings::new(&vars, &BTreeMap::new()),
             code: Vec::new(),
             isolation: pilotlight_sandbox::Isolation::Sandbox,
+            python_image: String::new(),
         };
         let recorder = Arc::new(Recorder::default());
         let builder = Builder::with_steps(options, Arc::clone(&recorder) as Arc<dyn Steps>).unwrap();

@@ -60,15 +60,35 @@ pub(crate) async fn until_ready(
     }
 }
 
-/// Shows progress until the images of a program are there; their ids.
+/// An image that is there. Its JSON is what `image build --json` prints.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Image {
+    pub(crate) id: String,
+    /// Whether nothing had to be done.
+    pub(crate) cached: bool,
+    /// How long it took.
+    pub(crate) seconds: f64,
+}
+
+/// Shows progress until the images of a program are there.
 pub(crate) async fn until_built(
     stream: &mut Lines<Progress>,
     printer: &Printer,
-) -> anyhow::Result<Vec<String>> {
+) -> anyhow::Result<Vec<Image>> {
+    let mut done = Vec::new();
     loop {
         match next(stream).await? {
-            Progress::Built { images } => return Ok(images),
-            other => steps::show(printer, "Built", &other),
+            Progress::Built { images } => {
+                // Steps end as images do; of two functions with one image each told of it.
+                done.retain(|image: &Image| images.contains(&image.id));
+                return Ok(done);
+            }
+            other => {
+                if let Progress::StepDone { id, cached, seconds, .. } = &other {
+                    done.push(Image { id: id.clone(), cached: *cached, seconds: *seconds });
+                }
+                steps::show(printer, "Built", &other);
+            }
         }
     }
 }

@@ -33,14 +33,16 @@ pub(crate) async fn run(config: &Config, command: ImageCommand, printer: &Printe
     link::check(config).await?;
     // Before there is a server: what cannot be imported needs none.
     let loaded = match &command {
-        ImageCommand::Build { source } => Some(super::load(config, source, printer).await?),
+        ImageCommand::Build { source, .. } => Some(super::load(config, source, printer).await?),
         _ => None,
     };
     let link = Link::open(config, printer).await?;
     let client = &link.client;
     let outcome = match command {
         ImageCommand::List { json } => list(config, client, json, printer).await,
-        ImageCommand::Build { .. } => build(client, loaded.expect("it was imported above"), printer).await,
+        ImageCommand::Build { json, .. } => {
+            build(client, loaded.expect("it was imported above"), json, printer).await
+        }
         ImageCommand::Logs { id } => logs(client, &id, printer).await,
         ImageCommand::Rm { ids } => remove(client, &ids, printer).await,
         ImageCommand::Prune { keep, downloads, yes } => {
@@ -89,11 +91,16 @@ async fn list(config: &Config, client: &Client, json: bool, printer: &Printer) -
     Ok(Status::Success)
 }
 
-async fn build(client: &Client, loaded: Loaded, printer: &Printer) -> anyhow::Result<Status> {
+async fn build(client: &Client, loaded: Loaded, json: bool, printer: &Printer) -> anyhow::Result<Status> {
     link::upload(client, &loaded, printer).await?;
     let mut stream = client.build_images(loaded.manifest).await?;
-    for image in follow::until_built(&mut stream, printer).await? {
-        printer.out(&image);
+    let images = follow::until_built(&mut stream, printer).await?;
+    if json {
+        printer.out(&serde_json::to_string_pretty(&images)?);
+        return Ok(Status::Success);
+    }
+    for image in images {
+        printer.out(&image.id);
     }
     Ok(Status::Success)
 }

@@ -193,7 +193,8 @@ COMMAND = Area(
             "hint: docs/reference/cli.md lists them; `pilotlight --help` names the exit codes",
         ),
         _works(
-            "image, pilotlight image build, pilotlight image build -m, pilotlight image build --python",
+            "image, pilotlight image build, pilotlight image build -m, pilotlight image build --python, "
+            "pilotlight image build --json",
             "e2e/test_images.py::test_images_are_built_listed_and_removed_without_a_server",
         ),
         _works("image logs", "e2e/test_images.py::test_what_steps_printed_is_kept_also_of_one_that_failed"),

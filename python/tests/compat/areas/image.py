@@ -211,13 +211,13 @@ IMAGE = Area(
                 ("from_gcp_artifact_registry", _REGISTRY),
             )
         ),
-        refused(
+        works(
             "Image.from_registry(add_python), Image.from_aws_ecr(add_python), "
             "Image.from_gcp_artifact_registry(add_python), Image.from_dockerfile(add_python)",
-            "when the image is built",
-            "… has python …, and add_python asks for …; leave add_python out or name an image that has it",
-            "",
-            "e2e/test_registry.py::test_images_for_others_and_without_python_are_refused",
+            "e2e/test_registry.py::test_a_python_is_put_into_an_image_that_has_none",
+            "e2e/test_registry.py::test_a_python_that_an_image_has_is_not_added",
+            sees=_function("modal.Image.from_registry('x', add_python='3.12')"),
+            expect="image['base']['add_python'] == '3.12'",
         ),
         works(
             "Image.from_dockerfile(path, context_mount, context_dir, ignore, build_args, registry_secret, "

@@ -259,6 +259,7 @@ fn image_error(error: &Error) -> ApiError {
     let users = matches!(
         error,
         Error::Base(_)
+            | Error::NoBase { .. }
             | Error::NeedsDebian { .. }
             | Error::NeedsSandbox { .. }
             | Error::OnHost { .. }
