@@ -2,6 +2,9 @@
 
 A layer holds what `uv pip install` puts into a virtual environment, with byte code; uv alone does the same
 here. Wheels come from the machine's package index, so the index is in both numbers.
+
+Nothing is removed before all is measured: ext4 takes no inode that was freed within the last minutes, and looks
+at each of them whenever it needs one, which makes whoever comes after a removal three times slower.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ LISTS = {
     "boto3": ["boto3"],
     "fastapi[standard], numpy, pandas": ["fastapi[standard]", "numpy", "pandas"],
 }
-ONE_MORE = "six"
+ONE_MORE = "toolz"
 PROGRAM = """
 import pilotlight
 
@@ -69,6 +72,10 @@ class Images:
         self.state = Path(environment["PILOTLIGHT_STATE_DIR"])
         self.folder = bench.folder / "programs" / "image"
         self.folder.mkdir(parents=True, exist_ok=True)
+        #: What is to be removed at the end.
+        self.aside = bench.folder / "image-aside"
+        self.aside.mkdir(exist_ok=True)
+        self._turn = time.time_ns()
 
     def run(self, *arguments: str) -> str:
         """What a command prints."""
@@ -98,32 +105,49 @@ class Images:
         layers = [path / "meta.json" for path in (self.state / "layers").iterdir() if path.name[0] != "."]
         return sorted(layers, key=lambda path: -path.stat().st_mtime_ns)
 
-    def forget(self, downloads: bool) -> None:
-        """Removes all images but the one that keeps the base; and the packages that builds brought."""
-        for image in json.loads(self.run("list", "--json")):
-            if image["id"] != self.kept:
-                self.run("rm", image["id"])
-        if downloads:
-            shutil.rmtree(self.state / DOWNLOADS, ignore_errors=True)
+    def place(self) -> Path:
+        """A place that nothing has been at."""
+        self._turn += 1
+        return self.aside / str(self._turn)
 
-    def keep_base(self) -> None:
-        """Builds an image without packages, so that the base and the runner's layers stay."""
-        self.kept = str(self.build("")[0]["id"])
+    def never_built(self, packages: list[str]) -> str:
+        """Steps that install them into an image that was never built."""
+        self._turn += 1
+        return f".env({{'TURN': '{self._turn}'}}){steps(packages)}"
+
+    def forget_downloads(self) -> None:
+        """Lets builds begin without the packages that others brought."""
+        if (self.state / DOWNLOADS).exists():
+            (self.state / DOWNLOADS).rename(self.place())
+
+    def clean(self) -> None:
+        """Removes what was built and put aside."""
+        self.run("prune", "--yes")
+        shutil.rmtree(self.aside)
+
+    def uv(self, bench: Bench) -> list[str]:
+        """uv with its cache, which `fresh_uv` begins anew."""
+        return [bench.uv, "--quiet", "--no-config", "--cache-dir", str(self.uv_cache)]
+
+    def fresh_uv(self) -> None:
+        """Lets uv begin without what it has brought."""
+        self.uv_cache = self.place()
+
+    def venv(self, bench: Bench) -> str:
+        """A new environment."""
+        venv = str(self.place())
+        subprocess.run([*self.uv(bench), "venv", "--python", sys.executable, venv], check=True)
+        return venv
+
+    def uv_alone(self, bench: Bench, venv: str, packages: list[str]) -> float:
+        """Milliseconds of `uv pip install` into an environment."""
+        install = ["pip", "install", "--compile-bytecode", "--python", venv]
+        return timed([*self.uv(bench), *install, *packages])
 
 
 def steps(packages: list[str]) -> str:
     """A step that installs them."""
     return f".pip_install({packages!r})"
-
-
-def uv_alone(bench: Bench, packages: list[str], fresh: bool) -> float:
-    """Milliseconds of `uv pip install` into a new environment; `fresh` empties its cache first."""
-    cache, venv = bench.folder / "uv-cache", bench.folder / "uv-venv"
-    if fresh:
-        shutil.rmtree(cache, ignore_errors=True)
-    uv = [bench.uv, "--quiet", "--no-config", "--cache-dir", str(cache)]
-    subprocess.run([*uv, "venv", "--clear", "--python", sys.executable, str(venv)], check=True)
-    return timed([*uv, "pip", "install", "--compile-bytecode", "--python", str(venv), *packages])
 
 
 def timed(command: list[str], **options: str) -> float:
@@ -140,7 +164,9 @@ def builds(bench: Bench) -> Iterable[Row]:
     with all_cpus(bench), daemon(bench) as environment:
         images = Images(bench, environment)
         images.run("list")
-        images.keep_base()
+        # The base, the era's packages and the runner's are there.
+        images.build("")
+        images.fresh_uv()
         for what, packages in LISTS.items():
             for cached in (False, True):
                 yield from compared(bench, images, what, packages, cached).rows(
@@ -150,6 +176,7 @@ def builds(bench: Bench) -> Iterable[Row]:
         yield from unchanged(images)
         yield from shared(images)
         yield from for_the_record(bench)
+        images.clean()
 
 
 def compared(bench: Bench, images: Images, what: str, packages: list[str], cached: bool) -> Turns:
@@ -157,34 +184,35 @@ def compared(bench: Bench, images: Images, what: str, packages: list[str], cache
     turns = Turns()
     if cached:
         # Whoever comes first fills the cache.
-        images.build(steps(packages))
-        uv_alone(bench, packages, fresh=False)
+        images.build(images.never_built(packages))
+        images.uv_alone(bench, images.venv(bench), packages)
     for turn in range(TURNS):
         # Who comes first in a turn changes, since the index may remember.
-        order = (True, False) if turn % 2 else (False, True)
-        for ours in order:
+        for ours in (True, False) if turn % 2 else (False, True):
             if ours:
-                images.forget(downloads=not cached)
-                turns.whole.append(images.build(steps(packages))[1])
+                if not cached:
+                    images.forget_downloads()
+                turns.whole.append(images.build(images.never_built(packages))[1])
                 turns.ours.append(images.layer_ms("pip install " + " ".join(packages)))
             else:
-                turns.uv.append(uv_alone(bench, packages, fresh=not cached))
+                if not cached:
+                    images.fresh_uv()
+                turns.uv.append(images.uv_alone(bench, images.venv(bench), packages))
     return turns
 
 
 def one_more(bench: Bench, images: Images) -> Iterable[Row]:
     """A package on top of an image that is there, and on top of the same environment."""
-    packages = LISTS["fastapi[standard], numpy, pandas"]
+    packages = LISTS["boto3"]
     turns = Turns()
     for _ in range(TURNS):
-        images.forget(downloads=False)
-        images.build(steps(packages))
-        turns.whole.append(images.build(steps(packages) + steps([ONE_MORE]))[1])
+        there = images.never_built(packages)
+        images.build(there)
+        turns.whole.append(images.build(there + steps([ONE_MORE]))[1])
         turns.ours.append(images.layer_ms(f"pip install {ONE_MORE}"))
-        uv_alone(bench, packages, fresh=False)
-        uv = [bench.uv, "--quiet", "--no-config", "--cache-dir", str(bench.folder / "uv-cache"), "pip"]
-        venv = str(bench.folder / "uv-venv")
-        turns.uv.append(timed([*uv, "install", "--compile-bytecode", "--python", venv, ONE_MORE]))
+        venv = images.venv(bench)
+        images.uv_alone(bench, venv, packages)
+        turns.uv.append(images.uv_alone(bench, venv, [ONE_MORE]))
     yield from turns.rows(f"{ONE_MORE} on top of an image that is there")
 
 
@@ -205,17 +233,12 @@ def unchanged(images: Images) -> Iterable[Row]:
 
 
 def shared(images: Images) -> Iterable[Row]:
-    """What twenty images with one base take on disk, beside one."""
-    images.forget(downloads=False)
-    sizes = {}
-    for count in range(20):
-        images.build(f".run_commands('echo {count} > /{count}')")
-        listed = json.loads(images.run("list", "--json"))
-        sizes[count + 1] = sum(image["own_bytes"] for image in listed), listed[0]["bytes"]
-    own, whole = sizes[20]
+    """What twenty images with one base take on disk."""
+    built = [images.build(f".run_commands('echo {count} > /{count}')")[0]["id"] for count in range(20)]
+    listed = [image for image in json.loads(images.run("list", "--json")) if image["id"] in built]
+    own, whole = sum(image["own_bytes"] for image in listed), listed[0]["bytes"]
     note = f"each is {whole / MIB:.0f} MiB with its base, of which it shares all but this"
     yield Row("of 20 images with one base, what each adds", "MiB", [own / 20 / MIB], note)
-    images.forget(downloads=False)
 
 
 def for_the_record(bench: Bench) -> Iterable[Row]:
