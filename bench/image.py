@@ -3,8 +3,8 @@
 A layer holds what `uv pip install` puts into a virtual environment, with byte code; uv alone does the same
 here. Wheels come from the machine's package index, so the index is in both numbers.
 
-Nothing is removed before all is measured: ext4 takes no inode that was freed within the last minutes, and looks
-at each of them whenever it needs one, which makes whoever comes after a removal three times slower.
+Nothing is removed before all is measured: ext4 hands out no inode that was freed within minutes, and looks at
+each of them whenever it needs one, which makes whoever comes after a removal three times slower.
 """
 
 from __future__ import annotations
