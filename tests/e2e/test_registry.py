@@ -346,6 +346,40 @@ def test_images_for_others_and_without_python_are_refused(home, program, registr
     assert 'let one be put into it with add_python="3.12"' in refused.stderr
 
 
+PACKAGES = """
+    import modal
+
+    app = modal.App()
+    image = modal.Image.from_registry({reference!r}).pip_install("toolz")
+
+    @app.function(image=image)
+    @modal.fastapi_endpoint()
+    def f():
+        import httpx
+        import ours
+        import toolz
+
+        return [ours.WORD, httpx.WORD, toolz.__name__]
+"""
+
+
+def test_packages_of_an_image_are_there_and_win(program, serve, registry, python) -> None:
+    place = f"usr/local/lib/python{'.'.join(str(part) for part in small_version())}/dist-packages"
+
+    def package(name: str, version: str) -> list[tuple[tarfile.TarInfo, bytes]]:
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        return [
+            file(f"{place}/{name}.py", f"WORD = 'the {name} of the image'"),
+            file(f"{place}/{name}-{version}.dist-info/METADATA", metadata),
+        ]
+
+    # One that nobody else has, and one that images of today have as well.
+    packages = archive(*package("ours", "1.0"), *package("httpx", "0.1"))
+    reference = registry.push("tests/packages", "1", Image([python, packages]))
+    command = serve(program(PACKAGES.format(reference=reference)))
+    assert request(command.url()).json() == ["the ours of the image", "the httpx of the image", "toolz"]
+
+
 @pytest.fixture
 def releases(tmp_path, python) -> Iterator[tuple[str, str]]:
     """A stand-in for the releases of python-build-standalone, with one: the list's URL, and its version."""

@@ -62,6 +62,43 @@ pub(super) fn venv(tools: &Tools, set: &PackageSet) -> Vec<String> {
     shell(&script)
 }
 
+/// The same on top of an image that has packages of its own: they are there, and those of the era that it has win.
+pub(super) fn venv_above(tools: &Tools, set: &PackageSet) -> Vec<String> {
+    let Tools { uv, python, venv, .. } = tools;
+    let create = [uv, "venv", "--quiet", "--no-project", "--python", python, "--system-site-packages", venv];
+    let create = shell_words(create);
+    let look = [tools.venv_python(), "-c".to_owned(), MISSING.to_owned()];
+    let look = shell_words(look.into_iter().chain(sorted(&set.packages)));
+    let install = shell_words(install_prefix(tools).chain(["-r", WANTED].map(str::to_owned)));
+    let pinned = format!("{install} -c {PINS}");
+    // Where what the image has and what the era needs cannot be had together, the era's goes in front.
+    shell(&format!("{create} && {look} && {{ {pinned} || {install}; }}"))
+}
+
+/// Where it says what is missing, and the versions of what is there.
+const WANTED: &str = "/tmp/wanted.txt";
+const PINS: &str = "/tmp/pins.txt";
+
+/// Run with the era's requirements in an environment that is empty but for what the image has. pip is installed in any
+/// case: the image's own would install behind the environment.
+const MISSING: &str = r#"
+import importlib.metadata, re, sys
+
+def canonical(name):
+    return re.sub("[-_.]+", "-", re.match("[A-Za-z0-9._-]+", name).group()).lower()
+
+there = {}
+for found in importlib.metadata.distributions():
+    if found.metadata["Name"]:
+        there.setdefault(canonical(found.metadata["Name"]), found.version)
+wanted = [name for name in sys.argv[1:] if canonical(name) == "pip" or canonical(name) not in there]
+with open("/tmp/wanted.txt", "w") as file:
+    print(*wanted, sep=chr(10), file=file)
+with open("/tmp/pins.txt", "w") as file:
+    pins = ["==".join(pin) for pin in there.items() if "+" not in pin[1] and pin[0] != "pip"]
+    print(*pins, sep=chr(10), file=file)
+"#;
+
 /// `uv pip install` with the options of the step.
 pub(super) fn pip(tools: &Tools, step: &PipInstall) -> Vec<String> {
     let mut argv: Vec<String> = install_prefix(tools).collect();

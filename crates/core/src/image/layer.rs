@@ -1,7 +1,7 @@
 //! Decides the chain of layers of a plan: one after another, each key covering everything below it.
 
 use super::command::{self, Tools};
-use super::{Content, CopiedFile, Key, Plan, PythonVersion, Secret, Sets, Step};
+use super::{Base, Content, CopiedFile, Key, Plan, PythonVersion, Secret, Sets, Step};
 
 /// The format of layers; changing how layers are laid out changes it, and with it every key.
 const DOMAIN: &str = "pilotlight layer 1";
@@ -83,7 +83,11 @@ pub fn layers(plan: &Plan, python: PythonVersion, base_identity: &str, sets: &Se
         shell: command::SHELL.map(str::to_owned).to_vec(),
         given: Given::default(),
     };
-    let venv = command::venv(&chain.tools, sets.of(plan.era));
+    let set = sets.of(plan.era);
+    let venv = match &plan.base {
+        Base::Registry(_) => command::venv_above(&chain.tools, set),
+        Base::DebianSlim { .. } => command::venv(&chain.tools, set),
+    };
     chain.layer(LayerKind::Venv, venv_text(plan, python), venv);
     for step in &plan.steps {
         chain.step(step);

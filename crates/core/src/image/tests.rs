@@ -322,3 +322,17 @@ fn on_a_host_only_packages_are_installed_and_nothing_else_is_done() {
     let step = Step::RunCommands { commands: vec!["id".into()] };
     assert_eq!(on_host(vec![step]), Err("run_commands(id)".to_owned()));
 }
+
+#[test]
+fn packages_of_a_registrys_image_stay_in_sight_of_its_environment() {
+    let mut of_registry = plan(vec![pip(&["six"])]);
+    let reference = "r.example/a".parse().unwrap();
+    of_registry.base = Base::Registry(Registry { reference, add_python: None, login: None });
+    let made = layers(&of_registry, PythonVersion::new(3, 11), "debian-test", &Sets::default());
+    let plain = of(vec![pip(&["six"])]);
+    let script = |layers: &Layers| layers.layers[0].command.last().unwrap().clone();
+    assert!(script(&made).contains(" --system-site-packages /opt/venv && "), "{}", script(&made));
+    assert!(!script(&plain).contains("--system-site-packages"));
+    assert_eq!(made.layers[1].command, plain.layers[1].command);
+    assert_ne!(made.key, plain.key);
+}
