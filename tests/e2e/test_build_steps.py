@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tarfile
 
-from tools import Server, request
+from tools import Command, Server, request
 
 SECRET = "hush-hush-4711"
 
@@ -391,6 +391,46 @@ def test_independent_images_are_built_side_by_side(program, serve) -> None:
         command.wait_serving()
     assert [request(command.url(name)).json() for name in ("one", "two")] == [1, 2]
     assert command.interrupt() == 0
+
+
+SHARED = """
+    import modal
+
+    app = modal.App()
+    MEET = "import socket; socket.create_connection(('127.0.0.1', {port})).recv(1)"
+    image = modal.Image.debian_slim().run_commands(f'python -c "{{MEET}} or exit(1)" # {{name}}')
+
+    @app.function(image=image)
+    @modal.fastapi_endpoint()
+    def f():
+        return 1
+"""
+
+
+def test_a_client_that_leaves_ends_its_build_unless_another_waits_for_it(program, server, again) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(120)
+        port = listener.getsockname()[1]
+        again(UV_INDEX_MEETING_PLACE=f"http://127.0.0.1:{port}")
+
+        def build(name: str, step: str) -> Command:
+            path = program(SHARED.format(port=port).replace("{name}", step), f"{name}.py")
+            return server.environment.command("image", "build", str(path))
+
+        first = build("one", "shared")
+        met, _ = listener.accept()
+        second = build("two", "shared")
+        second.wait_for("… run python")
+        first.interrupt()
+        met.sendall(b"x")
+        assert second.wait() == 0, second.output
+        third = build("three", "alone")
+        # The next that comes here is the next step: the one that was shared ran once.
+        alone, _ = listener.accept()
+        third.interrupt()
+        with met, alone:
+            alone.settimeout(60)
+            assert alone.recv(1) == b""
 
 
 FORCED = """

@@ -43,11 +43,27 @@ impl Lock {
 
 /// Waits for the lock on `path`, creating the file; `waiting` is called once if it is held by someone else.
 pub(crate) fn acquire(path: &Path, cancel: &AtomicBool, waiting: impl FnOnce()) -> io::Result<Lock> {
+    match acquire_or(path, cancel, waiting, || None::<std::convert::Infallible>)? {
+        Ok(lock) => Ok(lock),
+        Err(nothing) => match nothing {},
+    }
+}
+
+/// The same, unless meanwhile there is what it is waited for: whoever made that may go on and share the lock.
+pub(crate) fn acquire_or<T>(
+    path: &Path,
+    cancel: &AtomicBool,
+    waiting: impl FnOnce(),
+    mut found: impl FnMut() -> Option<T>,
+) -> io::Result<Result<Lock, T>> {
     let start = Instant::now();
     let mut waiting = Some(waiting);
     loop {
         if let Some(lock) = attempt(path)? {
-            return Ok(lock);
+            return Ok(Ok(lock));
+        }
+        if let Some(found) = found() {
+            return Ok(Err(found));
         }
         if cancel.load(Ordering::Relaxed) {
             return Err(io::Error::new(io::ErrorKind::Interrupted, "cancelled while waiting for a lock"));

@@ -134,9 +134,10 @@ impl Store {
         if !self.is_whole(key) {
             return None;
         }
-        let pinned = self.pin(key.as_str()).inspect_err(|error| tracing::warn!(%error, "cannot use a layer"));
-        // It may have been removed before it was pinned.
-        (pinned.unwrap_or(false) && self.is_whole(key)).then(|| self.layer(key).join("fs"))
+        // It may be removed before it is pinned.
+        let pinned = self.pin_if(key.as_str(), || self.is_whole(key));
+        let pinned = pinned.inspect_err(|error| tracing::warn!(%error, "cannot use a layer"));
+        pinned.unwrap_or(false).then(|| self.layer(key).join("fs"))
     }
 
     fn is_whole(&self, key: &Key) -> bool {
@@ -147,9 +148,13 @@ impl Store {
 
     /// Keeps what has this name as long as the pins live. `false` if somebody makes or removes it now.
     pub(crate) fn pin(&self, name: &str) -> io::Result<bool> {
+        self.pin_if(name, || true)
+    }
+
+    fn pin_if(&self, name: &str, there: impl FnOnce() -> bool) -> io::Result<bool> {
         match &self.pins {
-            Some(pins) => pins.pin(&self.shared, &self.lock_path(name)),
-            None => Ok(true),
+            Some(pins) => pins.pin(&self.shared, &self.lock_path(name), there),
+            None => Ok(there()),
         }
     }
 
@@ -191,10 +196,14 @@ impl Store {
             wait = Some(self.awaited.enter(key));
             waiting();
         };
-        let lock = lock::acquire(&path, cancel, waits).map_err(|error| {
+        let lock = lock::acquire_or(&path, cancel, waits, || self.find(key)).map_err(|error| {
             if error.kind() == io::ErrorKind::Interrupted { Error::Cancelled } else { Error::Io(error) }
         })?;
         drop(wait);
+        let lock = match lock {
+            Ok(lock) => lock,
+            Err(found) => return Ok((found, false)),
+        };
         let made = !self.is_whole(key);
         if made {
             let staging = self.staging(key)?;

@@ -204,7 +204,8 @@ fn check_step(step: &Step, path: &str, problems: &mut Problems) {
             }
             for package in packages {
                 // One that begins with a dash would be read as an option by the installer.
-                let ok = !package.trim().is_empty() && !package.starts_with('-') && is_one_line(package);
+                let name = package.trim();
+                let ok = !name.is_empty() && !name.starts_with('-') && is_one_line(package);
                 problems.require(ok, path, || format!("`{package}` is no package"));
             }
         }

@@ -80,7 +80,13 @@ impl Workshop<'_> {
     /// The layer of `job` on top of the layers `below` (topmost first) and the base.
     pub(super) fn layer(&self, job: &Job<'_>, below: &[PathBuf]) -> Result<PathBuf, Error> {
         let id = job.key.short();
-        let waiting = || self.progress.line(id, "waiting for another server that builds it");
+        // As in the terminal of the one that builds it; the runner's layers are nobody's business.
+        let waiting = || {
+            if job.kind.is_some() {
+                self.progress.step_started(id, job.text);
+                self.progress.line(id, "another build makes it");
+            }
+        };
         let (path, made) = self.store.make(job.key, self.cancel, waiting, |staging, cancel| {
             let start = Instant::now();
             self.progress.step_started(id, job.text);

@@ -16,8 +16,9 @@ pub struct Pins(Arc<Mutex<Vec<Arc<Lock>>>>);
 pub(super) struct Shared(Arc<Mutex<HashMap<PathBuf, Weak<Lock>>>>);
 
 impl Pins {
-    /// Pins what the lock at `path` is for. `false` if somebody holds it alone.
-    pub(super) fn pin(&self, shared: &Shared, path: &Path) -> io::Result<bool> {
+    /// Pins what the lock at `path` is for if it is `there` once nobody can remove it any more. `false` if it is not, or if
+    /// somebody holds the lock alone. A pin on what is not there would be in the way of whoever makes it.
+    pub(super) fn pin(&self, shared: &Shared, path: &Path, there: impl FnOnce() -> bool) -> io::Result<bool> {
         let mut table = shared.table();
         let known = table.get(path).and_then(Weak::upgrade);
         let lock = match known {
@@ -28,6 +29,9 @@ impl Pins {
             },
         };
         drop(table);
+        if !there() {
+            return Ok(false);
+        }
         self.add(lock)?;
         Ok(true)
     }

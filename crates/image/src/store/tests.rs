@@ -125,6 +125,31 @@ fn two_builders_of_one_layer_build_it_once() {
 }
 
 #[test]
+fn who_waits_for_a_layer_has_it_while_its_maker_uses_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (Store::open(dir.path(), None).unwrap(), Store::open(dir.path(), None).unwrap());
+    for waiter in [one.pinning(), two.pinning()] {
+        let (making, used) = one.pinning();
+        let (begun, waits, never) = (Barrier::new(2), Barrier::new(2), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                begun.wait();
+                waiter.0.make(&key("a"), &never, || _ = waits.wait(), fill)
+            });
+            let build = |staging: &Path, cancel: &AtomicBool| {
+                begun.wait();
+                waits.wait();
+                fill(staging, cancel)
+            };
+            assert!(making.make(&key("a"), &never, || {}, build).unwrap().1);
+            assert!(!waiting.join().unwrap().unwrap().1);
+        });
+        drop((making, used, waiter));
+        assert!(one.take_away(key("a").as_str()).unwrap());
+    }
+}
+
+#[test]
 fn a_client_that_leaves_ends_nothing_that_another_waits_for() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), None).unwrap();

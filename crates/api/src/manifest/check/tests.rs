@@ -263,7 +263,7 @@ fn labels_are_dns_labels() {
 
 #[test]
 fn options_do_not_pass_for_packages() {
-    for package in ["", " ", "--index-url=x", "-r", "a\nb"] {
+    for package in ["", " ", "--index-url=x", "-r", " -r x", "a\nb"] {
         let step = Step::AptInstall { packages: vec![package.to_owned()] };
         let text = problem(|manifest| manifest.images.get_mut("im-0").unwrap().steps.push(step));
         assert!(text.ends_with("is no package"), "{text}");
