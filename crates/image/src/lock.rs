@@ -58,6 +58,8 @@ pub(crate) fn acquire_or<T>(
 ) -> io::Result<Result<Lock, T>> {
     let start = Instant::now();
     let mut waiting = Some(waiting);
+    // Who only looks at something holds its lock for no time.
+    let mut pause = Duration::from_millis(1);
     loop {
         if let Some(lock) = attempt(path)? {
             return Ok(Ok(lock));
@@ -74,7 +76,8 @@ pub(crate) fn acquire_or<T>(
         if let Some(waiting) = waiting.take() {
             waiting();
         }
-        std::thread::park_timeout(RETRY);
+        std::thread::park_timeout(pause);
+        pause = (pause * 2).min(RETRY);
     }
 }
 
