@@ -64,14 +64,16 @@ def web_url(app_name: str, function: str) -> str | None:
     )
 
 
-def require_class(app_name: str, name: str) -> None:
-    """Raises `NotFoundError` unless the deployed app has a class of this name."""
+def methods(app_name: str, name: str) -> list[str]:
+    """The web methods of a class of a deployed app, `C.f`. Raises `NotFoundError` when there is none."""
     app = find(app_name)
     if app is None:
         raise missing(app_name)
     functions = cast("list[Mapping[str, Any]]", app.get("functions") or [])
-    if not any(str(one.get("name")).startswith(name + ".") for one in functions):
+    found = [str(one["name"]) for one in functions if str(one.get("name")).startswith(name + ".")]
+    if not found:
         raise NotFoundError(f"the app {app_name!r} has no class {name!r}: `pilotlight app list` shows them")
+    return found
 
 
 def _urls(app: Mapping[str, Any]) -> dict[str, str]:

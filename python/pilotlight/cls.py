@@ -46,6 +46,8 @@ class Cls:
             #: The runner makes its instance from this.
             self._pilotlight_raw = raw
         self._pilotlight_parameters = dict(parameters)
+        #: The app that it was deployed with, where it was looked up.
+        self._app_name: str | None = None
         #: Its web endpoints, by method name.
         self._functions: dict[str, Function[..., Any]] = {}
 
@@ -61,7 +63,7 @@ class Cls:
         namespace: Any = None,
         workspace: str | None = None,
     ) -> Cls:
-        """The class `name` of a deployed app; nothing is asked, and its methods are not built yet.
+        """The class `name` of a deployed app; nothing is asked. Its web methods have their URLs.
 
         Raises `NotBuiltError` for a `version`.
         """
@@ -69,7 +71,9 @@ class Cls:
         if version is not None:
             raise not_built("Cls.from_name(version=…)")
         check_reference("Cls", "a class", app_name, wanted)
-        return Cls(None, wanted, {})
+        found = Cls(None, wanted, {})
+        found._app_name = app_name
+        return found
 
     @dual_static
     @staticmethod
@@ -78,7 +82,7 @@ class Cls:
         cls = Cls.from_name(app_name, tag)
         from . import _deployed
 
-        _deployed.require_class(app_name, cls.__name__)
+        _deployed.methods(app_name, cls.__name__)
         return cls
 
     def __call__(self, *args: Any, **kwargs: Any) -> Obj:
@@ -106,8 +110,8 @@ class Cls:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        if self._raw is None:
-            raise not_built(f"{self.__name__}.{name}: classes of a deployed app")
+        if self._app_name is not None and name not in ("remote", "update_autoscaler", "keep_warm"):
+            return Function.from_name(self._app_name, f"{self.__name__}.{name}")
         if name in self._functions:
             return self._functions[name]
         if name in ("remote", "update_autoscaler", "keep_warm"):
@@ -148,18 +152,48 @@ class Obj:
         self._instance: Any = None
 
     @dual
-    def update_autoscaler(self, **options: Any) -> None:
-        """Not built yet."""
-        raise not_built(f"{self._cls.__name__}().update_autoscaler")
+    def update_autoscaler(
+        self,
+        *,
+        min_containers: int | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: int | None = None,
+    ) -> None:
+        """Scale each web method of a deployed class, as `Function.update_autoscaler` does a function.
+
+        Each method has containers of its own here, whatever the instance's parameters. What is None stays as
+        it is. Raises `InvalidError` for numbers that cannot be and for a class that was not looked up,
+        `NotFoundError` when it is not deployed.
+        """
+        name = self._cls.__name__
+        if self._cls._app_name is None:
+            raise InvalidError(
+                f"{name} was not looked up: it is a deployed class that is changed, "
+                f"modal.Cls.from_name(APP, {name!r})().update_autoscaler(…)"
+            )
+        from . import _deployed
+
+        for function in _deployed.methods(self._cls._app_name, name):
+            _deployed.scale(
+                self._cls._app_name,
+                function,
+                min_containers=min_containers,
+                max_containers=max_containers,
+                buffer_containers=buffer_containers,
+                scaledown_window=scaledown_window,
+            )
 
     @dual
     def keep_warm(self, warm_pool_size: int) -> None:
-        """Not built yet."""
-        raise not_built(f"{self._cls.__name__}().keep_warm", "give min_containers= to @app.cls and deploy")
+        """`update_autoscaler(min_containers=…)`, as it was called until 2024."""
+        self.update_autoscaler(min_containers=warm_pool_size)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
+        if self._cls._app_name is not None:
+            return getattr(self._cls, name)
         partial = getattr(self._cls._raw, name, None)
         if isinstance(partial, PartialFunction):
             # The instance is not made for asking after a URL.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 from test_pool import runners
-from tools import Server, wait_until
+from tools import Server, request, wait_until
 
 PROGRAM = """
     import modal
@@ -39,12 +39,60 @@ def test_a_deployed_function_is_scaled_live(program, server: Server, python: str
     wait_until(lambda: runners(pid) == 2)
     assert run("keep_warm(1)").returncode == 0
     wait_until(lambda: runners(pid) == 1)
+    # It holds over a restart, and what is said later goes on top.
+    server.stop()
+    server.start()
+    pid = server.pid()
+    wait_until(lambda: runners(pid) == 1)
+    assert run("update_autoscaler(max_containers=5)").returncode == 0
+    server.stop()
+    server.start()
+    pid = server.pid()
+    wait_until(lambda: runners(pid) == 1)
     failed = run("update_autoscaler(max_containers=1, min_containers=3)")
     assert "InvalidError" in failed.stderr
     assert "min_containers (3) is more than max_containers (1)" in failed.stderr
     # The next deployment begins with what the program says.
     server.deploy(file, "scaled")
     wait_until(lambda: runners(pid) == 0)
+
+
+def test_a_deployed_class_is_scaled_by_its_web_methods(
+    program, server: Server, python: str, sdk: str
+) -> None:
+    text = """
+        import modal
+
+        app = modal.App("classy")
+
+        @app.cls()
+        class C:
+            @modal.fastapi_endpoint()
+            def f(self):
+                return "f"
+
+            @modal.fastapi_endpoint()
+            def g(self):
+                return "g"
+    """
+    server.deploy(program(text), "classy")
+    pid = server.pid()
+    lines = [
+        "import modal",
+        "c = modal.Cls.from_name('classy', 'C')()",
+        "c.update_autoscaler(min_containers=1)",
+        "print(c.g.get_web_url())",
+    ]
+    told = subprocess.run(
+        [python, "-c", "\n".join(lines)],
+        env=server.environment.variables(PYTHONPATH=sdk),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert told.returncode == 0, told.stderr
+    wait_until(lambda: runners(pid) == 2)
+    assert request(told.stdout.strip()).json() == "g"
 
 
 def test_the_command_says_what_it_did_and_what_is_missing(program, server: Server) -> None:

@@ -37,6 +37,17 @@ pub struct Scaling {
 }
 
 impl Scaling {
+    /// What holds after this is asked for, where `earlier` did before.
+    #[must_use]
+    pub fn over(self, earlier: Self) -> Self {
+        Self {
+            min_containers: self.min_containers.or(earlier.min_containers),
+            max_containers: self.max_containers.or(earlier.max_containers),
+            buffer_containers: self.buffer_containers.or(earlier.buffer_containers),
+            scaledown_window: self.scaledown_window.or(earlier.scaledown_window),
+        }
+    }
+
     /// What is wrong with it by itself, if something is.
     pub fn problem(&self) -> Option<Problem> {
         let count = |path: &str, value: Option<u32>, least: u32| {

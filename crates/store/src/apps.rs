@@ -20,6 +20,8 @@ pub struct Endpoint {
     pub label: String,
     /// Its own port, the same over all versions.
     pub port: u16,
+    /// How it was scaled since it was deployed, in words of the caller's ([`Store::scale`]).
+    pub scaling: Option<String>,
 }
 
 /// The manifest of a version, as it was given.
@@ -131,6 +133,18 @@ impl Store {
         let name = name.to_owned();
         let sealer = self.sealer();
         self.call(move |connection| Ok(read_deployed(connection, Some(&name), &sealer)?.pop()))
+    }
+
+    /// Remembers how a function of the deployed app `id` was scaled, until its next deployment.
+    pub fn scale(&self, id: &AppId, function: &str, scaling: String) -> Result<(), Error> {
+        let (id, function) = (id.clone(), function.to_owned());
+        self.call(move |connection| {
+            connection.execute(
+                "UPDATE endpoints SET scaling = ?3 WHERE app_id = ?1 AND function = ?2",
+                params![id.as_str(), function, scaling],
+            )?;
+            Ok(())
+        })
     }
 
     /// Every deployed app, by name: what a server serves after its start.
@@ -279,7 +293,7 @@ fn replace_endpoints(
     endpoints: &[Endpoint],
 ) -> Result<(), Error> {
     transaction.execute("DELETE FROM endpoints WHERE app_id = ?1", [id.as_str()])?;
-    for Endpoint { function, label, port } in endpoints {
+    for Endpoint { function, label, port, scaling } in endpoints {
         let holder: Option<String> = transaction
             .query_row(
                 "SELECT name FROM endpoints JOIN apps ON id = app_id WHERE label = ?1",
@@ -298,8 +312,8 @@ fn replace_endpoints(
             });
         }
         transaction.execute(
-            "INSERT INTO endpoints (app_id, function, label, port) VALUES (?1, ?2, ?3, ?4)",
-            params![id.as_str(), function, label, port],
+            "INSERT INTO endpoints (app_id, function, label, port, scaling) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![id.as_str(), function, label, port, scaling],
         )?;
     }
     Ok(())
@@ -335,11 +349,13 @@ fn read_deployed(
         })
     })?;
     let mut apps = rows.collect::<Result<Vec<_>, _>>()?;
-    let mut statement = transaction
-        .prepare_cached("SELECT function, label, port FROM endpoints WHERE app_id = ?1 ORDER BY function")?;
+    let mut statement = transaction.prepare_cached(
+        "SELECT function, label, port, scaling FROM endpoints WHERE app_id = ?1 ORDER BY function",
+    )?;
     for app in &mut apps {
         let rows = statement.query_map([app.id.as_str()], |row| {
-            Ok(Endpoint { function: row.get(0)?, label: row.get(1)?, port: row.get(2)? })
+            let (function, label, port) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(Endpoint { function, label, port, scaling: row.get(3)? })
         })?;
         app.endpoints = rows.collect::<Result<_, _>>()?;
     }

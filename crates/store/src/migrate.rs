@@ -6,7 +6,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// What the database is made of, step by step.
-pub(crate) const MIGRATIONS: &[&str] = &[APPS, ENDPOINTS, SEALED, LABELS];
+pub(crate) const MIGRATIONS: &[&str] = &[APPS, ENDPOINTS, SEALED, LABELS, SCALED];
 
 const APPS: &str = "
 CREATE TABLE apps (
@@ -57,6 +57,11 @@ INSERT INTO chores (name) SELECT 'seal' WHERE EXISTS (SELECT 1 FROM versions);
 // What stood for a label was the whole host.
 const LABELS: &str = "
 UPDATE endpoints SET label = substr(label, 1, length(label) - length('.localhost')) WHERE label LIKE '%.localhost';
+";
+
+// How an endpoint was scaled since it was deployed; what the text means is its writer's affair.
+const SCALED: &str = "
+ALTER TABLE endpoints ADD COLUMN scaling TEXT;
 ";
 
 /// Why the format could not be brought up to date.
@@ -161,6 +166,6 @@ mod tests {
     fn a_newer_format_is_refused() {
         let mut connection = Connection::open_in_memory().unwrap();
         connection.pragma_update(None, "user_version", 99).unwrap();
-        assert!(matches!(run(&mut connection, MIGRATIONS), Err(Error::TooNew { found: 99, known: 4 })));
+        assert!(matches!(run(&mut connection, MIGRATIONS), Err(Error::TooNew { found: 99, known: 5 })));
     }
 }

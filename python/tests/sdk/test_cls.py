@@ -77,7 +77,8 @@ def test_an_instance_is_made_when_it_is_needed() -> None:
         (lambda: Counter.remote(), NotBuiltError, r"Counter\.remote"),
         (lambda: Counter.with_options(cpu=1), NotBuiltError, r"Counter\.with_options"),
         (lambda: modal.Cls.from_name("a", "C")().f.local(), ExecutionError, "is not here"),
-        (lambda: modal.Cls.from_name("a", "C").f, NotBuiltError, "classes of a deployed app"),
+        (lambda: Counter().update_autoscaler(min_containers=1), InvalidError, "was not looked up"),
+        (lambda: Counter().keep_warm(1), InvalidError, r"Cls\.from_name\(APP, 'Counter'\)\(\)\.update"),
         (lambda: modal.Cls.from_name("", "C"), InvalidError, "needs the name of an app"),
     ],
 )

@@ -156,6 +156,9 @@ def test_a_deployed_function_has_its_url(monkeypatch: pytest.MonkeyPatch, tmp_pa
     with pytest.raises(NotBuiltError, match=r"g\.remote"):
         modal.Function.from_name("shop", "g").remote()
     assert repr(modal.Cls.lookup("shop", "C")) == "<Cls C>"
+    assert modal.Cls.lookup("shop", "C")().f.get_web_url() is None
+    with pytest.raises(NotFoundError, match=r"has no function 'C\.g'"):
+        _ = modal.Cls.from_name("shop", "C").g.web_url
     with pytest.raises(NotFoundError, match="the app 'shop' has no class 'D'"):
         modal.Cls.lookup("shop", "D")
     with pytest.raises(NotFoundError, match="the app 'shop' has no function 'h'"):

@@ -142,6 +142,8 @@ struct Live {
     address: Address,
     /// The image of its containers.
     image: String,
+    /// How it was scaled since this version serves.
+    scaling: Scaling,
     /// Ends when the pool was retired and its last container is gone.
     actor: JoinHandle<()>,
 }
@@ -368,20 +370,27 @@ impl App {
         self.ended.notified().await;
     }
 
-    /// Scales a function of the version that serves; the next version begins with what its program says.
-    pub(crate) fn scale(&self, function: &str, scaling: Scaling) -> Result<(), ApiError> {
-        let current = self.current();
-        let live = current.functions.iter().find(|live| live.endpoint.function == function);
-        let live = live.ok_or_else(|| {
-            let known: Vec<_> =
-                current.functions.iter().map(|live| live.endpoint.function.as_str()).collect();
+    /// Held while the store and what serves are changed together.
+    pub(crate) async fn commit(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.commit.lock().await
+    }
+
+    /// Scales a function of the version that serves; the next version begins with what its program says. All that was
+    /// asked for so far.
+    pub(crate) fn scale(&self, function: &str, scaling: Scaling) -> Result<Scaling, ApiError> {
+        let mut current = self.current();
+        let functions = &mut current.functions;
+        let Some(live) = functions.iter_mut().find(|live| live.endpoint.function == function) else {
+            let known: Vec<_> = functions.iter().map(|live| live.endpoint.function.as_str()).collect();
             let message = format!("the app `{}` has no web endpoint `{function}`", self.name);
-            ApiError::new(Code::NotFound, message).hint(format!("it has {}", known.join(", ")))
-        })?;
+            return Err(ApiError::new(Code::NotFound, message).hint(format!("it has {}", known.join(", "))));
+        };
         live.endpoint
             .pool
             .change(|settings| plan::scaled(settings, scaling))
-            .map_err(|problem| ApiError::new(Code::Invalid, problem))
+            .map_err(|problem| ApiError::new(Code::Invalid, problem))?;
+        live.scaling = scaling.over(live.scaling);
+        Ok(live.scaling)
     }
 
     /// What is known of a function from version to version. A deployed app has few.
@@ -466,6 +475,7 @@ impl Live {
             function: self.endpoint.function.clone(),
             label: self.address.label().to_owned(),
             port: self.address.listener.port(),
+            scaling: None,
         }
     }
 

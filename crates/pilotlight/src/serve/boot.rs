@@ -13,7 +13,7 @@ use pilotlight_core::route::PortRanges;
 use pilotlight_gateway::{Gateway, Listener};
 use pilotlight_pool::Room;
 use pilotlight_sandbox::{Isolation, Owner};
-use pilotlight_store::Store;
+use pilotlight_store::{Endpoint, Store};
 use rustix::process::Resource;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
@@ -176,7 +176,7 @@ async fn restore(apps: &Apps, warnings: &mut Vec<String>) -> anyhow::Result<()> 
     for deployed in stored(move || store.deployed()).await? {
         let restored = async {
             let manifest: Manifest = serde_json::from_str(&deployed.manifest?.text)?;
-            let kept = deployed.endpoints.into_iter().map(|endpoint| (endpoint.function, endpoint.label));
+            let kept = deployed.endpoints.iter().map(|it| (it.function.clone(), it.label.clone()));
             let labels = LabelRules { kept: kept.collect(), ..LabelRules::default() };
             let app = apps.enter(deployed.id, deployed.name.clone(), Mode::Deploy, labels);
             let (progress, mut ignored) = tokio::sync::mpsc::channel(64);
@@ -188,7 +188,13 @@ async fn restore(apps: &Apps, warnings: &mut Vec<String>) -> anyhow::Result<()> 
             if outcome.is_err() {
                 apps.stop_if_idle(&app).await;
             }
-            anyhow::Ok(outcome?)
+            outcome?;
+            for Endpoint { function, scaling, .. } in deployed.endpoints {
+                if let Some(scaling) = scaling {
+                    app.scale(&function, serde_json::from_str(&scaling)?)?;
+                }
+            }
+            anyhow::Ok(())
         };
         if let Err(error) = restored.await {
             warnings.push(format!("the app `{}` cannot be served again: {error:#}", deployed.name));

@@ -213,8 +213,17 @@ impl Control for Controller {
     }
 
     fn scale(&self, app: String, function: String, scaling: Scaling) -> Answer<'_, ()> {
-        let found = self.apps.find(&app).ok_or_else(|| ApiError::no_app(&app));
-        Box::pin(std::future::ready(found.and_then(|found| found.scale(&function, scaling))))
+        Box::pin(async move {
+            let found = self.found(&app)?;
+            // Together with what is remembered of it: a version that is deployed meanwhile begins anew in both.
+            let _commit = found.commit().await;
+            let scaling = found.scale(&function, scaling)?;
+            let store = self.apps.shared().store.clone().filter(|_| found.mode == Mode::Deploy);
+            let Some(store) = store else { return Ok(()) };
+            let text = serde_json::to_string(&scaling).map_err(|error| ApiError::internal(&error))?;
+            let id = found.id.clone();
+            stored(move || store.scale(&id, &function, text)).await
+        })
     }
 
     fn stop(&self, app: String) -> Answer<'_, ()> {

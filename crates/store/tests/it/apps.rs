@@ -122,3 +122,21 @@ fn handles_of_many_threads_and_of_two_openings_work_at_once() {
     assert_eq!(apps.len(), 8);
     assert!(apps.iter().all(|app| app.version == 20));
 }
+
+#[test]
+fn how_a_function_was_scaled_outlives_a_reopening_and_ends_with_a_deployment() {
+    let (directory, store) = store();
+    let endpoints = [endpoint("f", "hello-f", 8002), endpoint("g", "hello-g", 8003)];
+    let (id, _) = store.deploy("hello", "one", &endpoints).unwrap();
+    store.scale(&id, "f", "two of them".to_owned()).unwrap();
+    store.scale(&id, "gone", "nobody".to_owned()).unwrap();
+    drop(store);
+    let store = Store::open(&directory.path().join("pilotlight.db")).unwrap();
+    let scaled = |store: &Store| -> Vec<Option<String>> {
+        let app = store.current("hello").unwrap().unwrap();
+        app.endpoints.into_iter().map(|endpoint| endpoint.scaling).collect()
+    };
+    assert_eq!(scaled(&store), [Some("two of them".to_owned()), None]);
+    store.deploy("hello", "two", &endpoints).unwrap();
+    assert_eq!(scaled(&store), [None, None]);
+}

@@ -18,5 +18,5 @@ fn store() -> (tempfile::TempDir, Store) {
 }
 
 fn endpoint(function: &str, label: &str, port: u16) -> Endpoint {
-    Endpoint { function: function.to_owned(), label: label.to_owned(), port }
+    Endpoint { function: function.to_owned(), label: label.to_owned(), port, scaling: None }
 }

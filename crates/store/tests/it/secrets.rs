@@ -36,7 +36,8 @@ fn old(folder: &Path) {
     let connection = rusqlite::Connection::open(folder.join("pilotlight.db")).unwrap();
     connection
         .execute_batch(
-            "ALTER TABLE versions DROP COLUMN sealed; DROP TABLE chores; PRAGMA user_version = 2;
+            "ALTER TABLE endpoints DROP COLUMN scaling;
+             ALTER TABLE versions DROP COLUMN sealed; DROP TABLE chores; PRAGMA user_version = 2;
              INSERT INTO apps VALUES ('ap-x', 'gone', 'stopped', 1);
              INSERT INTO versions VALUES ('ap-x', 1, 'hush', 'current', 1);",
         )

@@ -78,17 +78,10 @@ CLASSES = Area(
             "modal.Cls.from_name('shop', 'C').NAME(**{'with_concurrency': {'max_inputs': 1}, "
             "'with_batching': {'max_batch_size': 1, 'wait_ms': 1}}.get('NAME', {}))",
         ),
-        refused(
-            "modal.cls.Obj.update_autoscaler",
-            "NotBuiltError",
-            "C().update_autoscaler" + _LATER,
-            "@app.cls()\nclass C: ...\nC().update_autoscaler()",
-        ),
-        refused(
-            "modal.cls.Obj.keep_warm",
-            "NotBuiltError",
-            "C().keep_warm" + _LATER + "…",
-            "@app.cls()\nclass C: ...\nC().keep_warm(1)",
+        works(
+            "modal.cls.Obj.update_autoscaler(min_containers, max_containers, buffer_containers, "
+            "scaledown_window), modal.cls.Obj.keep_warm(warm_pool_size)",
+            "e2e/test_scaling.py::test_a_deployed_class_is_scaled_by_its_web_methods",
         ),
     ),
 )

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pilotlight_api::error::{ApiError, Code};
-use pilotlight_api::wire::Mode;
+use pilotlight_api::wire::{Mode, Scaling};
 use pilotlight_core::id::FunctionId;
 use pilotlight_gateway::{Endpoint, RateLimit};
 use pilotlight_pool::{Launcher, Pool, Room, Settings, Share};
@@ -105,6 +105,7 @@ impl Candidate {
                 rate: self.rate,
             }),
             address: self.address,
+            scaling: Scaling::default(),
             image: self.launcher.light.template.image.key.clone(),
             actor,
         })
