@@ -136,6 +136,7 @@ def _function(
         "buffer_containers": settings.buffer_containers,
         "scaledown_window": settings.scaledown_window,
         "timeout": settings.timeout,
+        "total_timeout": settings.total_timeout,
         "startup_timeout": settings.startup_timeout,
         "max_inputs": settings.max_inputs,
         "target_inputs": settings.target_inputs,

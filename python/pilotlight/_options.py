@@ -36,6 +36,7 @@ class _CommonOptions(TypedDict, total=False):
     proxy: Any
     retries: Any
     startup_timeout: float | None
+    total_timeout: float | None
     cloud: str | None
     region: str | Sequence[str] | None
     enable_memory_snapshot: bool

@@ -30,6 +30,7 @@ class Settings(NamedTuple):
     buffer_containers: int
     scaledown_window: float
     timeout: float
+    total_timeout: float | None
     startup_timeout: float | None
     max_inputs: int
     target_inputs: int | None
@@ -51,8 +52,8 @@ class Settings(NamedTuple):
 _BUILT = frozenset(
     "image secret secrets env mounts cpu memory ephemeral_disk min_containers max_containers "
     "buffer_containers _experimental_buffer_containers single_use_containers max_inputs scaledown_window "
-    "timeout startup_timeout name rate_limit is_generator serialized include_source block_network keep_warm "
-    "concurrency_limit container_idle_timeout allow_concurrent_inputs allow_cross_region_volumes "
+    "timeout total_timeout startup_timeout name rate_limit is_generator serialized include_source block_network "
+    "keep_warm concurrency_limit container_idle_timeout allow_concurrent_inputs allow_cross_region_volumes "
     "nonpreemptible enable_memory_snapshot checkpointing_enabled".split()
 )
 
@@ -102,6 +103,7 @@ def settings(era: str, where: str, options: Mapping[str, Any]) -> Settings:
         )
         or SCALEDOWN_SECONDS_DEFAULT,
         timeout=_number(where, "timeout", timeout, 1, SECONDS_MAX) or TIMEOUT_SECONDS_DEFAULT,
+        total_timeout=_number(where, "total_timeout", options.get("total_timeout"), 1, SECONDS_MAX),
         startup_timeout=_number(where, "startup_timeout", options.get("startup_timeout"), 1, SECONDS_MAX),
         max_inputs=inputs or 1,
         target_inputs=None,

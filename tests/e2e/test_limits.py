@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+
 import pytest
 from tools import request
 
@@ -116,3 +118,40 @@ def test_a_server_may_bound_what_containers_write(program, serve) -> None:
     assert refused == "ENOSPC" and 16 <= written <= 32
     # Its own word counts.
     assert request(command.url("asked")).json() == [128, None]
+
+
+def test_a_total_ends_what_never_falls_silent(program, serve) -> None:
+    text = """
+        import time
+
+        import modal
+        from fastapi import FastAPI
+        from fastapi.responses import StreamingResponse
+
+        app, web = modal.App(), FastAPI()
+
+        @web.get("/endless")
+        def endless():
+            def ticks():
+                while True:
+                    yield b"tick"
+                    time.sleep(0.05)
+
+            return StreamingResponse(ticks())
+
+        @web.get("/slow")
+        def slow():
+            time.sleep(60)
+
+        @app.function(total_timeout=2, timeout=300)
+        @modal.asgi_app()
+        def f():
+            return web
+    """
+    command = serve(program(text))
+    with pytest.raises((http.client.IncompleteRead, ConnectionError)) as broken:
+        request(command.url() + "/endless")
+    assert getattr(broken.value, "partial", b"tick").startswith(b"tick")
+    command.wait_for("a request went over its total_timeout of 2 s, and its container is ended")
+    late = request(command.url() + "/slow")
+    assert (late.status, late.json()["error"]["code"]) == (504, "total_timeout")

@@ -439,9 +439,12 @@ pub struct Function {
     /// How long a container may be idle before it goes, seconds.
     #[serde(default = "default_scaledown_window")]
     pub scaledown_window: f64,
-    /// How long one input may take, seconds.
+    /// How long a request may be silent, seconds: no byte in either direction.
     #[serde(default = "default_timeout")]
     pub timeout: f64,
+    /// How long a request may be with a container in all, seconds; `null` means as long as bytes pass.
+    #[serde(default)]
+    pub total_timeout: Option<f64>,
     /// How long a container may take to start, seconds; `null` means the same as `timeout`.
     #[serde(default)]
     pub startup_timeout: Option<f64>,

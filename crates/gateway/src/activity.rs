@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pilotlight_pool::TimeLimit;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// How far the request's body has come.
@@ -74,11 +75,41 @@ impl Spare {
     }
 }
 
+/// How long an exchange may last.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// How long nothing may pass.
+    pub(crate) silence: Duration,
+    /// How long it may last whatever passes, and when that is over.
+    total: Option<(Duration, Instant)>,
+}
+
+impl Limits {
+    /// From now on; a total that the clock cannot express is none.
+    pub(crate) fn new(silence: Duration, total: Option<Duration>) -> Self {
+        let end = |total| Instant::now().checked_add(total).map(|end| (total, end));
+        Self { silence, total: total.and_then(end) }
+    }
+
+    /// Whether its end has come.
+    pub(crate) fn is_over(self) -> bool {
+        self.total.is_some_and(|(_, end)| end <= Instant::now())
+    }
+
+    /// Which of the two an exchange went over that is ended now.
+    pub(crate) fn passed(self) -> TimeLimit {
+        match self.total {
+            Some((after, _)) if self.is_over() => TimeLimit { name: "total_timeout", after },
+            _ => TimeLimit { name: "timeout", after: self.silence },
+        }
+    }
+}
+
 /// Ends when nothing has passed for a while. One timer per connection, reset neither by each byte nor by each exchange.
 #[derive(Debug)]
 pub(crate) struct IdleTimer {
     activity: Arc<Activity>,
-    limit: Duration,
+    limits: Limits,
     /// Ends when the exchange may be over, or before. Taken when this is dropped.
     sleep: Option<Pin<Box<Sleep>>>,
     spare: Spare,
@@ -91,17 +122,17 @@ impl Drop for IdleTimer {
 }
 
 impl IdleTimer {
-    pub(crate) fn new(activity: Arc<Activity>, limit: Duration, spare: &Spare) -> Self {
-        let mut sleep = spare.lock().take().unwrap_or_else(|| Box::pin(sleep(limit)));
-        if activity.last().checked_add(limit).is_some_and(|due| due < sleep.deadline()) {
-            sleep.as_mut().reset(activity.last() + limit);
+    pub(crate) fn new(activity: Arc<Activity>, limits: Limits, spare: &Spare) -> Self {
+        let mut sleep = spare.lock().take().unwrap_or_else(|| Box::pin(sleep(limits.silence)));
+        if let Some(due) = due(&activity, limits).filter(|due| *due < sleep.deadline()) {
+            sleep.as_mut().reset(due);
         }
-        Self { activity, limit, sleep: Some(sleep), spare: spare.clone() }
+        Self { activity, limits, sleep: Some(sleep), spare: spare.clone() }
     }
 
-    /// How long nothing may pass.
-    pub(crate) fn limit(&self) -> Duration {
-        self.limit
+    /// How long the exchange may last.
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
     }
 
     pub(crate) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -109,7 +140,7 @@ impl IdleTimer {
         loop {
             std::task::ready!(sleep.as_mut().poll(cx));
             // A duration that reaches beyond what the clock can express never passes.
-            let Some(due) = self.activity.last().checked_add(self.limit) else {
+            let Some(due) = due(&self.activity, self.limits) else {
                 return Poll::Pending;
             };
             if due <= Instant::now() {
@@ -124,14 +155,43 @@ impl IdleTimer {
     }
 }
 
+/// When an exchange is over if nothing passes from now on.
+fn due(activity: &Activity, limits: Limits) -> Option<Instant> {
+    let silent = activity.last().checked_add(limits.silence);
+    match (silent, limits.total.map(|(_, end)| end)) {
+        (Some(silent), Some(end)) => Some(silent.min(end)),
+        (silent, end) => silent.or(end),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn silence(seconds: u64) -> Limits {
+        Limits::new(Duration::from_secs(seconds), None)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_byte_puts_off_the_end_of_all() {
+        let activity = Activity::new(Upload::Open);
+        let limits = Limits::new(Duration::from_secs(10), Some(Duration::from_secs(25)));
+        let mut timer = IdleTimer::new(Arc::clone(&activity), limits, &Spare::default());
+        let begun = Instant::now();
+        for _ in 0..4 {
+            assert!(tokio::time::timeout(Duration::from_secs(6), timer.expired()).await.is_err());
+            assert!(!limits.is_over());
+            activity.touch();
+        }
+        timer.expired().await;
+        assert_eq!(begun.elapsed().as_secs(), 25);
+        assert!(limits.is_over());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_byte_puts_the_end_off() {
         let activity = Activity::new(Upload::Open);
-        let mut timer = IdleTimer::new(Arc::clone(&activity), Duration::from_secs(10), &Spare::default());
+        let mut timer = IdleTimer::new(Arc::clone(&activity), silence(10), &Spare::default());
         let begun = Instant::now();
         tokio::time::advance(Duration::from_secs(6)).await;
         activity.touch();
@@ -144,12 +204,12 @@ mod tests {
         let spare = Spare::default();
         let seconds = Duration::from_secs;
         for (before, limit) in [(5, 60), (60, 5), (5, 5)] {
-            let mut timer = IdleTimer::new(Activity::new(Upload::Open), seconds(before), &spare);
+            let mut timer = IdleTimer::new(Activity::new(Upload::Open), silence(before), &spare);
             let expired = tokio::time::timeout(seconds(1), timer.expired()).await;
             assert!(expired.is_err());
             drop(timer);
             let begun = Instant::now();
-            IdleTimer::new(Activity::new(Upload::Open), seconds(limit), &spare).expired().await;
+            IdleTimer::new(Activity::new(Upload::Open), silence(limit), &spare).expired().await;
             assert_eq!(begun.elapsed().as_secs(), limit);
         }
     }

@@ -27,6 +27,9 @@ pub(crate) enum Broken {
     /// No byte in either direction for the endpoint's timeout.
     #[error("the function sent nothing for as long as its timeout")]
     Timeout,
+    /// It took longer than the endpoint's total timeout, whatever passed.
+    #[error("the function took longer than its total_timeout")]
+    TotalTimeout,
 }
 
 /// The request's body on its way to a container.
@@ -210,7 +213,14 @@ impl Proxied {
         if let Some(error) = self.deferred.take() {
             return Poll::Ready(Some(Err(error)));
         }
+        let limits = self.timer.limits();
         let answer = self.answer.as_mut().expect("only its end takes it");
+        // Where there is always a next frame nobody asks the timer.
+        if limits.is_over() {
+            self.connection = None;
+            answer.lease.overdue(limits.passed());
+            return Poll::Ready(Some(Err(Broken::TotalTimeout)));
+        }
         match Pin::new(&mut answer.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.activity.touch();
@@ -235,10 +245,11 @@ impl Proxied {
             Poll::Pending => {
                 std::task::ready!(self.timer.poll_expired(cx));
                 self.connection = None;
-                if self.activity.upload() == Upload::Complete {
-                    answer.lease.overdue(self.timer.limit());
+                if limits.is_over() || self.activity.upload() == Upload::Complete {
+                    answer.lease.overdue(limits.passed());
                 }
-                Poll::Ready(Some(Err(Broken::Timeout)))
+                let broken = if limits.is_over() { Broken::TotalTimeout } else { Broken::Timeout };
+                Poll::Ready(Some(Err(broken)))
             }
         }
     }
@@ -258,7 +269,7 @@ impl Drop for Proxied {
             }
         } else {
             let rest = std::future::ready(Ok::<_, Infallible>(Response::new(incoming)));
-            linger(rest, connection, lease, self.timer.limit());
+            linger(rest, connection, lease, self.timer.limits().silence);
         }
     }
 }

@@ -9,7 +9,7 @@ use pilotlight_pool::{Lease, LeaseError, Stage};
 use tokio::time::{Duration, Instant, timeout_at};
 
 use crate::Shared;
-use crate::activity::{Activity, IdleTimer, Upload};
+use crate::activity::{Activity, IdleTimer, Limits, Upload};
 use crate::body::{Answer, Body, Proxied, RequestBody};
 use crate::connection::Peer;
 use crate::guard::{Wrong, check_http2};
@@ -112,11 +112,12 @@ pub(crate) async fn forward(
     let client_upgrade = parts.extensions.remove::<OnUpgrade>();
     parts.extensions.clear();
     let activity = Arc::clone(body.activity());
+    let limits = Limits::new(endpoint.timeout, endpoint.total_timeout);
     let mut exchange = Exchange {
         shared,
         peer,
-        timer: Some(IdleTimer::new(Arc::clone(&activity), endpoint.timeout, &peer.timer)),
-        timeout: endpoint.timeout,
+        timer: Some(IdleTimer::new(Arc::clone(&activity), limits, &peer.timer)),
+        limits,
         activity,
         upgrade: upgrade.and(client_upgrade),
     };
@@ -212,7 +213,7 @@ struct Exchange<'a> {
     activity: Arc<Activity>,
     /// Taken by the answer's body.
     timer: Option<IdleTimer>,
-    timeout: Duration,
+    limits: Limits,
     upgrade: Option<OnUpgrade>,
 }
 
@@ -235,7 +236,7 @@ impl Exchange<'_> {
         let upstreams = self.shared.upstreams.clone();
         let timer = self.timer.take();
         let timer = timer
-            .unwrap_or_else(|| IdleTimer::new(Arc::clone(&self.activity), self.timeout, &self.peer.timer));
+            .unwrap_or_else(|| IdleTimer::new(Arc::clone(&self.activity), self.limits, &self.peer.timer));
         Ok(response.map(|incoming| {
             Body::Proxied(Box::new(Proxied {
                 answer: Some(Answer { incoming, lease }),
@@ -266,7 +267,7 @@ impl Exchange<'_> {
                     return Err(Unanswered::NotGiven(Box::new(request)));
                 }
             };
-            let mut asked = Asked::send(request, connection, lease, &self.activity, self.timeout);
+            let mut asked = Asked::send(request, connection, lease, &self.activity, self.limits.silence);
             let answered = tokio::select! {
                 biased;
                 answered = asked.answer() => Some(answered),
@@ -292,9 +293,12 @@ impl Exchange<'_> {
     }
 
     fn timed_out(&self, lease: &Lease) -> Refusal {
-        if self.activity.upload() == Upload::Complete {
+        if self.limits.is_over() {
+            lease.overdue(self.limits.passed());
+            Refusal::TotalTimeout
+        } else if self.activity.upload() == Upload::Complete {
             // The function may still be busy with it, for ever for all we know.
-            lease.overdue(self.timeout);
+            lease.overdue(self.limits.passed());
             Refusal::ResponseTimeout
         } else {
             Refusal::RequestTimeout
@@ -329,7 +333,7 @@ impl Exchange<'_> {
             client,
             container,
             activity: Arc::clone(&self.activity),
-            timeout: self.timeout,
+            timeout: self.limits.silence,
             lease,
             connection,
         });

@@ -15,7 +15,7 @@ use pilotlight_core::id::CallId;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::activity::{IdleTimer, Upload};
+use crate::activity::{IdleTimer, Limits, Upload};
 use crate::body::{Body, Broken, RequestBody};
 use crate::connection::Peer;
 use crate::respond::{Asker, Refusal, accepted, see_other};
@@ -110,7 +110,8 @@ async fn call(
     mut body: RequestBody,
     asker: &Asker,
 ) -> Result<Response<Body>> {
-    let mut timer = IdleTimer::new(Arc::clone(body.activity()), endpoint.timeout, &peer.timer);
+    let silence = Limits::new(endpoint.timeout, None);
+    let mut timer = IdleTimer::new(Arc::clone(body.activity()), silence, &peer.timer);
     let activity = Arc::clone(body.activity());
     tokio::select! {
         biased;
@@ -179,6 +180,7 @@ async fn collect(calls: &Calls, id: &CallId, response: Response<Body>) -> Result
         let frame = frame.map_err(|broken| match broken {
             Broken::Container(_) => Refusal::ContainerDied,
             Broken::Timeout => Refusal::ResponseTimeout,
+            Broken::TotalTimeout => Refusal::TotalTimeout,
         })?;
         if let Ok(data) = frame.into_data() {
             if !calls.shelf().grow(id, data.len()) {

@@ -14,7 +14,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
-use pilotlight_pool::Lease;
+use pilotlight_pool::{Lease, TimeLimit};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
@@ -87,7 +87,7 @@ pub(crate) fn linger<E: Send>(
             while let Some(Ok(_)) = body.frame().await {}
         };
         if timeout(limit, rest).await.is_err() {
-            lease.overdue(limit);
+            lease.overdue(TimeLimit { name: "timeout", after: limit });
         }
         drop(connection);
     };

@@ -58,6 +58,9 @@ pub enum Refusal {
     /// The function sent nothing for as long as its timeout.
     #[error("the function sent no answer within its timeout: raise the function's timeout or answer sooner")]
     ResponseTimeout,
+    /// The request took longer than the function's total timeout.
+    #[error("the function took longer than its total_timeout: raise it or answer sooner")]
+    TotalTimeout,
     /// The endpoint was asked more often than its `rate_limit` says; there is room again after this time.
     #[error("this endpoint is asked too often: wait as long as Retry-After says, or raise its rate_limit")]
     RateLimited(Duration),
@@ -118,6 +121,7 @@ impl Refusal {
             Self::ContainerDied => "container_died",
             Self::InvalidAnswer => "invalid_answer",
             Self::ResponseTimeout => "response_timeout",
+            Self::TotalTimeout => "total_timeout",
             Self::RateLimited(_) => "rate_limited",
             Self::TargetTooLong => "target_too_long",
             Self::HeadTooLarge => "head_too_large",
@@ -138,7 +142,9 @@ impl Refusal {
             Self::FunctionFailedToStart(_) | Self::QueueFull | Self::MachineFull | Self::EndpointReplaced => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::NoContainerInTime | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::NoContainerInTime | Self::ResponseTimeout | Self::TotalTimeout => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
             // As Modal answers for a container that was killed, for its memory or otherwise.
             Self::ContainerDied => StatusCode::INTERNAL_SERVER_ERROR,
             Self::ContainerFailedToStart

@@ -29,6 +29,8 @@ pub struct Endpoint {
     pub start_timeout: Duration,
     /// How long an exchange may go without a byte in either direction. Not a total.
     pub timeout: Duration,
+    /// How long a request may be with a container in all, whatever passes; tunnels excepted. `None` is for ever.
+    pub total_timeout: Option<Duration>,
     /// Whether a connection to a container is for many requests. Not to a server of the user's, who closes idle ones when
     /// it likes, under a request perhaps.
     pub keep_alive: bool,

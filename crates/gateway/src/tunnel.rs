@@ -12,7 +12,7 @@ use pilotlight_pool::Lease;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio::time::timeout;
 
-use crate::activity::{Activity, IdleTimer, Spare};
+use crate::activity::{Activity, IdleTimer, Limits, Spare};
 use crate::upstream::Connection;
 
 /// How long both sides may take to switch after 101.
@@ -41,7 +41,7 @@ impl Tunnel {
         };
         let mut client = Watched::new(client, Arc::clone(&activity));
         let mut container = Watched::new(container, Arc::clone(&activity));
-        let mut timer = IdleTimer::new(activity, limit, &Spare::default());
+        let mut timer = IdleTimer::new(activity, Limits::new(limit, None), &Spare::default());
         tokio::select! {
             outcome = copy_bidirectional(&mut client, &mut container) => {
                 if let Err(error) = outcome {

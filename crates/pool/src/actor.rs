@@ -99,7 +99,7 @@ impl Actor {
                     }
                 }
                 Errand::MakeRoom => self.desk.make_room(),
-                Errand::Overdue(container, timeout) => self.launcher.overdue(&container, timeout),
+                Errand::Overdue(container, limit) => self.launcher.overdue(&container, limit),
                 Errand::Waited(container, receipt) => self.launcher.waited(&container, &receipt),
             }
         }

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::mem::take;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use pilotlight_core::id::ContainerId;
 use pilotlight_core::pool::{
@@ -18,7 +17,7 @@ use pilotlight_core::room::{Event as RoomEvent, Tenant};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::launcher::{Address, Stage, StartFailure, StartReceipt};
+use crate::launcher::{Address, Stage, StartFailure, StartReceipt, TimeLimit};
 use crate::lease::{Lease, LeaseError, Receipt, Ticket};
 use crate::members::{Members, Ready};
 use crate::room::Seat;
@@ -32,7 +31,7 @@ pub(crate) enum Errand {
     Start(ContainerNumber),
     /// Of one that is launched by then: the errands are run in their order.
     Stop(ContainerNumber, Stop),
-    Overdue(ContainerId, Duration),
+    Overdue(ContainerId, TimeLimit),
     Waited(ContainerId, Receipt),
     /// Somebody waits for room, and something has changed.
     MakeRoom,
@@ -205,10 +204,10 @@ impl Desk {
     }
 
     /// A request went over its time limit in a container.
-    pub(crate) fn overdue(self: &Arc<Self>, number: ContainerNumber, timeout: Duration) {
+    pub(crate) fn overdue(self: &Arc<Self>, number: ContainerNumber, limit: TimeLimit) {
         self.with(|state| {
             if let Some(member) = state.members.get(number) {
-                state.errands.push(Errand::Overdue(member.id.clone(), timeout));
+                state.errands.push(Errand::Overdue(member.id.clone(), limit));
             }
         });
     }

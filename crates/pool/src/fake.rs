@@ -14,7 +14,7 @@ use pilotlight_core::pool::Stop;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::launcher::{Address, LaunchEvent, Launcher, Sender, StartFailure, StartReceipt};
+use crate::launcher::{Address, LaunchEvent, Launcher, Sender, StartFailure, StartReceipt, TimeLimit};
 
 /// What becomes of a launch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ struct State {
     later: Vec<(Instant, ContainerId, Address)>,
     launched: Vec<ContainerId>,
     stopped: Vec<(ContainerId, Stop)>,
-    overdue: Vec<(ContainerId, Duration)>,
+    overdue: Vec<(ContainerId, TimeLimit)>,
 }
 
 impl FakeLauncher {
@@ -118,7 +118,7 @@ impl FakeLauncher {
     }
 
     /// Containers that a request was too long in, with its timeout, in the order in which that was told.
-    pub fn overdue(&self) -> Vec<(ContainerId, Duration)> {
+    pub fn overdue(&self) -> Vec<(ContainerId, TimeLimit)> {
         self.lock().overdue.clone()
     }
 
@@ -188,8 +188,8 @@ impl Launcher for FakeLauncher {
         container
     }
 
-    fn overdue(&self, container: &ContainerId, timeout: Duration) {
-        self.lock().overdue.push((container.clone(), timeout));
+    fn overdue(&self, container: &ContainerId, limit: TimeLimit) {
+        self.lock().overdue.push((container.clone(), limit));
     }
 
     fn stop(&self, container: ContainerId, stop: Stop) {

@@ -29,8 +29,17 @@ pub trait Launcher: Send + Sync + 'static {
         let _ = (container, receipt);
     }
 
-    /// Hears why a container will be stopped: a request to it went over its `timeout`.
-    fn overdue(&self, container: &ContainerId, timeout: Duration);
+    /// Hears why a container will be stopped: a request to it went over this limit.
+    fn overdue(&self, container: &ContainerId, limit: TimeLimit);
+}
+
+/// How long a request may be with a container, in one of two senses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeLimit {
+    /// As the user sets it: `timeout`, `total_timeout`.
+    pub name: &'static str,
+    /// How long it is.
+    pub after: Duration,
 }
 
 /// What became of a container.

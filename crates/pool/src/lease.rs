@@ -8,7 +8,7 @@ use pilotlight_core::id::ContainerId;
 use pilotlight_core::pool::{ContainerNumber, Event, RequestId};
 
 use crate::desk::Desk;
-use crate::launcher::{Address, StartFailure, StartReceipt};
+use crate::launcher::{Address, StartFailure, StartReceipt, TimeLimit};
 
 /// A slot in a container. Dropping it tells the pool that the request has ended.
 #[derive(Debug)]
@@ -40,10 +40,10 @@ impl Lease {
         }
     }
 
-    /// [`broken`](Self::broken), because the container may be stuck in this request, which went over its `timeout`.
-    pub fn overdue(&self, timeout: Duration) {
+    /// [`broken`](Self::broken), because the container may be stuck in this request, which went over this limit.
+    pub fn overdue(&self, limit: TimeLimit) {
         if !self.ticket.broken.load(Ordering::Relaxed) {
-            self.ticket.desk.overdue(self.ticket.number, timeout);
+            self.ticket.desk.overdue(self.ticket.number, limit);
         }
         self.broken();
     }

@@ -23,7 +23,7 @@ mod members;
 mod room;
 
 pub use handle::Pool;
-pub use launcher::{Address, LaunchEvent, Launcher, Sender, Stage, StartFailure, StartReceipt};
+pub use launcher::{Address, LaunchEvent, Launcher, Sender, Stage, StartFailure, StartReceipt, TimeLimit};
 pub use lease::{Lease, LeaseError, Receipt};
 pub use pilotlight_core::id::ContainerId;
 pub use pilotlight_core::pool::{Pace, Settings, Stats, Stop};

@@ -449,6 +449,9 @@ fn check_limits(function: &Function, path: &str, problems: &mut Problems) {
     };
     seconds("scaledown_window", function.scaledown_window, SCALEDOWN_MAX);
     seconds("timeout", function.timeout, TIMEOUT_MAX);
+    if let Some(total) = function.total_timeout {
+        seconds("total_timeout", total, TIMEOUT_MAX);
+    }
     if let Some(startup) = function.startup_timeout {
         seconds("startup_timeout", startup, TIMEOUT_MAX);
     }

@@ -83,6 +83,7 @@ async fn gate(socket: &str, endpoints: usize) -> Result<(), Box<dyn Error>> {
         pool,
         start_timeout: Duration::from_mins(1),
         timeout: Duration::from_mins(1),
+        total_timeout: None,
         keep_alive: true,
         wait_for_response: true,
         rate: None,

@@ -26,7 +26,8 @@ fn all() -> Vec<Refusal> {
         Refusal::NoContainerInTime => Some(Refusal::MachineFull),
         Refusal::MachineFull => Some(Refusal::MachineTooSmall),
         Refusal::MachineTooSmall => Some(Refusal::ResponseTimeout),
-        Refusal::ResponseTimeout => Some(Refusal::ResultNotFound),
+        Refusal::ResponseTimeout => Some(Refusal::TotalTimeout),
+        Refusal::TotalTimeout => Some(Refusal::ResultNotFound),
         Refusal::ResultNotFound => Some(Refusal::ResultTooLarge),
         Refusal::ResultTooLarge => None,
     };

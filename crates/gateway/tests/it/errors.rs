@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pilotlight_pool::fake::Outcome;
-use pilotlight_pool::{Settings, Stage, StartFailure};
+use pilotlight_pool::{Settings, Stage, StartFailure, TimeLimit};
 
 use crate::container;
 use crate::world::{World, get};
@@ -119,6 +119,18 @@ async fn a_silent_function_is_504_after_its_timeout_and_not_used_again() {
     let answer = world.get("/hang").await;
     assert_eq!((answer.status, answer.code()), (504, "response_timeout".into()));
     world.launcher.nth_stop(0).await;
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_in_all_is_504_and_its_container_is_not_used_again() {
+    let world = World::new().await;
+    container::serve(&world.socket);
+    world.publish(|endpoint| endpoint.total_timeout = Some(Duration::from_millis(50)));
+    let answer = world.get("/hang").await;
+    assert_eq!((answer.status, answer.code()), (504, "total_timeout".into()));
+    world.launcher.nth_stop(0).await;
+    let limit = TimeLimit { name: "total_timeout", after: Duration::from_millis(50) };
+    assert_eq!(world.launcher.overdue()[0].1, limit);
 }
 
 #[tokio::test]

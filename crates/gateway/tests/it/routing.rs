@@ -45,6 +45,7 @@ impl Town {
             pool,
             start_timeout: patience,
             timeout: patience,
+            total_timeout: None,
             keep_alive: true,
             wait_for_response: true,
             rate: None,

@@ -58,6 +58,7 @@ impl World {
             pool: self.pool.clone(),
             start_timeout: PATIENCE,
             timeout: PATIENCE,
+            total_timeout: None,
             keep_alive: true,
             wait_for_response: true,
             rate: None,

@@ -11,7 +11,7 @@ use pilotlight_api::progress::Stream;
 use pilotlight_core::id::ContainerId;
 use pilotlight_image::Pins;
 use pilotlight_pool::{
-    Address, LaunchEvent, Launcher, Receipt, Sender, Stage, StartFailure, StartReceipt, Stop,
+    Address, LaunchEvent, Launcher, Receipt, Sender, Stage, StartFailure, StartReceipt, Stop, TimeLimit,
 };
 use pilotlight_sandbox::runner::{FromRunner, OutOfOrder, Phase, Role, Sequence, ToRunner};
 use pilotlight_sandbox::{Door, ExitStatus, Isolation, Relay, Signal, Spec};
@@ -151,14 +151,14 @@ impl Launcher for FunctionLauncher {
         self.starts.waited(self.light.template.who(container), receipt);
     }
 
-    fn overdue(&self, container: &ContainerId, timeout: Duration) {
+    fn overdue(&self, container: &ContainerId, limit: TimeLimit) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(held) = running.get(container) {
             held.overdue.store(true, Ordering::Relaxed);
+            let TimeLimit { name, after } = limit;
             let line = format!(
-                "a request went over its timeout of {} s, and its container is ended; `timeout` gives requests more \
-                 time",
-                timeout.as_secs_f64()
+                "a request went over its {name} of {} s, and its container is ended; `{name}` gives requests more time",
+                after.as_secs_f64()
             );
             self.light.log.push(&self.light.template.function, Some(container), Stream::System, line);
         }

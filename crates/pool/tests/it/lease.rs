@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use pilotlight_pool::fake::{FakeLauncher, Outcome};
-use pilotlight_pool::{Address, LeaseError, Receipt, Settings, Stage, StartFailure, StartReceipt, Stop};
+use pilotlight_pool::{
+    Address, LeaseError, Receipt, Settings, Stage, StartFailure, StartReceipt, Stop, TimeLimit,
+};
 
 use crate::support::{after, pool, until};
 
@@ -180,11 +182,12 @@ async fn why_a_container_is_ended_is_told_before_it_is() {
     let (pool, _actor) = pool(Settings::default(), &launcher);
     let lease = pool.lease(after(9)).await.unwrap();
     let container = lease.container.clone();
-    lease.overdue(Duration::from_secs(3));
-    lease.overdue(Duration::from_secs(3));
+    let limit = TimeLimit { name: "timeout", after: Duration::from_secs(3) };
+    lease.overdue(limit);
+    lease.overdue(limit);
     drop(lease);
     assert_eq!(launcher.nth_stop(0).await, (container.clone(), Stop::Kill));
-    assert_eq!(launcher.overdue(), [(container, Duration::from_secs(3))]);
+    assert_eq!(launcher.overdue(), [(container, limit)]);
 }
 
 #[tokio::test(start_paused = true)]

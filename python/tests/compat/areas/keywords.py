@@ -49,6 +49,14 @@ def _common(prefix: str) -> tuple[Row, ...]:
             expect="f['timeout'] == 9",
         ),
         works(
+            f"{prefix}(total_timeout=…)",
+            "crates/gateway/tests/it/errors.rs::"
+            "a_request_that_takes_too_long_in_all_is_504_and_its_container_is_not_used_again",
+            "e2e/test_limits.py::test_a_total_ends_what_never_falls_silent",
+            sees=f"{prefix}(total_timeout=9)",
+            expect="f['total_timeout'] == 9",
+        ),
+        works(
             f"{prefix}(startup_timeout=…)",
             "e2e/test_pool.py::test_a_start_that_takes_too_long_is_told_in_the_log",
             sees=f"{prefix}(startup_timeout=7)",

@@ -14,7 +14,7 @@ const EXAMPLE: &str = r#"{
   "functions": [{"name": "f", "module": "hello", "qualname": "f", "image": "im-0",
     "web": {"kind": "endpoint", "method": "GET", "docs": true, "cors": true}, "label": null,
     "custom_domains": ["api.example.com"], "wait_for_response": true, "cls": null, "pickled": null, "context": "{}",
-    "min_containers": 0, "max_containers": null, "scaledown_window": 60.0, "timeout": 300.0, "startup_timeout": null, "max_inputs": 1,
+    "min_containers": 0, "max_containers": null, "scaledown_window": 60.0, "timeout": 300.0, "total_timeout": null, "startup_timeout": null, "max_inputs": 1,
     "target_inputs": null, "buffer_containers": 0, "single_use": false, "cpu": null, "memory": null, "ephemeral_disk": null, "rate_limit": null, "block_network": false, "snapshot": null,
     "env": {"TOKEN": "hush"}}],
   "watch": ["/abs/hello.py"], "notices": ["one"], "build": "0a1b", "imports": []

@@ -42,6 +42,7 @@ pub(super) struct Candidate {
     /// What each of them asks for.
     pub(super) share: Share,
     pub(super) timeout: Duration,
+    pub(super) total_timeout: Option<Duration>,
     /// See the gateway's field of this name.
     pub(super) keep_alive: bool,
     /// Whether a client waits for the answer.
@@ -100,6 +101,7 @@ impl Candidate {
                 pool,
                 start_timeout: self.settings.startup_timeout + START_SLACK,
                 timeout: self.timeout,
+                total_timeout: self.total_timeout,
                 keep_alive: self.keep_alive,
                 wait_for_response: self.wait_for_response,
                 rate: self.rate,

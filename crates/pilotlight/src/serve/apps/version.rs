@@ -211,6 +211,7 @@ impl Apps {
             room: self.0.room.clone(),
             share: plan::share(function),
             timeout: plan::seconds(function.timeout),
+            total_timeout: function.total_timeout.map(plan::seconds),
             keep_alive: !matches!(function.web, Some(Web::WebServer { .. })),
             wait_for_response: function.wait_for_response,
             rate: function.rate_limit.map(|rate| Arc::new(RateLimit::new(plan::rate(rate)))),
