@@ -52,9 +52,9 @@ class Settings(NamedTuple):
 _BUILT = frozenset(
     "image secret secrets env mounts cpu memory ephemeral_disk min_containers max_containers "
     "buffer_containers _experimental_buffer_containers single_use_containers max_inputs scaledown_window "
-    "timeout total_timeout startup_timeout name rate_limit is_generator serialized include_source block_network "
-    "keep_warm concurrency_limit container_idle_timeout allow_concurrent_inputs allow_cross_region_volumes "
-    "nonpreemptible enable_memory_snapshot checkpointing_enabled".split()
+    "timeout total_timeout startup_timeout name rate_limit is_generator serialized include_source "
+    "block_network keep_warm concurrency_limit container_idle_timeout allow_concurrent_inputs "
+    "allow_cross_region_volumes nonpreemptible enable_memory_snapshot checkpointing_enabled".split()
 )
 
 SCALEDOWN_SECONDS_DEFAULT = 60.0
