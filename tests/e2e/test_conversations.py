@@ -117,6 +117,47 @@ def test_a_sync_handler_whose_client_left_goes_on_and_holds_its_slot(program, se
     assert request(url + "?seconds=0.1").json() == [container, [0, 1.5, 0.1]]
 
 
+UPLOADS = """
+    import time
+
+    import modal
+    from fastapi import FastAPI, Request
+    from fastapi.concurrency import run_in_threadpool
+
+    app, web = modal.App("uploads"), FastAPI()
+    done = []
+
+    @web.post("/")
+    async def take(request: Request):
+        async for piece in request.stream():
+            print("got", len(piece), flush=True)
+            # No client's leaving interrupts a thread.
+            await run_in_threadpool(time.sleep, 1.5)
+            done.append(len(piece))
+            break
+
+    @web.get("/")
+    def tell():
+        return done
+
+    @app.function(max_containers=1)
+    @modal.asgi_app()
+    def f():
+        return web
+"""
+
+
+def test_a_handler_whose_client_left_amid_its_upload_holds_its_slot(program, serve) -> None:
+    command = serve(program(UPLOADS))
+    url = command.url()
+    assert request(url).json() == []
+    where = urlsplit(url)
+    with socket.create_connection((where.hostname, where.port)) as client:
+        client.sendall(f"POST / HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Length: 9\r\n\r\nhalf".encode())
+        command.wait_for("got 4")
+    assert request(url).json() == [4], "its turn comes when the handler has ended"
+
+
 BROKEN = """
     import contextlib
 

@@ -8,7 +8,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pilotlight_pool::TimeLimit;
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep};
+
+use crate::write::Leaving;
 
 /// How far the request's body has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +33,10 @@ pub(crate) struct Activity {
     begun: Instant,
     last_ms: AtomicU64,
     upload: AtomicU8,
+    /// Told when the request's body ended early.
+    cut: Notify,
+    /// The connection to the container that the body goes to.
+    leaving: Mutex<Option<Arc<Leaving>>>,
 }
 
 impl Activity {
@@ -38,6 +45,8 @@ impl Activity {
             begun: Instant::now(),
             last_ms: AtomicU64::new(0),
             upload: AtomicU8::new(upload as u8),
+            cut: Notify::new(),
+            leaving: Mutex::default(),
         })
     }
 
@@ -51,6 +60,39 @@ impl Activity {
         self.upload.store(upload as u8, Ordering::Release);
     }
 
+    /// The body goes to the container by a connection that hears by this of its early end.
+    pub(crate) fn goes_by(&self, leaving: &Arc<Leaving>) {
+        if self.upload() == Upload::Open {
+            *self.leaving() = Some(Arc::clone(leaving));
+        }
+    }
+
+    /// The body ended early: the container hears that no more comes, and who waits for its answer that none is wanted.
+    pub(crate) fn cut(&self, why: Upload) {
+        self.set_upload(why);
+        if let Some(leaving) = &*self.leaving() {
+            leaving.say();
+        }
+        self.cut.notify_one();
+    }
+
+    /// Nobody carries the exchange on. What was not handed over of its body by now never is: where the client's connection
+    /// is given up, the body seems to end, and the container must not take what it has for all of it.
+    pub(crate) fn abandon(&self) {
+        if self.upload() == Upload::Open {
+            self.cut(Upload::Failed);
+        }
+    }
+
+    /// Resolves when the body ended early.
+    pub(crate) async fn was_cut(&self) {
+        match self.upload() {
+            Upload::Open => self.cut.notified().await,
+            Upload::Complete => std::future::pending().await,
+            Upload::Failed | Upload::TooLarge => {}
+        }
+    }
+
     pub(crate) fn upload(&self) -> Upload {
         match self.upload.load(Ordering::Acquire) {
             0 => Upload::Open,
@@ -58,6 +100,10 @@ impl Activity {
             3 => Upload::TooLarge,
             _ => Upload::Failed,
         }
+    }
+
+    fn leaving(&self) -> MutexGuard<'_, Option<Arc<Leaving>>> {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn last(&self) -> Instant {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,7 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::Response;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use pilotlight_pool::Lease;
 use tokio::sync::oneshot;
@@ -70,7 +71,7 @@ impl RequestBody {
     pub(crate) async fn read_ahead(&mut self, bytes_max: usize) -> Result<(), Cut> {
         let (mut ahead, mut bytes) = (VecDeque::new(), 0);
         while bytes < bytes_max {
-            let Some(frame) = self.frame().await else { break };
+            let Some(frame) = poll_fn(|cx| self.poll_next(cx)).await else { break };
             if let Ok(data) = frame?.into_data() {
                 bytes += data.len();
                 ahead.push_back(data);
@@ -86,13 +87,12 @@ impl RequestBody {
         self.done = (self.activity.upload() == Upload::Open).then_some(done);
         async move { _ = taken.await }
     }
-}
 
-impl HttpBody for RequestBody {
-    type Data = Bytes;
-    type Error = Cut;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    /// The next piece, or why there is none.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if matches!(self.activity.upload(), Upload::Failed | Upload::TooLarge) {
+            return Poll::Pending;
+        }
         if let Some(data) = self.ahead.pop_front() {
             self.activity.touch();
             return Poll::Ready(Some(Ok(Frame::data(data))));
@@ -101,14 +101,14 @@ impl HttpBody for RequestBody {
             let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
             match &frame {
                 None => self.activity.set_upload(Upload::Complete),
-                Some(Err(_)) => self.activity.set_upload(Upload::Failed),
+                Some(Err(_)) => self.activity.cut(Upload::Failed),
                 // Trailers could smuggle fields past the checks that the head went through.
                 Some(Ok(frame)) if frame.is_trailers() => continue,
                 Some(Ok(frame)) => {
                     self.activity.touch();
                     let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
                     let Some(left) = self.left.checked_sub(bytes) else {
-                        self.activity.set_upload(Upload::TooLarge);
+                        self.activity.cut(Upload::TooLarge);
                         return Poll::Ready(Some(Err(Cut::TooLarge)));
                     };
                     self.left = left;
@@ -118,6 +118,28 @@ impl HttpBody for RequestBody {
                 }
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(Cut::Client)));
+        }
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    /// One that ends early is never at its end here: an error would close the connection to the container, and with it
+    /// the only sign of when the handler has ended.
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match std::task::ready!(self.poll_next(cx)) {
+            Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
+            Some(Err(cut)) => {
+                tracing::debug!(%cut, "an upload ended early");
+                self.done = None;
+                Poll::Pending
+            }
+            None => Poll::Ready(None),
         }
     }
 
@@ -258,13 +280,11 @@ impl Proxied {
 impl Drop for Proxied {
     fn drop(&mut self) {
         let (Some(answer), Some(connection)) = (self.answer.take(), self.connection.take()) else { return };
-        // A connection whose request was not read to its end would hand the rest to the next one.
-        if self.activity.upload() != Upload::Complete {
-            return;
-        }
+        self.activity.abandon();
         let Answer { incoming, lease } = answer;
         if self.ended || incoming.is_end_stream() {
-            if self.reusable {
+            // A connection whose request was not read to its end would hand the rest to the next one.
+            if self.reusable && self.activity.upload() == Upload::Complete {
                 self.upstreams.give_back(&lease.address, connection);
             }
         } else {

@@ -271,6 +271,7 @@ impl Exchange<'_> {
             let answered = tokio::select! {
                 biased;
                 answered = asked.answer() => Some(answered),
+                () = self.activity.was_cut() => return Err(Unanswered::Given(self.cut())),
                 () = expired(self.timer.as_mut()) => None,
             };
             let connection;
@@ -305,12 +306,15 @@ impl Exchange<'_> {
         }
     }
 
-    fn failed(&self, lease: &Lease, error: &hyper::Error) -> Refusal {
+    /// Why the request is not answered whose body ended early. The container goes on with it until its handler ends.
+    fn cut(&self) -> Refusal {
         match self.activity.upload() {
-            Upload::Failed => return Refusal::BadRequest("its body broke off or is not framed as announced"),
-            Upload::TooLarge => return Refusal::BodyTooLarge(self.shared.options.body_bytes_max),
-            Upload::Open | Upload::Complete => {}
+            Upload::TooLarge => Refusal::BodyTooLarge(self.shared.options.body_bytes_max),
+            _ => Refusal::BadRequest("its body broke off or is not framed as announced"),
         }
+    }
+
+    fn failed(&self, lease: &Lease, error: &hyper::Error) -> Refusal {
         tracing::debug!(%error, container = %lease.container, "container did not answer");
         lease.broken();
         if error.is_parse() { Refusal::InvalidAnswer } else { Refusal::ContainerDied }

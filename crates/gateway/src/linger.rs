@@ -18,7 +18,7 @@ use pilotlight_pool::{Lease, TimeLimit};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use crate::activity::{Activity, Upload};
+use crate::activity::Activity;
 use crate::body::RequestBody;
 use crate::tasks;
 use crate::upstream::Connection;
@@ -46,6 +46,7 @@ impl Asked {
         activity: &Arc<Activity>,
         limit: Duration,
     ) -> Self {
+        activity.goes_by(&connection.leaving);
         let answer: Answering = Box::pin(connection.sender.try_send_request(request));
         Self { parts: Some((answer, connection, lease)), activity: Arc::clone(activity), limit }
     }
@@ -64,9 +65,8 @@ impl Asked {
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        if let Some((answer, connection, lease)) = self.parts.take()
-            && self.activity.upload() == Upload::Complete
-        {
+        if let Some((answer, connection, lease)) = self.parts.take() {
+            self.activity.abandon();
             linger(answer, connection, lease, self.limit);
         }
     }

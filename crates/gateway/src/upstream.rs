@@ -29,7 +29,7 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(2);
 pub(crate) struct Connection {
     pub(crate) sender: SendRequest<RequestBody>,
     driver: AbortHandle,
-    leaving: Arc<Leaving>,
+    pub(crate) leaving: Arc<Leaving>,
     /// Whether it has carried an exchange before.
     pub(crate) reused: bool,
 }

@@ -60,6 +60,48 @@ async fn a_slot_is_taken_until_the_container_has_ended_its_side() {
 }
 
 #[tokio::test]
+async fn a_slot_is_taken_though_its_client_left_amid_the_upload() {
+    let world = World::new().await;
+    let mut left = container::serve_stubborn(&world.socket);
+    for (path, body) in [
+        ("/silent", "Content-Length: 9\r\n\r\nhalf"),
+        ("/begun", "Content-Length: 9\r\n\r\nhalf"),
+        ("/silent", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"),
+    ] {
+        let mut client = world.connect().await;
+        let method = if path == "/begun" { "GET" } else { "POST" };
+        client.write(format!("{method} {path} HTTP/1.1\r\nHost: a\r\n{body}")).await;
+        let told = within(left.recv()).await.unwrap();
+        if path == "/begun" {
+            assert_eq!(client.bytes(12).await, b"HTTP/1.1 200");
+        }
+        drop(client);
+        // The container sees the end of what is sent, and is not done for that.
+        let end = within(told).await.unwrap();
+        assert_eq!(world.pool.stats().busy, 1, "{path} {body:?}");
+        end.send(()).unwrap();
+        world.quiet().await;
+    }
+    assert!(world.launcher.stopped().is_empty(), "the container is not to blame");
+}
+
+#[tokio::test]
+async fn a_slot_is_taken_though_the_upload_was_refused() {
+    let world = World::new().await;
+    let mut left = container::serve_stubborn(&world.socket);
+    let mut client = world.connect().await;
+    // What comes after the first piece is no chunk.
+    let request =
+        "POST /silent HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nnonsense\r\n";
+    client.write(request).await;
+    let told = within(left.recv()).await.unwrap();
+    let end = within(told).await.unwrap();
+    assert_eq!(world.pool.stats().busy, 1);
+    end.send(()).unwrap();
+    world.quiet().await;
+}
+
+#[tokio::test]
 async fn idle_connections_go_with_their_container() {
     let world = World::new().await;
     let mut closings = container::serve_closing(&world.socket);
