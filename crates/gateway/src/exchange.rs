@@ -287,7 +287,7 @@ impl Exchange<'_> {
                         lease.broken();
                         return Err(Unanswered::NotGiven(Box::new(back)));
                     }
-                    None => return Err(Unanswered::Given(self.failed(&lease, failed.error()))),
+                    None => return Err(Unanswered::Given(Self::failed(&lease, failed.error()))),
                 },
             }
         }
@@ -314,7 +314,7 @@ impl Exchange<'_> {
         }
     }
 
-    fn failed(&self, lease: &Lease, error: &hyper::Error) -> Refusal {
+    fn failed(lease: &Lease, error: &hyper::Error) -> Refusal {
         tracing::debug!(%error, container = %lease.container, "container did not answer");
         lease.broken();
         if error.is_parse() { Refusal::InvalidAnswer } else { Refusal::ContainerDied }
