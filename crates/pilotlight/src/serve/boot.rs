@@ -82,7 +82,6 @@ impl Server {
         shared.inside = address;
         tasks::spawn(Task::Hearth, shared.zygotes.clone().tend());
         let apps = Apps::new(shared);
-        tasks::spawn(Task::Images, images::tend(apps.clone()));
         let told_to_stop = Arc::new(Notify::new());
         let controller = Controller::new(apps.clone(), Arc::clone(&told_to_stop));
         let (stop, mut stopped) = watch::channel(false);
@@ -94,6 +93,8 @@ impl Server {
             tasks::spawn(Task::Certificates, config.public.clone().follow(public.certificates.clone()));
             listeners.extend(public.listen(&apps.shared().gateway)?);
         }
+        // What is deployed holds its images by now.
+        tasks::spawn(Task::Images, images::tend(apps.clone()));
         // Orders are heard from here on, when the apps are what the store says.
         let listener = control.listen()?;
         let control = tasks::spawn(Task::Control, async move {
