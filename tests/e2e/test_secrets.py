@@ -215,6 +215,7 @@ def test_what_an_older_server_left_in_the_clear_is_sealed(program, server: Serve
 def make_old(path: Path, token: str) -> None:
     """Turns the database into one of the format before sealing, with the value in an app's manifest."""
     with sqlite3.connect(path) as database:
+        database.execute("ALTER TABLE endpoints DROP COLUMN scaling")
         database.execute("ALTER TABLE versions DROP COLUMN sealed")
         database.execute("DROP TABLE chores")
         database.execute("INSERT INTO apps VALUES ('ap-aaaaaaaaaaaaaaaa', 'old', 'stopped', 1)")
