@@ -160,13 +160,19 @@ pub enum Base {
         #[serde(default)]
         login: Option<Login>,
     },
+    /// A small Linux with a prefix of conda's, whose Python is the image's.
+    Conda {
+        /// `3.11` or `3.11.7`; without one, the version of the interpreter that imported the file.
+        #[serde(default)]
+        python_version: Option<String>,
+    },
 }
 
 impl Base {
     /// Who asks a registry for it.
     fn login(&self) -> Option<&Login> {
         match self {
-            Self::DebianSlim { .. } => None,
+            Self::DebianSlim { .. } | Self::Conda { .. } => None,
             Self::Registry { login, .. } | Self::Dockerfile { login, .. } => login.as_ref(),
         }
     }
@@ -240,6 +246,17 @@ pub enum Step {
         /// Poetry's own version; the newest otherwise.
         #[serde(default)]
         version: Option<String>,
+    },
+    /// Installs packages of conda channels, on a base of the kind `conda`.
+    CondaInstall {
+        /// As conda names them, such as `numpy=1.26`.
+        packages: Vec<String>,
+        /// Names and URLs of channels, asked before those of the machine.
+        #[serde(default)]
+        channels: Vec<String>,
+        /// An environment file at most.
+        #[serde(default)]
+        files: Vec<File>,
     },
     /// Installs Debian packages.
     AptInstall {
@@ -315,6 +332,15 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether it needs a prefix of conda's.
+    pub(crate) fn is_of_conda(&self) -> bool {
+        match self {
+            Self::CondaInstall { .. } => true,
+            Self::With { step, .. } => step.is_of_conda(),
+            _ => false,
+        }
+    }
+
     /// The local files that it needs.
     pub fn files(&self) -> &[File] {
         match self {
@@ -322,6 +348,7 @@ impl Step {
             | Self::DockerfileCommands { context: files, .. }
             | Self::UvSync { files, .. }
             | Self::PoetryInstall { files, .. }
+            | Self::CondaInstall { files, .. }
             | Self::RunFunction { files, .. } => files,
             Self::With { step, .. } => step.files(),
             _ => &[],
@@ -343,6 +370,7 @@ impl Step {
             | Self::DockerfileCommands { context: files, .. }
             | Self::UvSync { files, .. }
             | Self::PoetryInstall { files, .. }
+            | Self::CondaInstall { files, .. }
             | Self::RunFunction { files, .. } => files,
             Self::With { step, .. } => step.files_mut(),
             _ => &mut [],

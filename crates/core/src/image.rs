@@ -6,6 +6,7 @@
 use std::fmt;
 
 mod command;
+pub mod conda;
 pub mod dockerfile;
 mod era;
 mod key;
@@ -42,13 +43,18 @@ pub enum Base {
     },
     /// `Image.from_registry(…)`: an image of an OCI registry.
     Registry(Registry),
+    /// `Image.micromamba(python_version)`, `Image.conda`: a small Linux with a prefix of conda's and its Python.
+    Conda {
+        /// Major and minor version; the channel has the patch release.
+        python: PythonVersion,
+    },
 }
 
 impl Base {
     /// The version of Python that was asked for; without one it is the base's own.
     pub fn python(&self) -> Option<PythonVersion> {
         match self {
-            Self::DebianSlim { python } => Some(*python),
+            Self::DebianSlim { python } | Self::Conda { python } => Some(*python),
             Self::Registry(registry) => registry.add_python,
         }
     }
@@ -65,6 +71,8 @@ pub enum Step {
     UvSync(UvSync),
     /// `Image.poetry_install_from_file`.
     PoetryInstall(PoetryInstall),
+    /// `Image.micromamba_install`, `Image.conda_install`, `Image.conda_update_from_environment`.
+    CondaInstall(CondaInstall),
     /// `Image.apt_install`: Debian packages by name.
     AptInstall {
         /// Package names as apt knows them.
@@ -247,6 +255,17 @@ pub struct PoetryInstall {
     pub only: Vec<String>,
     /// Poetry's own version; the newest otherwise.
     pub version: Option<String>,
+}
+
+/// Packages of conda channels, on [`Base::Conda`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CondaInstall {
+    /// As conda names them: `numpy=1.26`, `conda-forge::numpy>=1`.
+    pub packages: Vec<String>,
+    /// Names and URLs of channels, which are asked before the machine's own.
+    pub channels: Vec<String>,
+    /// An environment file, if there is one.
+    pub files: Vec<CopiedFile>,
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ use crate::store::{self, Store};
 
 /// The host's package sources, for the base that is made from them.
 mod apt;
+/// A prefix of conda's.
+pub(crate) mod conda;
 /// Debian by mmdebstrap.
 pub(crate) mod debian;
 /// The host's userland.
@@ -85,6 +87,17 @@ pub enum Error {
     Io(#[from] std::io::Error),
 }
 
+/// An interpreter of a base's that runs programs of ours in build steps, beside the image's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interpreter {
+    /// Its prefix: inside the base, or on the machine where that does not show it.
+    pub home: PathBuf,
+    /// Whether it is on the machine only.
+    pub hidden: bool,
+    /// Whether it needs `libpython` from its prefix.
+    pub shared: bool,
+}
+
 /// A base, ready to be built on.
 #[derive(Clone, Debug)]
 pub struct Base {
@@ -108,6 +121,8 @@ pub struct Base {
     pub entrypoint: Vec<String>,
     /// The user that it asks for; empty or root for none.
     pub user: String,
+    /// What runs programs of ours in steps that change the image's own interpreter; only such bases have such steps.
+    pub interpreter: Option<Interpreter>,
     /// Whether Debian packages can be installed on it.
     pub takes_packages: bool,
     /// Whether it had to be made just now.
@@ -115,6 +130,9 @@ pub struct Base {
     /// Something the user should know.
     pub warning: Option<String>,
 }
+
+/// The oldest Python that the installer of conda's packages runs on.
+const INSTALLER: PythonVersion = PythonVersion::new(3, 10);
 
 /// Finds or makes bases.
 #[derive(Clone, Debug)]
@@ -183,6 +201,29 @@ impl Bases {
         let interpreter = self.interpreter(python)?;
         let base = userland::base(&interpreter, &self.os, Path::new("/"), store)?;
         Ok(Base { warning: self.debian_failed.get().cloned(), ..base })
+    }
+
+    /// What a prefix of conda's can stand on: any base whose interpreter can run the installer.
+    pub(crate) fn beneath(
+        &self,
+        store: &Store,
+        steps: &dyn Steps,
+        progress: &dyn Progress,
+        cancel: &AtomicBool,
+    ) -> Result<Base, Error> {
+        let newer = (INSTALLER.minor..=PythonVersion::NEWEST.minor).map(|minor| PythonVersion::new(3, minor));
+        // A Debian where one can be made, since that takes packages.
+        let own = debian::offered(&self.os).filter(|_| self.choice != Choice::Host);
+        let candidates = own.into_iter().chain([self.local.python()]).chain(newer);
+        let mut refused = None;
+        for python in candidates.filter(|python| *python >= INSTALLER) {
+            match self.get(python, store, steps, progress, cancel) {
+                Ok(base) => return Ok(base),
+                Err(error @ (Error::Python(_) | Error::NoDebian { .. })) => refused = refused.or(Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(refused.expect("there is a newer one than the oldest"))
     }
 
     fn debian(

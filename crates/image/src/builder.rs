@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use pilotlight_core::image::registry::Reference;
 use pilotlight_core::image::{
     Base as Start, Era, Key, LayerKind, Layers, PATH, Plan, PythonVersion, Registry, Sets, Step, VENV_PYTHON,
-    layers,
+    conda, layers,
 };
 use pilotlight_sandbox::{Bind, Door, Helper, Isolation};
 use thiserror::Error;
@@ -241,6 +241,7 @@ impl Builder {
         let (store, pins) = self.store.pinning();
         let base = match &plan.base {
             Start::DebianSlim { python } => self.slim(*python, plan, &store, progress, cancel)?,
+            Start::Conda { python } => self.conda(*python, &store, progress, cancel)?,
             Start::Registry(registry) => {
                 self.pull(&store, progress, cancel).base(registry).map_err(base::Error::from)?
             }
@@ -316,6 +317,34 @@ impl Builder {
         }
     }
 
+    /// A prefix of conda's, on what this machine can make.
+    fn conda(
+        &self,
+        python: PythonVersion,
+        store: &Store,
+        progress: &dyn Progress,
+        cancel: &AtomicBool,
+    ) -> Result<Base, Error> {
+        let python = python.supported().map_err(base::Error::from)?;
+        let beneath = self.bases.beneath(store, &*self.steps, progress, cancel)?;
+        let (prefix, found) = (conda::prefix(python), conda::found(python));
+        let key = base::conda::key(&beneath, python, &prefix);
+        let found_key = base::conda::found_key(&key, &found);
+        let there = [&found_key, &key].into_iter().map(|key| store.find(key)).collect::<Option<Vec<_>>>();
+        if let Some(layers) = there {
+            return Ok(base::conda::base(beneath, python, &key, layers, false));
+        }
+        let host = HostConf::of_this_machine(self.options.settings.ca_file());
+        let hostconf = host.layer(store)?;
+        let text = format!("conda with Python {python}");
+        let workshop = self.workshop(store, &beneath, (&hostconf, &host.doors), progress, cancel)?;
+        let made = Parts::ours(&workshop, &key, &text, &prefix, Input::Conda(&[]))?;
+        let base = base::conda::base(beneath.clone(), python, &key, vec![made.clone()], true);
+        let workshop = Workshop { base: &base, ..workshop };
+        let top = Parts::ours(&workshop, &found_key, "its Python", &found, Input::Files(&[]))?;
+        Ok(base::conda::base(beneath, python, &key, vec![top, made], true))
+    }
+
     /// The directory to put behind the local interpreter's path when it imports programs of `era`.
     pub fn discovery(
         &self,
@@ -363,21 +392,21 @@ impl Builder {
         Stock { state_dir: &self.options.state_dir, layers: &self.store, trees: &self.trees }
     }
 
-    fn make(
-        &self,
-        store: &Store,
-        parts: &Parts<'_>,
-        base: &Base,
-        (hostconf, doors): (&Path, &[Door]),
-        progress: &dyn Progress,
-        cancel: &AtomicBool,
-    ) -> Result<Vec<PathBuf>, Error> {
+    /// What all steps on a base share.
+    fn workshop<'a>(
+        &'a self,
+        store: &'a Store,
+        base: &'a Base,
+        (hostconf, doors): (&'a Path, &[Door]),
+        progress: &'a dyn Progress,
+        cancel: &'a AtomicBool,
+    ) -> Result<Workshop<'a>, Error> {
         let Options { state_dir, python, settings, .. } = &*self.options;
         let uv = tools::ensure(state_dir, python, settings, progress, cancel)?;
         for cache in Cache::OF_STEPS {
             store.pin_soon(&cache.pin(), cancel)?;
         }
-        let workshop = Workshop {
+        Ok(Workshop {
             store,
             steps: &*self.steps,
             settings,
@@ -385,12 +414,24 @@ impl Builder {
             hostconf,
             doors: doors.iter().copied().chain(settings.doors()).collect(),
             blobs: state_dir.join(BLOBS),
-            uv: &uv,
+            uv,
             cache: tools::cache(state_dir, Cache::Images)?,
             users_cache: tools::cache(state_dir, Cache::Users)?,
             progress,
             cancel,
-        };
+        })
+    }
+
+    fn make(
+        &self,
+        store: &Store,
+        parts: &Parts<'_>,
+        base: &Base,
+        host: (&Path, &[Door]),
+        progress: &dyn Progress,
+        cancel: &AtomicBool,
+    ) -> Result<Vec<PathBuf>, Error> {
+        let workshop = self.workshop(store, base, host, progress, cancel)?;
         // The runner's layers need the base alone, so they are made beside the image's own.
         std::thread::scope(|scope| {
             let runner = scope.spawn(|| parts.runner(&workshop));
@@ -439,6 +480,7 @@ impl<'a> Parts<'a> {
         for layer in &self.chain.layers {
             let input = match layer.kind {
                 LayerKind::Function => Input::Program(&layer.files, self.code(workshop)?),
+                LayerKind::Conda => Input::Conda(&layer.files),
                 _ => Input::Files(&layer.files),
             };
             let job = Job {

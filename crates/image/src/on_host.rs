@@ -37,6 +37,9 @@ impl OnHost<'_> {
         let Options { state_dir, settings, base, .. } = self.options;
         let python = match &plan.base {
             Base::DebianSlim { python } => python.supported().map_err(base::Error::from)?,
+            Base::Conda { python } => {
+                return Err(Error::NeedsSandbox { step: format!("micromamba(python_version=\"{python}\")") });
+            }
             Base::Registry(registry) => {
                 let step = format!("from_registry({:?})", registry.reference.to_string());
                 return Err(Error::NeedsSandbox { step });

@@ -226,6 +226,7 @@ impl Pull<'_> {
             workdir: Some(record.config.workdir).filter(|path| !path.is_empty()),
             entrypoint: record.config.entrypoint,
             user: record.config.user,
+            interpreter: None,
             takes_packages: facts.apt,
             made,
         })

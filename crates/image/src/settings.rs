@@ -25,7 +25,7 @@ const CA_CANDIDATES: &[&str] = &[
     "/etc/ssl/cert.pem",
 ];
 
-/// uv's variables that mean the same inside a build step as on the host, beside those translated below.
+/// Variables that mean the same inside a build step as on the host, beside those translated below.
 const PASSED: &[&str] = &[
     "UV_INDEX_STRATEGY",
     "UV_EXCLUDE_NEWER",
@@ -35,6 +35,11 @@ const PASSED: &[&str] = &[
     // Where uv finds Pythons that an image lacks.
     "UV_PYTHON_INSTALL_MIRROR",
     "UV_PYTHON_DOWNLOADS_JSON_URL",
+    // conda's own: where its channels are, and which are asked.
+    "CONDA_CHANNEL_ALIAS",
+    "CONDA_CHANNELS",
+    "CONDA_OVERRIDE_CUDA",
+    "CONDA_OVERRIDE_GLIBC",
 ];
 /// Families of them: credentials of named indexes, and limits on concurrency.
 const PASSED_PREFIXES: &[&str] = &["UV_INDEX_", "UV_CONCURRENT_"];
@@ -299,6 +304,21 @@ mod tests {
         assert_eq!(env["UV_INSECURE_HOST"], "a.test");
         assert_eq!(env["SSL_CERT_FILE"], CA_INSIDE);
         assert!(!env.contains_key("UV_CACHE_DIR") && !env.contains_key("UV_PYTHON"));
+    }
+
+    #[test]
+    fn channels_of_conda_pass_and_those_on_loopback_have_a_door() {
+        let vars = map(&[
+            ("CONDA_CHANNEL_ALIAS", "http://127.0.0.1:8080/conda"),
+            ("CONDA_CHANNELS", "mine,http://localhost:81/c"),
+            ("CONDA_PREFIX", "/home/me/conda"),
+        ]);
+        let settings = Settings::new(&vars, &map(&[]));
+        let env: BTreeMap<_, _> = settings.env_inside().into_iter().collect();
+        assert_eq!(env["CONDA_CHANNEL_ALIAS"], "http://127.0.0.1:8080/conda");
+        assert!(!env.contains_key("CONDA_PREFIX"));
+        let ports: Vec<_> = settings.doors().iter().map(|door| door.address.port()).collect();
+        assert_eq!(ports, [81, 8080]);
     }
 
     #[test]

@@ -168,7 +168,7 @@ fn check_image(image: &Image, path: &str, problems: &mut Problems) {
     let forced = image.force_build.is_none_or(|step| step <= image.steps.len());
     problems.require(forced, path, || "it has no such step to build anew".to_owned());
     let version = match &image.base {
-        Base::DebianSlim { python_version } => python_version,
+        Base::DebianSlim { python_version } | Base::Conda { python_version } => python_version,
         Base::Registry { reference, add_python, .. } => {
             if let Err(error) = reference.parse::<Reference>() {
                 problems.require(false, path, || error.to_string());
@@ -191,7 +191,11 @@ fn check_image(image: &Image, path: &str, problems: &mut Problems) {
             problems.require(false, path, || error.to_string());
         }
     }
+    let conda = matches!(image.base, Base::Conda { .. });
     for (index, step) in image.steps.iter().enumerate() {
+        problems.require(conda || !step.is_of_conda(), path, || {
+            "packages of conda need an image that begins with Image.micromamba() or Image.conda()".to_owned()
+        });
         check_step(step, &format!("{path}.steps.{index}"), problems);
     }
 }
@@ -235,6 +239,16 @@ fn check_step(step: &Step, path: &str, problems: &mut Problems) {
         }
         Step::PoetryInstall { files, with, without, only, version } => {
             check_words(with.iter().chain(without).chain(only).chain(version), path, problems);
+            for file in files {
+                check_file(file, &format!("{path}.{}", file.remote), problems);
+            }
+        }
+        Step::CondaInstall { packages, channels, files } => {
+            for word in packages.iter().chain(channels) {
+                let ok = !word.trim().is_empty() && !word.starts_with('-') && is_one_line(word);
+                problems.require(ok, path, || format!("`{word}` is no package and no channel of conda's"));
+            }
+            problems.require(files.len() <= 1, path, || "it has more than one environment file".to_owned());
             for file in files {
                 check_file(file, &format!("{path}.{}", file.remote), problems);
             }

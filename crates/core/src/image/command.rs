@@ -66,13 +66,22 @@ pub(super) fn venv(tools: &Tools, set: &PackageSet) -> Vec<String> {
 pub(super) fn venv_above(tools: &Tools, set: &PackageSet) -> Vec<String> {
     let Tools { uv, python, venv, .. } = tools;
     let create = [uv, "venv", "--quiet", "--no-project", "--python", python, "--system-site-packages", venv];
-    let create = shell_words(create);
+    shell(&format!("{} && {}", shell_words(create), missing(tools, set)))
+}
+
+/// The same where there is an environment already: a prefix of conda's is one.
+pub(super) fn venv_there(tools: &Tools, set: &PackageSet) -> Vec<String> {
+    shell(&missing(tools, set))
+}
+
+/// Installs what is missing of a set.
+fn missing(tools: &Tools, set: &PackageSet) -> String {
     let look = [tools.venv_python(), "-c".to_owned(), MISSING.to_owned()];
     let look = shell_words(look.into_iter().chain(sorted(&set.packages)));
     let install = shell_words(install_prefix(tools).chain(["-r", WANTED].map(str::to_owned)));
     let pinned = format!("{install} -c {PINS}");
     // Where what the image has and what the era needs cannot be had together, the era's goes in front.
-    shell(&format!("{create} && {look} && {{ {pinned} || {install}; }}"))
+    format!("{look} && {{ {pinned} || {install}; }}")
 }
 
 /// Where it says what is missing, and the versions of what is there.
@@ -322,7 +331,7 @@ fn install_prefix(tools: &Tools) -> impl Iterator<Item = String> {
     [&tools.uv, "pip", "install", "--python", &python, "--compile-bytecode"].map(str::to_owned).into_iter()
 }
 
-fn shell(script: &str) -> Vec<String> {
+pub(super) fn shell(script: &str) -> Vec<String> {
     SHELL.into_iter().chain([script]).map(str::to_owned).collect()
 }
 

@@ -1,7 +1,7 @@
 //! Decides the chain of layers of a plan: one after another, each key covering everything below it.
 
 use super::command::{self, Tools};
-use super::{Base, Content, CopiedFile, Key, Plan, PythonVersion, Secret, Sets, Step};
+use super::{Base, Content, CopiedFile, Key, Plan, PythonVersion, Secret, Sets, Step, conda};
 
 /// The format of layers; changing how layers are laid out changes it, and with it every key.
 const DOMAIN: &str = "pilotlight layer 1";
@@ -13,6 +13,8 @@ pub enum LayerKind {
     Venv,
     /// `pip_install`.
     Pip,
+    /// `micromamba_install` and its like: our own program is there for it, with an interpreter of its own.
+    Conda,
     /// `apt_install`; needs a base whose /usr can be written.
     Apt,
     /// One command of `run_commands`.
@@ -79,6 +81,7 @@ pub fn layers(plan: &Plan, python: PythonVersion, base_identity: &str, sets: &Se
         workdir: None,
         entrypoint: None,
         user: None,
+        python,
         tools: Tools::inside(python),
         shell: command::SHELL.map(str::to_owned).to_vec(),
         given: Given::default(),
@@ -86,6 +89,7 @@ pub fn layers(plan: &Plan, python: PythonVersion, base_identity: &str, sets: &Se
     let set = sets.of(plan.era);
     let venv = match &plan.base {
         Base::Registry(_) => command::venv_above(&chain.tools, set),
+        Base::Conda { .. } => command::venv_there(&chain.tools, set),
         Base::DebianSlim { .. } => command::venv(&chain.tools, set),
     };
     chain.layer(LayerKind::Venv, venv_text(plan, python), venv);
@@ -111,6 +115,7 @@ pub fn on_host(plan: &Plan, sets: &Sets, tools: &Tools) -> Result<Vec<Vec<String
             Step::PrivateRepos(_) => return Err("pip_install_private_repos".to_owned()),
             Step::UvSync(_) => return Err("uv_sync".to_owned()),
             Step::PoetryInstall(_) => return Err("poetry_install_from_file".to_owned()),
+            Step::CondaInstall(step) => return Err(conda::text(step)),
             Step::AptInstall { packages } if packages.is_empty() => {}
             Step::AptInstall { packages } => return Err(format!("apt_install({})", packages.join(", "))),
             Step::RunCommands { commands } if commands.is_empty() => {}
@@ -149,6 +154,7 @@ struct Chain {
     workdir: Option<String>,
     entrypoint: Option<Vec<String>>,
     user: Option<String>,
+    python: PythonVersion,
     tools: Tools,
     /// What runs command lines.
     shell: Vec<String>,
@@ -200,6 +206,11 @@ impl Chain {
             Step::PoetryInstall(poetry) => {
                 let command = command::poetry(&self.tools, poetry);
                 self.with_files(LayerKind::Pip, "poetry install".to_owned(), command, &poetry.files);
+            }
+            Step::CondaInstall(step) if step.packages.is_empty() && step.files.is_empty() => {}
+            Step::CondaInstall(step) => {
+                let command = conda::packages(self.python, step);
+                self.with_files(LayerKind::Conda, conda::text(step), command, &step.files);
             }
             Step::AptInstall { packages } => {
                 let sorted = command::sorted(packages);

@@ -336,3 +336,49 @@ fn packages_of_a_registrys_image_stay_in_sight_of_its_environment() {
     assert_eq!(made.layers[1].command, plain.layers[1].command);
     assert_ne!(made.key, plain.key);
 }
+
+#[test]
+fn packages_of_conda_are_named_by_all_that_decides_them() {
+    let file = |digest: &str| CopiedFile {
+        remote: "/environment.yml".into(),
+        mode: 0o644,
+        content: Content::Blob(digest.repeat(64)),
+    };
+    let made = |packages: &[&str], channels: &[&str], files: Vec<CopiedFile>| {
+        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+        let step = CondaInstall { packages: words(packages), channels: words(channels), files };
+        let base = Base::Conda { python: PythonVersion::new(3, 11) };
+        let plan = Plan { base, era: Era::App, steps: vec![Step::CondaInstall(step)] };
+        on(&plan, "conda-test", &Sets::default())
+    };
+    let plain = made(&["b", "a=1"], &["c"], vec![]);
+    assert_eq!(plain, made(&["a=1", "b"], &["c"], vec![]));
+    assert_eq!(plain.layers[1].text, "conda install a=1 b");
+    assert_eq!(plain.layers[1].kind, LayerKind::Conda);
+    for other in [
+        made(&["b"], &["c"], vec![]),
+        made(&["b", "a=1"], &["d"], vec![]),
+        made(&["b", "a=1"], &["c", "d"], vec![]),
+        made(&["b", "a=1"], &["c"], vec![file("0")]),
+        made(&["b", "a=1"], &["c"], vec![file("1")]),
+    ] {
+        assert_ne!(other.key, plain.key);
+    }
+    let (one, two) = (made(&[], &[], vec![file("0")]), made(&[], &[], vec![file("1")]));
+    assert_ne!(one.key, two.key);
+    assert_eq!(one.layers[1].text, "conda install environment.yml");
+    assert_eq!(made(&[], &["c"], vec![]).layers.len(), 1);
+    // The prefix is an environment already.
+    assert!(!plain.layers[0].command.join(" ").contains("uv venv"));
+}
+
+#[test]
+fn what_conda_is_given_is_one_word_each() {
+    let step = CondaInstall { packages: vec!["numpy>=1; rm".into()], ..CondaInstall::default() };
+    let base = Base::Conda { python: PythonVersion::new(3, 11) };
+    let plan = Plan { base, era: Era::App, steps: vec![Step::CondaInstall(step)] };
+    let script = on(&plan, "conda-test", &Sets::default()).layers[1].command[2].clone();
+    assert!(script.contains("--python 3.11 -- 'numpy>=1; rm' && "), "{script}");
+    let refused = on_host(&plan, &Sets::default(), &Tools::inside(PythonVersion::new(3, 11)));
+    assert_eq!(refused, Err("conda install numpy>=1; rm".to_owned()));
+}

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use pilotlight_core::image::{Key, PythonVersion};
 use pilotlight_sandbox::{Errand, Yard};
 
-use super::{Base, Error, apt};
+use super::{Base, Error, Interpreter, apt};
 use crate::host::OsRelease;
 use crate::process;
 use crate::progress::Progress;
@@ -42,6 +42,11 @@ pub(super) fn suite(os: &OsRelease, python: PythonVersion) -> Result<String, Err
     Ok((*suite).to_owned())
 }
 
+/// The Python of the host's own suite.
+pub(super) fn offered(os: &OsRelease) -> Option<PythonVersion> {
+    SUITES.iter().find(|(suite, _)| os.id == "debian" && *suite == os.codename).map(|(_, python)| *python)
+}
+
 pub(super) fn base(
     suite: &str,
     python: PythonVersion,
@@ -72,6 +77,7 @@ pub(super) fn base(
         workdir: None,
         entrypoint: Vec::new(),
         user: String::new(),
+        interpreter: Some(Interpreter { home: "/usr".into(), hidden: false, shared: false }),
         takes_packages: true,
         made,
         warning: None,

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use pilotlight_core::image::{Key, PYTHON_HOME};
 use pilotlight_sandbox::Bind;
 
-use super::{Base, Error};
+use super::{Base, Error, Interpreter};
 use crate::host::{HostPython, OsRelease};
 use crate::store::{Meta, Store};
 
@@ -119,6 +119,11 @@ pub(super) fn base(python: &HostPython, os: &OsRelease, root: &Path, store: &Sto
         workdir: None,
         entrypoint: Vec::new(),
         user: String::new(),
+        interpreter: Some(Interpreter {
+            home: python.base_prefix.clone(),
+            hidden: !python.under_usr(),
+            shared: python.shared && !python.under_usr(),
+        }),
         takes_packages: false,
         made,
         warning: None,

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use pilotlight_core::image::conda::INTERPRETER;
 use pilotlight_core::image::{
     APT_ENV, COPIED, Content, CopiedFile, HOME, Key, LayerKind, PATH, Secret, UV_CACHE, VENV,
 };
 use pilotlight_sandbox::{Bind, Door, Network};
 
 use super::Error;
-use crate::base::Base;
+use crate::base::{Base, Interpreter};
 use crate::output::Tail;
 use crate::progress::Progress;
 use crate::runner::{self, CodeFile, INPUT};
@@ -33,7 +34,7 @@ pub(super) struct Workshop<'a> {
     pub(super) doors: Vec<Door>,
     /// Where the user's files are, by the digest of their content.
     pub(super) blobs: PathBuf,
-    pub(super) uv: &'a Uv,
+    pub(super) uv: Uv,
     pub(super) cache: PathBuf,
     pub(super) users_cache: PathBuf,
     pub(super) progress: &'a dyn Progress,
@@ -63,6 +64,8 @@ pub(super) enum Input<'a> {
     Lock(&'a str),
     Code(&'a [CodeFile]),
     Files(&'a [CopiedFile]),
+    /// Files, and an interpreter that is not the image's own.
+    Conda(&'a [CopiedFile]),
     /// The user's files at their places, and the layer of the runner's code.
     Program(&'a [CopiedFile], PathBuf),
 }
@@ -143,18 +146,18 @@ impl Workshop<'_> {
         match &job.input {
             Input::Lock(list) => fs_err::write(inside.join("runner.txt"), list)?,
             Input::Code(files) => runner::write_code(&input, files)?,
-            Input::Files([]) => {}
+            Input::Files([]) | Input::Conda([]) => {}
             Input::Program(files, _) => {
                 self.lay_out(files, &staging.join("texts"), &input)?;
             }
-            Input::Files(files) => {
+            Input::Files(files) | Input::Conda(files) => {
                 self.lay_out(files, &staging.join("texts"), &input.join(COPIED.trim_start_matches('/')))?;
             }
         }
         let mut binds = self.base.binds.clone();
         let cache = match job.kind {
             None | Some(LayerKind::Venv) => Some(&self.cache),
-            Some(LayerKind::Pip) => Some(&self.users_cache),
+            Some(LayerKind::Pip | LayerKind::Conda) => Some(&self.users_cache),
             Some(LayerKind::Apt | LayerKind::Run | LayerKind::Files | LayerKind::Function) => None,
         };
         binds.extend(cache.map(|source| Bind {
@@ -162,6 +165,7 @@ impl Workshop<'_> {
             target: UV_CACHE.into(),
             writable: true,
         }));
+        binds.extend(self.interpreter(job, &input)?);
         let own = job.find_links.and_then(local_directory).filter(|path| path.exists());
         for path in self.settings.local_paths().iter().chain(&own) {
             let hidden = binds.iter().any(|bind| path.starts_with(&bind.target));
@@ -196,6 +200,18 @@ impl Workshop<'_> {
             scratch: staging.join("scratch"),
             upper: staging.join("fs"),
         })
+    }
+
+    /// Shows the base's interpreter to a step that changes the image's.
+    fn interpreter(&self, job: &Job<'_>, input: &Path) -> std::io::Result<Option<Bind>> {
+        let wanted = self.base.interpreter.as_ref().filter(|_| matches!(job.input, Input::Conda(_)));
+        let Some(Interpreter { home, hidden, .. }) = wanted else { return Ok(None) };
+        let place = input.join(INTERPRETER.trim_start_matches('/'));
+        if !hidden {
+            return fs_err::os::unix::fs::symlink(home, place).map(|()| None);
+        }
+        fs_err::create_dir_all(place)?;
+        Ok(Some(Bind { source: home.clone(), target: INTERPRETER.into(), writable: false }))
     }
 
     /// Puts what is to be copied below `to`; texts become files in `texts` first.
@@ -253,6 +269,12 @@ impl Workshop<'_> {
         }
         for (name, value) in settings.iter().chain(&self.base.env).chain(job.env).chain(job.own_env) {
             set(name, value);
+        }
+        if let (Input::Conda(_), Some(Interpreter { shared: true, .. })) =
+            (&job.input, &self.base.interpreter)
+        {
+            // Its own run path names the place it was built for, which does not exist inside.
+            set("LD_LIBRARY_PATH", &format!("{INTERPRETER}/lib"));
         }
         for secret in job.secrets {
             set(&secret.name, &secret.value);

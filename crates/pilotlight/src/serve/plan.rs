@@ -9,8 +9,8 @@ use pilotlight_api::wire::Scaling;
 use pilotlight_core::image::dockerfile::{self, Dockerfile, Scope, Whole};
 use pilotlight_core::image::registry::Login;
 use pilotlight_core::image::{
-    Base, Content, CopiedFile, Era, PipInstall, Plan, PoetryInstall, PythonVersion, Registry, RunFunction,
-    Secret, Step, UvSync,
+    Base, CondaInstall, Content, CopiedFile, Era, PipInstall, Plan, PoetryInstall, PythonVersion, Registry,
+    RunFunction, Secret, Step, UvSync,
 };
 use pilotlight_core::rate::Rate;
 use pilotlight_image::registry::document::architecture;
@@ -65,6 +65,10 @@ pub(crate) fn base(manifest: &Manifest, image: &manifest::Image) -> Result<Base,
         manifest::Base::DebianSlim { python_version } => {
             let asked = python_version.as_deref().unwrap_or(&manifest.python.version);
             Ok(Base::DebianSlim { python: version(asked)? })
+        }
+        manifest::Base::Conda { python_version } => {
+            let asked = python_version.as_deref().unwrap_or(&manifest.python.version);
+            Ok(Base::Conda { python: version(asked)? })
         }
         manifest::Base::Registry { reference, add_python, login } => registry(reference, add_python, login),
         manifest::Base::Dockerfile { add_python, login } => {
@@ -125,6 +129,9 @@ fn step(step: &manifest::Step, scope: &mut Scope, begins: bool) -> Result<Vec<St
         }
         manifest::Step::PoetryInstall { files, with, without, only, version } => {
             Step::PoetryInstall(PoetryInstall { files: copied(&files), with, without, only, version })
+        }
+        manifest::Step::CondaInstall { packages, channels, files } => {
+            Step::CondaInstall(CondaInstall { packages, channels, files: copied(&files) })
         }
         manifest::Step::AptInstall { packages } => Step::AptInstall { packages },
         manifest::Step::RunCommands { commands } => Step::RunCommands { commands },

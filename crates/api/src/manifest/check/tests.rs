@@ -337,3 +337,25 @@ fn python_versions_are_supported_ones() {
         assert!(!with(version), "{version}");
     }
 }
+
+#[test]
+fn packages_of_conda_need_a_prefix_and_are_no_options() {
+    let with = |base: Base, package: &str, channel: &str| {
+        let mut manifest = example();
+        let image = manifest.images.get_mut("im-0").unwrap();
+        let (packages, channels) = (vec![package.to_owned()], vec![channel.to_owned()]);
+        image.base = base;
+        image.steps.clear();
+        image.force_build = None;
+        image.steps.push(Step::CondaInstall { packages, channels, files: Vec::new() });
+        manifest.check().map_err(|problems| format!("{problems:?}"))
+    };
+    let conda = || Base::Conda { python_version: Some("3.11".to_owned()) };
+    assert_eq!(with(conda(), "numpy>=1.26,<2", "conda-forge"), Ok(()));
+    for (package, channel) in [("--file=/x", "c"), ("a", "-c"), ("", "c"), ("a", " "), ("a\nb", "c")] {
+        let refused = with(conda(), package, channel).unwrap_err();
+        assert!(refused.contains("is no package and no channel"), "{refused}");
+    }
+    let refused = with(Base::DebianSlim { python_version: None }, "numpy", "c").unwrap_err();
+    assert!(refused.contains("an image that begins with Image.micromamba()"), "{refused}");
+}
