@@ -307,8 +307,9 @@ class Packages(Chain):
         secrets: Sequence[Secret] | None = None,
         gpu: Any = None,
     ) -> Self:
-        """Conda packages; not built yet. Raises `InvalidError`."""
-        return self._conda("conda_install", packages, channels, Building(force_build, env, secrets, gpu))
+        """`micromamba_install` as it was called until 2024."""
+        building = Building(force_build, env, secrets, gpu)
+        return self._conda("conda_install", packages, channels, None, building)
 
     def conda_update_from_environment(
         self,
@@ -319,13 +320,12 @@ class Packages(Chain):
         secrets: Sequence[Secret] | None = None,
         gpu: Any = None,
     ) -> Self:
-        """The packages of a conda environment file; not built yet. `NotFoundError` when it is missing."""
-        method = "conda_update_from_environment"
-        if config.is_local():
-            _needed(method, os.fspath(environment_yml))
-        return self._declare(method, unbuilt=method)._building(
-            method, Building(force_build, env, secrets, gpu)
-        )
+        """Installs what an environment file names, pip's packages in it as well.
+
+        Raises `NotFoundError` when it is missing; what is wrong in it is told when the image is built.
+        """
+        building = Building(force_build, env, secrets, gpu)
+        return self._conda("conda_update_from_environment", (), None, environment_yml, building)
 
     def micromamba_install(
         self,
@@ -337,25 +337,41 @@ class Packages(Chain):
         secrets: Sequence[Secret] | None = None,
         gpu: Any = None,
     ) -> Self:
-        """Conda packages by micromamba; not built yet. Raises `InvalidError`, `NotFoundError`."""
-        if spec_file is not None and config.is_local():
-            _needed("micromamba_install", spec_file)
-        extra = ("",) if spec_file is not None and not packages else ()
-        return self._conda(
-            "micromamba_install", (*packages, *extra), channels, Building(force_build, env, secrets, gpu)
-        )
+        """Installs conda packages such as `"numpy=1.26"`, and those of the environment file `spec_file`.
+
+        `channels` are asked before those of the machine. The image begins with `Image.micromamba()`. Raises
+        `InvalidError`, `NotFoundError`.
+        """
+        building = Building(force_build, env, secrets, gpu)
+        return self._conda("micromamba_install", packages, channels, spec_file, building)
 
     def _conda(
         self,
         method: str,
         packages: tuple[str | list[str], ...],
         channels: list[str] | None,
+        spec_file: str | os.PathLike[str] | None,
         building: Building,
     ) -> Self:
         names, sources = flat(method, "packages", packages), listed(method, "channels", channels or [])
-        if not names:
+        for name in [*names, *sources]:
+            if not name.strip() or name.lstrip().startswith("-"):
+                raise InvalidError(
+                    f"{method}: {name!r} is no conda package and no channel: write a package such as "
+                    '"numpy=1.26", and channels=["conda-forge"]'
+                )
+        mount = Mount()
+        if spec_file is not None and config.is_local():
+            found = _needed(method, os.fspath(spec_file))
+            mount = mount.add_local_file(found, f"/{os.path.basename(found)}")
+        if not names and spec_file is None:
             return self
-        return self._declare(method, [names, sources], unbuilt=method)._building(method, building)
+        if self._base["kind"] != "conda":
+            raise InvalidError(
+                f"Image.{method} needs an image that begins with Image.micromamba(); others take pip_install"
+            )
+        step = {"kind": "conda_install", "packages": names, "channels": sources, "files": (mount,)}
+        return self._declare(method, [names, sources], step)._building(method, building)
 
     def _pip(
         self,

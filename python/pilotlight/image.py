@@ -57,31 +57,28 @@ class Image(Packages, LocalFiles):
 
         Raises `InvalidError` for anything that is not a version in a string.
         """
-        version = python_version if python_version is not None else config.image_python_version()
-        if version is not None:
-            match = re.fullmatch(r"(3\.\d+)(\.\d+)?", version) if isinstance(version, str) else None  # pyright: ignore[reportUnnecessaryIsInstance]
-            if not match:
-                raise InvalidError(
-                    f'debian_slim: python_version must be a string such as "3.11", not {python_version!r}'
-                )
-            version = match.group(1)
+        version = _version("debian_slim", python_version)
         image = _begun({"kind": "debian_slim", "python_version": version})
         image = image._declare("debian_slim", python_version)
         return image._force(0) if force_build else image
 
     @staticmethod
     def conda(python_version: str = "3.9", force_build: bool = False) -> Image:
-        """Miniconda (Modal 2022 to 2024); not built yet. `InvalidError` for a version it never had."""
+        """`micromamba` as it was called until 2024. `InvalidError` for a version it never had."""
         if python_version not in _CONDA_VERSIONS:
             raise InvalidError(
                 f"conda: python_version must be one of {', '.join(_CONDA_VERSIONS)}, not {python_version!r}"
             )
-        return _unbuilt("conda", [python_version])
+        return _conda("conda", python_version, force_build)
 
     @staticmethod
     def micromamba(python_version: str | None = None, force_build: bool = False) -> Image:
-        """Micromamba; not built yet."""
-        return _unbuilt("micromamba", [python_version])
+        """A small Linux with conda's Python `python_version` (`"3.11"`), else the local version.
+
+        It comes from the channels of the machine, conda-forge unless `CONDA_CHANNELS` names others. Raises
+        `InvalidError` for anything that is not a version in a string.
+        """
+        return _conda("micromamba", python_version, force_build)
 
     @staticmethod
     def from_registry(
@@ -420,6 +417,23 @@ def _begun(base: dict[str, Any]) -> Image:
     image = object.__new__(Image)
     image._base = base
     return image
+
+
+def _version(method: str, asked: object) -> str | None:
+    """A version of Python without its patch number; `InvalidError` for anything else."""
+    version = asked if asked is not None else config.image_python_version()
+    if version is None:
+        return None
+    match = re.fullmatch(r"(3\.\d+)(\.\d+)?", version) if isinstance(version, str) else None
+    if not match:
+        raise InvalidError(f'{method}: python_version must be a string such as "3.11", not {asked!r}')
+    return match.group(1)
+
+
+def _conda(method: str, asked: str | None, force_build: bool) -> Image:
+    image = _begun({"kind": "conda", "python_version": _version(method, asked)})
+    image = image._declare(method, asked)
+    return image._force(0) if force_build else image
 
 
 def _unbuilt(method: str, said: list[object]) -> Image:

@@ -216,8 +216,8 @@ def test_the_apps_image_secrets_and_mounts_reach_every_function(project: Project
             "f: Secret.from_name('s'), which must have A, is not built yet",
         ),
         (
-            "stub = modal.Stub()\n@stub.webhook(image=modal.Image.conda())\ndef f(): ...",
-            "f: Image.conda is not built yet",
+            "stub = modal.Stub()\n@stub.webhook(image=modal.Image.from_scratch())\ndef f(): ...",
+            "f: Image.from_scratch is not built yet",
         ),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import pickle
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -150,14 +151,10 @@ def fetched(name: str) -> str:
 @pytest.mark.parametrize(
     ("image", "named"),
     [
-        (Image.conda(), "conda"),
-        (Image.micromamba("3.11").micromamba_install("a", channels=["c"]), "micromamba"),
         (Image.from_registry("a", volumes={"/v": 1}), "from_registry"),
         (Image.from_scratch(), "from_scratch"),
         (Image.from_id("im-1"), "from_id"),
         (Image.from_name("app", "tag"), "from_name"),
-        (Image.debian_slim().conda_install(["a"], channels=["c"]), "conda_install"),
-        (Image.debian_slim().conda_update_from_environment(__file__), "conda_update_from_environment"),
         (
             Image.debian_slim().run_function(download, volumes={"/v": 1}),
             r"run_function\(volumes=…\)",
@@ -536,6 +533,43 @@ def test_chains_are_values() -> None:
     assert steps(base) == [] and base._ignored == ()
     for call in (base.build, base.hydrate, base.logs, lambda: base.publish("n")):
         with pytest.raises(NotBuiltError, match=r"^Image\."):
+            call()
+
+
+def test_packages_of_conda_of_both_eras(tmp_path: Path) -> None:
+    (tmp_path / "e.yml").write_text("dependencies: [a]\n")
+    base = Image.micromamba("3.11.4")
+    assert base._manifest()["base"] == {"kind": "conda", "python_version": "3.11"}
+    assert Image.conda("3.10")._manifest()["base"] == {"kind": "conda", "python_version": "3.10"}
+    assert Image.conda()._manifest()["base"]["python_version"] == "3.9"
+    assert Image.micromamba(force_build=True)._manifest()["force_build"] == 0
+    named = {"kind": "conda_install", "packages": ["a", "b=1"], "channels": ["c"], "files": []}
+    assert steps(base.micromamba_install("a", ["b=1"], channels=["c"])) == [named]
+    assert steps(base.conda_install(["a", "b=1"], channels=["c"])) == [named]
+    for image in [
+        base.micromamba_install(spec_file=str(tmp_path / "e.yml")),
+        base.conda_update_from_environment(tmp_path / "e.yml"),
+    ]:
+        (step,) = steps(image)
+        assert (step["kind"], step["packages"], step["channels"]) == ("conda_install", [], [])
+        assert [file["remote"] for file in step["files"]] == ["/e.yml"]
+    secret = modal.Secret({"TOKEN": "t"})
+    (step,) = steps(base.micromamba_install("a", secrets=[secret]))
+    assert (step["kind"], step["secrets"], step["step"]["packages"]) == ("with", {"TOKEN": "t"}, ["a"])
+    assert steps(base.micromamba_install()) == []
+
+
+def test_what_is_wrong_about_packages_of_conda() -> None:
+    base = Image.micromamba()
+    for call, told in [
+        (lambda: Image.debian_slim().conda_install("a"), "an image that begins with Image.micromamba()"),
+        (lambda: base.micromamba_install("-c conda-forge a"), "no conda package and no channel"),
+        (lambda: base.micromamba_install("a", channels=["-c"]), "no conda package and no channel"),
+        (lambda: base.micromamba_install("a", channels="c"), "takes a list of strings"),
+        (lambda: base.micromamba_install(""), "no conda package and no channel"),
+        (lambda: Image.micromamba("3"), "micromamba: python_version must be a string such as"),
+    ]:
+        with pytest.raises(InvalidError, match=re.escape(told)):
             call()
 
 

@@ -38,11 +38,14 @@ _PIP = (
 _PROVEN = "e2e/test_packages.py::test_each_option_of_pip_does_what_it_says"
 _OPTIONS = "find_links='f', index_url='i', extra_index_url='e', pre=True"
 
+_CONDA = "e2e/test_conda.py::test_conda_packages_are_installed_and_pips_on_top"
+
 _REGISTRY = "tag, secret, setup_dockerfile_commands, setup_commands"
 
 IMAGE = Area(
     "Images",
-    "What is not built yet is refused where a function uses it; the chain itself is accepted.",
+    "What is not built yet is refused where a function uses it; the chain itself is accepted. Images of "
+    "conda packages are tested against a local stand-in for a channel, never against conda-forge.",
     (
         refused(
             "modal.Image",
@@ -193,8 +196,16 @@ IMAGE = Area(
             "f: Image.run_commands(volumes=…)" + _LATER,
             _function(f"{_BASE}.run_commands('a', volumes={{'/d': modal.Volume.from_name('v')}})"),
         ),
-        _later("Image.conda(", "conda()", True),
-        _later("Image.micromamba(", "micromamba()", True),
+        *(
+            works(
+                f"Image.{method}(python_version, force_build=…)",
+                _CONDA,
+                "sdk/test_image.py::test_packages_of_conda_of_both_eras",
+                sees=_function(f"modal.Image.{method}('3.10')"),
+                expect="image['base'] == {'kind': 'conda', 'python_version': '3.10'}",
+            )
+            for method in ("conda", "micromamba")
+        ),
         *(
             works(
                 f"Image.{method}({parameters})",
@@ -247,9 +258,22 @@ IMAGE = Area(
             "f: Image.run_function(volumes=…)" + _LATER,
             "def g(): ...\n" + _function(f"{_BASE}.run_function(g, volumes={{'/v': 1}})"),
         ),
-        _later("Image.conda_install(", "conda_install('x')"),
-        _later("Image.conda_update_from_environment(", "conda_update_from_environment('program.py')"),
-        _later("Image.micromamba_install(", "micromamba_install('x')"),
+        *(
+            works(
+                f"Image.{method}(packages, channels=…)",
+                _CONDA,
+                sees=_function(f"modal.Image.micromamba().{method}('a', ['b=1'], channels=['c'])"),
+                expect="steps == [{'kind': 'conda_install', 'packages': ['a', 'b=1'], 'channels': ['c'], "
+                "'files': []}]",
+            )
+            for method in ("conda_install", "micromamba_install")
+        ),
+        works(
+            "Image.conda_update_from_environment(environment_yml), Image.micromamba_install(spec_file=…)",
+            "e2e/test_conda.py::test_an_environment_file_is_installed_with_pips_part",
+            sees=_function("modal.Image.conda().conda_update_from_environment('program.py')"),
+            expect="[file['remote'] for file in steps[0]['files']] == ['/program.py']",
+        ),
         _step(
             "Image.pip_install_private_repos(repositories, git_user=…, secrets=…, find_links=…, index_url=…, "
             "extra_index_url=…, pre=…, extra_options=…)",
@@ -334,7 +358,12 @@ IMAGE = Area(
             sees=_function("modal.DebianSlim('3.11')"),
             expect="image['base'] == {'kind': 'debian_slim', 'python_version': '3.11'}",
         ),
-        refused("modal.Conda", "NotBuiltError", "f: Image.conda" + _LATER, _function("modal.Conda()")),
+        works(
+            "modal.Conda",
+            _CONDA,
+            sees=_function("modal.Conda()"),
+            expect="image['base'] == {'kind': 'conda', 'python_version': '3.9'}",
+        ),
         works(
             "modal.DockerhubImage(tag, setup_commands)",
             "sdk/test_image.py::test_an_image_of_a_registry_and_who_asks_for_it",
