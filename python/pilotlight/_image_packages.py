@@ -371,6 +371,8 @@ class Packages(Chain):
                 f"Image.{method} needs an image that begins with Image.micromamba(); others take pip_install"
             )
         step = {"kind": "conda_install", "packages": names, "channels": sources, "files": (mount,)}
+        date = _date()
+        step = {**step, "exclude_newer": date} if date else step
         return self._declare(method, [names, sources], step)._building(method, building)
 
     def _pip(
@@ -418,12 +420,17 @@ def _options(
 
 def _dated() -> list[str]:
     """What `PILOTLIGHT_EXCLUDE_NEWER` says: packages that were uploaded later do not count."""
+    date = _date()
+    return [f"--exclude-newer={date}"] if date else []
+
+
+def _date() -> str | None:
     date = config.config["exclude_newer"]
     if not date:
-        return []
+        return None
     if not _DATE.fullmatch(date):
         raise InvalidError(f"PILOTLIGHT_EXCLUDE_NEWER is a date such as 2022-11-30, not {date!r}")
-    return [f"--exclude-newer={date}"]
+    return date
 
 
 def _check_package(method: str, name: str) -> None:

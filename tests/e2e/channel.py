@@ -65,7 +65,7 @@ class Channels:
         channel: str = "conda-forge",
         noarch: bool = True,
         packed: str = ".conda",
-        **more: Any,
+        timestamp: int = 1_600_000_000_000,
     ) -> None:
         """Puts a package into a channel. A file with the placeholder in it is a text to be patched."""
         kind = "noarch" if noarch else SUBDIR
@@ -76,8 +76,8 @@ class Channels:
             "build_number": 0,
             "depends": list(depends),
             "subdir": kind,
-            "timestamp": 1_600_000_000_000,
-            **({"noarch": "python"} if noarch else more),
+            "timestamp": timestamp,
+            **({"noarch": "python"} if noarch else {}),
         }
         content = pack(index, files, packed)
         folder = self.folder / channel / kind
@@ -125,10 +125,13 @@ class Channels:
                     files[name] = content.read() if content else b""
         for name in ("bin/python", "bin/python3"):
             files[name] = files[f"bin/python{short}"]
-        # Where Debian's Python looks for packages in a prefix that is not its own.
-        packages = f"local/lib/python{short}/dist-packages"
-        where = {"python_site_packages_path": packages}
-        self.add("python", version, files, noarch=False, packed=".tar.bz2", **where)
+        # Debian's Python installs elsewhere than others do, and looks for packages there.
+        library = f"lib/python{short}"
+        scheme = files[f"{library}/sysconfig.py"].replace(b"= 'posix_local'\n", b"= 'posix_prefix'\n")
+        files[f"{library}/sysconfig.py"] = scheme
+        place = f"import site, sys\nsite.addsitedir(sys.prefix + '/{library}/site-packages')\n"
+        files[f"{library}/sitecustomize.py"] = place.encode()
+        self.add("python", version, files, noarch=False, packed=".tar.bz2")
         self.python = short
 
 

@@ -44,8 +44,9 @@ PROGRAM = """
 def channels(tmp_path_factory) -> Iterator[Channels]:
     with Channels(tmp_path_factory.mktemp("channels")) as channels:
         channels.add_python(small_python())
-        for version in ("1.0", "2.0"):
-            channels.add_module("alpha", version)
+        channels.add_module("alpha", "1.0")
+        # Of December 2022.
+        channels.add_module("alpha", "2.0", timestamp=1_670_000_000_000)
         channels.add_module("beta", "1.0", "alpha <2", packed=".tar.bz2")
         channels.add_module("clash", "1.0", "alpha >=2")
         channels.add_module("gamma", "1.0", channel="other")
@@ -60,13 +61,15 @@ def micromamba(channels: Channels) -> str:
 
 
 def test_conda_packages_are_installed_and_pips_on_top(program, serve, channels, tmp_path: Path) -> None:
-    wheels.wheel(tmp_path / "wheels", "extra", "1.0")
+    # pip sees what conda has installed.
+    wheels.wheel(tmp_path / "wheels", "extra", "1.0", "alpha<2")
     image = (
         f"{micromamba(channels)}.micromamba_install('beta', 'tool')"
         ".micromamba_install('gamma', channels=['other'])"
         ".add_local_dir('wheels', '/wheels', copy=True)"
         ".pip_install('extra', find_links='/wheels')"
-        ".run_commands('tool > /told', 'python -c \"import beta, extra; print(1)\" >> /told')"
+        ".run_commands('tool > /told', 'pip --version | grep -o /opt/venv/lib >> /told')"
+        ".run_commands('python -c \"import beta, extra; print(1)\" >> /told')"
     )
     file = program(PROGRAM.format(image=image))
     command = serve(file, CONDA_CHANNEL_ALIAS=channels.alias)
@@ -77,7 +80,7 @@ def test_conda_packages_are_installed_and_pips_on_top(program, serve, channels, 
     assert answer["own"][:2] == ["/opt/venv", "/opt/venv"]
     assert answer["own"][2].startswith("/opt/venv/bin/python")
     assert answer["prefix"] == "/opt/venv"
-    assert answer["told"] == ["hello", "from", "/opt/venv", "1"]
+    assert answer["told"] == ["hello", "from", "/opt/venv", "/opt/venv/lib", "1"]
     assert command.interrupt() == 0
     # It is here: no channel is asked again.
     again = serve(file, CONDA_CHANNEL_ALIAS="http://127.0.0.1:9")
@@ -110,6 +113,16 @@ def test_an_environment_file_is_installed_with_pips_part(program, serve, channel
     assert command.interrupt() == 0
     command = serve(program(PROGRAM.format(image=image)), CONDA_CHANNEL_ALIAS=channels.alias)
     assert request(command.url()).json()["found"] == {**found, "alpha": "2.0", "clash": "1.0"}
+
+
+def test_packages_are_those_of_a_day(program, serve, channels) -> None:
+    image = f"{micromamba(channels)}.micromamba_install('alpha', 'gamma', channels=['other'])"
+    dated = {"PILOTLIGHT_EXCLUDE_NEWER": "2022-11-30", "CONDA_CHANNEL_ALIAS": channels.alias}
+    command = serve(program(PROGRAM.format(image=image)), **dated)
+    assert request(command.url()).json()["found"] == {"alpha": "1.0", "gamma": "1.0"}
+    assert command.interrupt() == 0
+    command = serve(program(PROGRAM.format(image=image)), CONDA_CHANNEL_ALIAS=channels.alias)
+    assert request(command.url()).json()["found"] == {"alpha": "2.0", "gamma": "1.0"}
 
 
 @pytest.mark.parametrize(

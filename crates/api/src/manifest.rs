@@ -257,6 +257,9 @@ pub enum Step {
         /// An environment file at most.
         #[serde(default)]
         files: Vec<File>,
+        /// A date, or a moment of RFC 3339: packages that were made later do not count.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exclude_newer: Option<String>,
     },
     /// Installs Debian packages.
     AptInstall {

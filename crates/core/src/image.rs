@@ -266,6 +266,8 @@ pub struct CondaInstall {
     pub channels: Vec<String>,
     /// An environment file, if there is one.
     pub files: Vec<CopiedFile>,
+    /// A date, or a moment of RFC 3339: packages that were made later do not count.
+    pub exclude_newer: Option<String>,
 }
 
 #[cfg(test)]

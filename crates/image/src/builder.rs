@@ -249,6 +249,9 @@ impl Builder {
         let python = base.python;
         let chain = layers(plan, python, &base.identity, &self.options.sets);
         if !base.takes_packages && chain.layers.iter().any(|layer| layer.kind == LayerKind::Apt) {
+            // A Python of conda's may stand on any Debian.
+            let of_conda = matches!(plan.base, Start::Conda { .. });
+            let python = if of_conda { self.options.python.python() } else { python };
             let (image, why) = Default::default();
             return Err(Error::NeedsDebian { used: base.used, python, image, why });
         }

@@ -274,6 +274,8 @@ def test_a_date_keeps_newer_packages_out(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("PILOTLIGHT_EXCLUDE_NEWER", "2022-11-30")
     (step,) = steps(Image.debian_slim().pip_install("a", extra_options="--no-deps"))
     assert step["options"] == ["--no-deps", "--exclude-newer=2022-11-30"]
+    (step,) = steps(Image.micromamba().micromamba_install("a"))
+    assert step["exclude_newer"] == "2022-11-30"
     monkeypatch.setenv("PILOTLIGHT_EXCLUDE_NEWER", "last year")
     with pytest.raises(InvalidError, match="a date such as 2022-11-30, not 'last year'"):
         Image.debian_slim().pip_install("a")

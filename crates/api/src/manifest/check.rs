@@ -243,8 +243,8 @@ fn check_step(step: &Step, path: &str, problems: &mut Problems) {
                 check_file(file, &format!("{path}.{}", file.remote), problems);
             }
         }
-        Step::CondaInstall { packages, channels, files } => {
-            for word in packages.iter().chain(channels) {
+        Step::CondaInstall { packages, channels, files, exclude_newer } => {
+            for word in packages.iter().chain(channels).chain(exclude_newer) {
                 let ok = !word.trim().is_empty() && !word.starts_with('-') && is_one_line(word);
                 problems.require(ok, path, || format!("`{word}` is no package and no channel of conda's"));
             }

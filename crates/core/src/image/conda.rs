@@ -43,7 +43,7 @@ pub fn env() -> Vec<(String, String)> {
 /// Installs what the step names, and what its environment file leaves to pip.
 pub(super) fn packages(python: PythonVersion, step: &CondaInstall) -> Vec<String> {
     let pip = [UV, "pip", "install", "--python", VENV_PYTHON, "--compile-bytecode", "-r", PIP];
-    let pip = shell_words(pip);
+    let pip = shell_words(pip.into_iter().map(str::to_owned).chain(dated(step)));
     shell(&format!("{} && {{ [ ! -s {PIP} ] || {pip}; }}", install(python, step)))
 }
 
@@ -56,15 +56,33 @@ pub(super) fn text(step: &CondaInstall) -> String {
 
 fn install(python: PythonVersion, step: &CondaInstall) -> String {
     let interpreter = format!("{INTERPRETER}/bin/python3");
-    let tools = [UV, "pip", "install", "--quiet", "--python", &interpreter, "--target", LIBRARY];
+    // Whatever day the user's packages are of, the tools are of today.
+    let tools = [
+        "/usr/bin/env",
+        "-u",
+        "UV_EXCLUDE_NEWER",
+        UV,
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        &interpreter,
+        "--target",
+        LIBRARY,
+    ];
     let tools = shell_words(tools.into_iter().chain(NEEDS));
     let mut argv =
         [&interpreter, "-I", "-c", INSTALL, "--python", &python.to_string()].map(str::to_owned).to_vec();
     argv.extend(step.channels.iter().map(|channel| format!("--channel={channel}")));
     argv.extend(step.files.iter().map(|file| format!("--file={COPIED}{}", file.remote)));
+    argv.extend(dated(step));
     argv.push("--".to_owned());
     argv.extend(sorted(&step.packages));
     format!("{tools} && {}", shell_words(argv))
+}
+
+fn dated(step: &CondaInstall) -> Option<String> {
+    step.exclude_newer.as_ref().map(|date| format!("--exclude-newer={date}"))
 }
 
 fn sorted(packages: &[String]) -> Vec<String> {

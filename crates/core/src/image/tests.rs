@@ -346,7 +346,8 @@ fn packages_of_conda_are_named_by_all_that_decides_them() {
     };
     let made = |packages: &[&str], channels: &[&str], files: Vec<CopiedFile>| {
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
-        let step = CondaInstall { packages: words(packages), channels: words(channels), files };
+        let (packages, channels) = (words(packages), words(channels));
+        let step = CondaInstall { packages, channels, files, exclude_newer: None };
         let base = Base::Conda { python: PythonVersion::new(3, 11) };
         let plan = Plan { base, era: Era::App, steps: vec![Step::CondaInstall(step)] };
         on(&plan, "conda-test", &Sets::default())
@@ -374,11 +375,13 @@ fn packages_of_conda_are_named_by_all_that_decides_them() {
 
 #[test]
 fn what_conda_is_given_is_one_word_each() {
-    let step = CondaInstall { packages: vec!["numpy>=1; rm".into()], ..CondaInstall::default() };
+    let (packages, exclude_newer) = (vec!["numpy>=1; rm".into()], Some("2022-11-30".into()));
+    let step = CondaInstall { packages, exclude_newer, ..CondaInstall::default() };
     let base = Base::Conda { python: PythonVersion::new(3, 11) };
     let plan = Plan { base, era: Era::App, steps: vec![Step::CondaInstall(step)] };
     let script = on(&plan, "conda-test", &Sets::default()).layers[1].command[2].clone();
-    assert!(script.contains("--python 3.11 -- 'numpy>=1; rm' && "), "{script}");
+    assert!(script.contains("--python 3.11 --exclude-newer=2022-11-30 -- 'numpy>=1; rm' && "), "{script}");
+    assert!(script.contains("-r /tmp/conda-pip.txt --exclude-newer=2022-11-30"), "{script}");
     let refused = on_host(&plan, &Sets::default(), &Tools::inside(PythonVersion::new(3, 11)));
     assert_eq!(refused, Err("conda install numpy>=1; rm".to_owned()));
 }

@@ -130,8 +130,8 @@ fn step(step: &manifest::Step, scope: &mut Scope, begins: bool) -> Result<Vec<St
         manifest::Step::PoetryInstall { files, with, without, only, version } => {
             Step::PoetryInstall(PoetryInstall { files: copied(&files), with, without, only, version })
         }
-        manifest::Step::CondaInstall { packages, channels, files } => {
-            Step::CondaInstall(CondaInstall { packages, channels, files: copied(&files) })
+        manifest::Step::CondaInstall { packages, channels, files, exclude_newer } => {
+            Step::CondaInstall(CondaInstall { packages, channels, files: copied(&files), exclude_newer })
         }
         manifest::Step::AptInstall { packages } => Step::AptInstall { packages },
         manifest::Step::RunCommands { commands } => Step::RunCommands { commands },

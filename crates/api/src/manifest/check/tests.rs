@@ -347,7 +347,7 @@ fn packages_of_conda_need_a_prefix_and_are_no_options() {
         image.base = base;
         image.steps.clear();
         image.force_build = None;
-        image.steps.push(Step::CondaInstall { packages, channels, files: Vec::new() });
+        image.steps.push(Step::CondaInstall { packages, channels, files: Vec::new(), exclude_newer: None });
         manifest.check().map_err(|problems| format!("{problems:?}"))
     };
     let conda = || Base::Conda { python_version: Some("3.11".to_owned()) };

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import datetime
 import glob
 import json
 import os
@@ -174,6 +175,7 @@ async def install(options, specs, channels):
             gateway=rattler.Gateway(cache_dir=f"{CACHE}/repodata", client=client),
             locked_packages=before,
             constraints=[python],
+            exclude_newer=moment(options.exclude_newer),
             virtual_packages=rattler.VirtualPackage.detect(overrides()),
         )
     except rattler.exceptions.SolverError as error:
@@ -200,6 +202,19 @@ async def install(options, specs, channels):
         print(f"# update specs: {json.dumps(specs)}", file=file)
 
 
+def moment(text):
+    """When a day ends, as uv counts it, or the moment itself."""
+    if not text:
+        return None
+    try:
+        if "T" not in text:
+            day = datetime.datetime.fromisoformat(text).replace(tzinfo=datetime.timezone.utc)
+            return day + datetime.timedelta(days=1)
+        return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        fail(f"PILOTLIGHT_EXCLUDE_NEWER: {text!r} is no day")
+
+
 def roots():
     """The machine's certificates, where it has some."""
     return "system" if os.environ.get("SSL_CERT_FILE") else "webpki"
@@ -220,6 +235,7 @@ def main():
     parser.add_argument("--python", required=True)
     parser.add_argument("--file")
     parser.add_argument("--channel", action="append", default=[])
+    parser.add_argument("--exclude-newer")
     parser.add_argument("specs", nargs="*")
     options = parser.parse_args()
     # This Python's own, and nobody's else.
