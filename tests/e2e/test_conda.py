@@ -9,6 +9,7 @@ import pytest
 import wheels
 from channel import PLACEHOLDER, Channels
 from images import small_python
+from ordinary import User, account
 from tools import Environment, request
 
 PROGRAM = """
@@ -51,8 +52,17 @@ def channels(tmp_path_factory) -> Iterator[Channels]:
         channels.add_module("clash", "1.0", "alpha >=2")
         channels.add_module("gamma", "1.0", channel="other")
         script = f"#!/bin/sh\necho hello from {PLACEHOLDER}\n".encode()
-        channels.add("tool", "1.0", {"bin/tool": script}, noarch=False)
+        linked = b"#!/bin/sh\necho $PKG_NAME > $PREFIX/linked\n"
+        files = {"bin/tool": script, "bin/.tool-post-link.sh": linked}
+        channels.add("tool", "1.0", files, noarch=False)
         yield channels
+
+
+@pytest.fixture(scope="module")
+def user() -> Iterator[User]:
+    """A user with subordinate ids."""
+    with account(subordinate=True) as user:
+        yield user
 
 
 def micromamba(channels: Channels) -> str:
@@ -68,7 +78,8 @@ def test_conda_packages_are_installed_and_pips_on_top(program, serve, channels, 
         ".micromamba_install('gamma', channels=['other'])"
         ".add_local_dir('wheels', '/wheels', copy=True)"
         ".pip_install('extra', find_links='/wheels')"
-        ".run_commands('tool > /told', 'pip --version | grep -o /opt/venv/lib >> /told')"
+        ".run_commands('tool > /told', 'cat /opt/venv/linked >> /told')"
+        ".run_commands('pip --version | grep -o /opt/venv/lib >> /told')"
         ".run_commands('python -c \"import beta, extra; print(1)\" >> /told')"
     )
     file = program(PROGRAM.format(image=image))
@@ -80,7 +91,7 @@ def test_conda_packages_are_installed_and_pips_on_top(program, serve, channels, 
     assert answer["own"][:2] == ["/opt/venv", "/opt/venv"]
     assert answer["own"][2].startswith("/opt/venv/bin/python")
     assert answer["prefix"] == "/opt/venv"
-    assert answer["told"] == ["hello", "from", "/opt/venv", "/opt/venv/lib", "1"]
+    assert answer["told"] == ["hello", "from", "/opt/venv", "tool", "/opt/venv/lib", "1"]
     assert command.interrupt() == 0
     # It is here: no channel is asked again.
     again = serve(file, CONDA_CHANNEL_ALIAS="http://127.0.0.1:9")
@@ -152,9 +163,33 @@ def test_mistakes_are_told_without_a_traceback(
 
 def test_a_channel_that_is_not_there_is_named(program, home: Environment) -> None:
     text = PROGRAM.format(image="modal.Image.conda()")
-    done = home.run("serve", str(program(text)), CONDA_CHANNEL_ALIAS="http://127.0.0.1:9")
+    alias = "http://me:hush@127.0.0.1:9/t/tk-4711"
+    done = home.run("serve", str(program(text)), CONDA_CHANNEL_ALIAS=alias)
     assert done.returncode == 1
     assert "a conda channel gave no packages: " in done.stderr
-    assert "asked: http://127.0.0.1:9/conda-forge/ " in done.stderr
+    assert "asked: http://***@127.0.0.1:9/t/***/conda-forge/ " in done.stderr
+    assert "hush" not in done.stderr and "4711" not in done.stderr
     assert "CONDA_CHANNEL_ALIAS" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_prefix_stands_on_a_debian_and_takes_its_packages(program, serve, channels) -> None:
+    image = f"{micromamba(channels)}.apt_install('tree').micromamba_install('beta')"
+    image += ".run_commands('command -v tree > /told')"
+    here = {"PILOTLIGHT_BASE": "debian", "CONDA_CHANNEL_ALIAS": channels.alias}
+    command = serve(program(PROGRAM.format(image=image)), **here)
+    answer = request(command.url()).json()
+    assert answer["told"] == ["/usr/bin/tree"]
+    assert (answer["found"], answer["own"][0]) == ({"alpha": "1.0", "beta": "1.0"}, "/opt/venv")
+
+
+def test_an_ordinary_user_has_packages_of_conda(user: User, channels) -> None:
+    image = f"{micromamba(channels)}.micromamba_install('beta')"
+    file = user.program(PROGRAM.format(image=image))
+    command = user.command("serve", file, CONDA_CHANNEL_ALIAS=channels.alias)
+    try:
+        command.wait_serving()
+        answer = request(command.url()).json()
+        assert answer["found"] == {"alpha": "1.0", "beta": "1.0"}
+    finally:
+        command.end()

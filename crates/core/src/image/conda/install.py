@@ -30,7 +30,9 @@ PLACES = ("--index-url", "-i", "--extra-index-url", "--find-links", "-f", "--pre
 
 
 def fail(message):
-    print(message, file=sys.stderr)
+    # Who asks a channel may stand in its URL.
+    message = re.sub(r"//[^/\s@]+@", "//***@", message)
+    print(re.sub(r"/t/[^/\s]+", "/t/***", message), file=sys.stderr)
     end(1)
 
 
