@@ -59,6 +59,7 @@ fn all_of(needs: &[Need]) -> Result<()> {
 
 fn apt() -> std::process::Command {
     let mut apt = command("apt-get");
-    apt.arg("--quiet").env("DEBIAN_FRONTEND", "noninteractive");
+    // A fresh machine may be installing something of its own.
+    apt.args(["--quiet", "--option", "DPkg::Lock::Timeout=300"]).env("DEBIAN_FRONTEND", "noninteractive");
     apt
 }
