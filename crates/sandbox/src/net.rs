@@ -24,7 +24,8 @@ const GROUP_MASK: u32 = 0xffff_0000;
 /// The loopback interface is the first of every namespace.
 const LOOPBACK_INDEX: u32 = 1;
 
-/// The addresses of a slot: four each, of which the host has the first and the container the second.
+/// The addresses of a slot: four each, of which the second is the container's and the first stands for the host's end,
+/// which has none itself.
 pub(crate) fn address(slot: u32) -> Address {
     let base = u32::from(Ipv4Addr::new(NETWORK[0], NETWORK[1], 0, 0)) + slot * 4;
     Address { gateway: Ipv4Addr::from(base + 1), inside: Ipv4Addr::from(base + 2), prefix: 30 }

@@ -1,7 +1,12 @@
-//! Links: the pair between host and container, its addresses and the default route.
+//! Links: the pair between host and container, the container's address and the routes.
+//!
+//! The host end has no address, of either family: a route leads to the container's, and what the container takes for
+//! its gateway is a name for the other end. Programs of the host hear of each new address, and some act upon it: a
+//! browser breaks off what it has open over HTTP/2 (Chromium's `ERR_NETWORK_CHANGED`).
 
 use std::io;
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use super::netlink::{ACK, Batch, CREATE, EXCLUSIVE, Socket, short};
 use super::{LOOPBACK_INDEX, address, host_end};
@@ -19,8 +24,13 @@ const IPV4: u8 = short(libc::AF_INET).to_le_bytes()[0];
 
 /// From `<linux/veth.h>` and `<linux/if_link.h>`; not in `libc`.
 const VETH_INFO_PEER: u16 = 1;
+const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
+const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
 
-/// Makes the pair of a slot: `pl<n>h` here, in this group, configured and up, and `eth0` in the network namespace of `pid`.
+/// Missing where the kernel is without IPv6.
+const IPV6: &str = "/proc/sys/net/ipv6";
+
+/// Makes the pair of a slot: `pl<n>h` here, in this group, up and with a route, and `eth0` in the network namespace of `pid`.
 pub(crate) fn make(socket: &Socket, slot: u32, pid: i32, group: u32) -> io::Result<()> {
     match try_make(socket, slot, pid, group) {
         // The slot's last container is dead, but the kernel has not taken its link away yet.
@@ -33,10 +43,10 @@ pub(crate) fn make(socket: &Socket, slot: u32, pid: i32, group: u32) -> io::Resu
 }
 
 fn try_make(socket: &Socket, slot: u32, pid: i32, group: u32) -> io::Result<()> {
-    let Address { gateway, inside, prefix } = address(slot);
+    let Address { gateway, inside, .. } = address(slot);
     let index = FIRST_INDEX + slot;
     let mut batch = Batch::default();
-    batch.add(libc::RTM_NEWLINK, ACK | CREATE | EXCLUSIVE, &link(index, true), |attributes| {
+    batch.add(libc::RTM_NEWLINK, ACK | CREATE | EXCLUSIVE, &link(index, false), |attributes| {
         attributes.put(libc::IFLA_ADDRESS, &hardware(gateway));
         attributes.text(libc::IFLA_IFNAME, &host_end(slot));
         attributes.number(libc::IFLA_GROUP, group);
@@ -51,7 +61,21 @@ fn try_make(socket: &Socket, slot: u32, pid: i32, group: u32) -> io::Result<()> 
             });
         });
     });
-    add_address(&mut batch, index, gateway, prefix);
+    if Path::new(IPV6).exists() {
+        // Not with the two requests around it: one that makes a link ignores this, and one that brings it up is too late.
+        batch.add(libc::RTM_NEWLINK, ACK, &link(index, false), |attributes| {
+            attributes.nest(libc::IFLA_AF_SPEC, |attributes| {
+                attributes.nest(short(libc::AF_INET6), |attributes| {
+                    attributes.put(IFLA_INET6_ADDR_GEN_MODE, &[IN6_ADDR_GEN_MODE_NONE]);
+                });
+            });
+        });
+    }
+    batch.add(libc::RTM_NEWLINK, ACK, &link(index, true), |_| {});
+    batch.add(libc::RTM_NEWROUTE, ACK | CREATE, &route(32, libc::RT_SCOPE_LINK), |attributes| {
+        attributes.put(libc::RTA_DST, &inside.octets());
+        attributes.number(libc::RTA_OIF, index);
+    });
     add_neighbour(&mut batch, index, inside);
     socket.send(&batch)
 }
@@ -74,7 +98,7 @@ pub(crate) fn configure(socket: &Socket, own: Option<Address>) -> io::Result<()>
         add_address(&mut batch, INSIDE_INDEX, inside, prefix);
         batch.add(libc::RTM_NEWLINK, ACK, &link(INSIDE_INDEX, true), |_| {});
         add_neighbour(&mut batch, INSIDE_INDEX, gateway);
-        batch.add(libc::RTM_NEWROUTE, ACK | CREATE, &default_route(), |attributes| {
+        batch.add(libc::RTM_NEWROUTE, ACK | CREATE, &route(0, libc::RT_SCOPE_UNIVERSE), |attributes| {
             attributes.put(libc::RTA_GATEWAY, &gateway.octets());
             attributes.number(libc::RTA_OIF, INSIDE_INDEX);
         });
@@ -126,12 +150,13 @@ fn link(index: u32, up: bool) -> [u8; 16] {
 }
 
 /// struct rtmsg: family, lengths of destination and source, tos, table, protocol, scope, type, flags.
-fn default_route() -> [u8; 12] {
+fn route(prefix: u8, scope: u8) -> [u8; 12] {
     let mut bytes = [0; 12];
     bytes[0] = IPV4;
+    bytes[1] = prefix;
     bytes[4] = libc::RT_TABLE_MAIN;
     bytes[5] = libc::RTPROT_STATIC;
-    bytes[6] = libc::RT_SCOPE_UNIVERSE;
+    bytes[6] = scope;
     bytes[7] = libc::RTN_UNICAST;
     bytes
 }

@@ -10,6 +10,7 @@
 //!     iifgroup pl fib saddr . iif oif missing drop }     # under no other container's address
 //!   chain forward { type filter hook forward priority 0;
 //!     iifgroup pl oifgroup pl drop                       # containers do not reach each other
+//!     iifgroup pl ip daddr 10.213.0.0/16 drop            # whoever has such addresses outside is somebody else
 //!     iifgroup pl meta nfproto ipv6 drop                 # they have no such address
 //!     iifgroup pl ip saddr & 255.255.0.0 != 10.213.0.0 drop
 //!     iifgroup pl ip daddr 169.254.0.0/16 udp dport 53 accept
@@ -206,6 +207,10 @@ fn forward_rules(machine: &[Ipv4Addr]) -> Vec<Rule> {
     };
     let mut rules = vec![
         Rule { matches: vec![from_container(), Match::ToContainer], verdict: Verdict::Drop },
+        Rule {
+            matches: vec![from_container(), Match::Ipv4, Match::DestinationPrefix(&NETWORK)],
+            verdict: Verdict::Drop,
+        },
         Rule { matches: vec![from_container(), Match::Ipv6], verdict: Verdict::Drop },
         Rule {
             matches: vec![from_container(), Match::Ipv4, Match::SourcePrefixNot(NETWORK)],

@@ -43,6 +43,25 @@ fn link_of(pid: i32) -> String {
 }
 
 #[test]
+fn the_hosts_end_of_a_link_has_no_address() {
+    let mut world = World::new();
+    let mut spec = world.spec(&["sleep", "1000"]);
+    spec.network = Network::Outbound;
+    let (started, _pipes) = world.start(&spec);
+    let link = link_of(started.pid);
+    let state = || fs::read_to_string(Path::new("/sys/class/net").join(&link).join("operstate")).unwrap();
+    // From here on an address of IPv6 would be the kernel's to give.
+    until("the link is up", || state() == "up\n");
+    let routes = fs::read_to_string("/proc/net/route").unwrap();
+    let to_it: Vec<&str> = routes.lines().filter(|line| line.starts_with(&format!("{link}\t"))).collect();
+    assert_eq!(to_it.len(), 1, "{to_it:?}");
+    assert!(to_it[0].contains("\tFFFFFFFF\t"), "{to_it:?}");
+    let ipv6 = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    assert!(!ipv6.lines().any(|line| line.ends_with(&format!(" {link}"))), "{ipv6}");
+    world.shutdown();
+}
+
+#[test]
 fn a_shutdown_ends_everything_and_leaves_nothing() {
     let mut world = World::new();
     let mut spec = world.spec(&["sleep", "1000"]);
