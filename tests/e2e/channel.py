@@ -9,7 +9,6 @@ import io
 import json
 import platform
 import re
-import subprocess
 import tarfile
 import threading
 import zipfile
@@ -17,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from images import split_python
+from images import debian_python, split_python, zstd
 
 SUBDIR = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}[platform.machine()]
 # The prefix that a package was built for, which an installer replaces by its own.
@@ -108,12 +107,7 @@ class Channels:
 
     def add_python(self, whole: bytes) -> None:
         """This machine's Debian Python, of `small_python`, as a package for its platform."""
-        version = subprocess.run(
-            ["/usr/bin/python3", "-c", "import platform; print(platform.python_version())"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
+        version = debian_python()
         short = ".".join(version.split(".")[:2])
         files: dict[str, bytes] = {}
         with tarfile.open(fileobj=io.BytesIO(split_python(whole)[1])) as tar:
@@ -172,8 +166,3 @@ def archive(files: dict[str, bytes], mode: Any) -> bytes:
             info.size, info.mode = len(content), 0o755 if re.match("bin/", name) else 0o644
             tar.addfile(info, io.BytesIO(content))
     return text.getvalue()
-
-
-def zstd(text: bytes) -> bytes:
-    """Packed as `.conda` has it."""
-    return subprocess.run(["zstd", "-q", "-1", "-c"], input=text, capture_output=True, check=True).stdout

@@ -118,7 +118,7 @@ class Image:
     architecture: str = ARCHITECTURE
 
     def __post_init__(self) -> None:
-        pack = {"+gzip": lambda text: gzip.compress(text, 1, mtime=0), "+zstd": _zstd, "": bytes}
+        pack = {"+gzip": lambda text: gzip.compress(text, 1, mtime=0), "+zstd": zstd, "": bytes}
         self.blobs = [pack[self.packing](layer) for layer in self.layers]
         rootfs = {"type": "layers", "diff_ids": [digest(layer) for layer in self.layers]}
         config = {"architecture": self.architecture, "os": "linux", "config": self.settings, "rootfs": rootfs}
@@ -138,7 +138,8 @@ def described(kind: str, content: bytes) -> dict[str, Any]:
     return {"mediaType": kind, "digest": digest(content), "size": len(content)}
 
 
-def _zstd(text: bytes) -> bytes:
+def zstd(text: bytes) -> bytes:
+    """Packed by the program of that name."""
     return subprocess.run(["zstd", "-q", "-1", "-c"], input=text, capture_output=True, check=True).stdout
 
 
@@ -167,6 +168,12 @@ def entry(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
     info.type, info.linkname, info.mode = kind, target, 0o755
     return info
+
+
+def debian_python() -> str:
+    """The version of this machine's Debian Python: `3.11.2`."""
+    command = ["/usr/bin/python3", "-c", "import platform; print(platform.python_version())"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def small_python() -> bytes:

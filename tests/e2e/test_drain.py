@@ -62,7 +62,7 @@ PROGRAM = """
         print("holding", host(), "deaf", flush=True)
         return StreamingResponse(never())
 
-    @app.function(scaledown_window={window})
+    @app.function(scaledown_window=600)
     @modal.asgi_app()
     def f():
         return web
@@ -110,10 +110,9 @@ class World:
         self.cause: Command | None = None
         self.requests: list[Held] = []
 
-    def write(self, version: int, window: int = 600) -> None:
+    def write(self, version: int) -> None:
         """Saves the program."""
-        text = PROGRAM.replace("{version}", str(version)).replace("{window}", str(window))
-        self.file = self.program(text)
+        self.file = self.program(PROGRAM.replace("{version}", str(version)))
 
     def hold(self, path: str) -> Held:
         """A request that a container has."""

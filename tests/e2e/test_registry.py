@@ -9,14 +9,13 @@ import json
 import os
 import platform
 import socket
-import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from images import Image, Registry, archive, entry, file, login, small_python, split_python
+from images import Image, Registry, archive, debian_python, entry, file, login, small_python, split_python
 from tools import ports, request
 
 # Of bcrypt, which is the only kind that this registry takes.
@@ -384,12 +383,7 @@ def test_packages_of_an_image_are_there_and_win(program, serve, registry, python
 def releases(tmp_path, python) -> Iterator[tuple[str, str]]:
     """A stand-in for the releases of python-build-standalone, with one: the list's URL, and its version."""
     _, archive_ = split_python(python)
-    version = subprocess.run(
-        ["/usr/bin/python3", "-c", "import platform; print(platform.python_version())"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
+    version = debian_python()
     folder = tmp_path / "releases"
     folder.mkdir()
     (folder / "python.tar.gz").write_bytes(archive_)

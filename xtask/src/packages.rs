@@ -20,6 +20,7 @@ const NEEDS: &[Need] = &[
     Need { program: "openssl", package: "openssl", why: "certificates for HTTPS" },
     Need { program: "pasta", package: "passt", why: "the network of ordinary users' containers" },
     Need { program: "slirp4netns", package: "slirp4netns", why: "the same where there is no pasta" },
+    Need { program: "zstd", package: "zstd", why: "layers and packages that are packed with it" },
 ];
 
 const VM_NEEDS: &[Need] = &[

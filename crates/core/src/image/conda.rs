@@ -1,6 +1,6 @@
 //! Decides the command lines that bring packages of conda channels. Paths are those inside the image.
 
-use super::command::{COPIED, shell, shell_words};
+use super::command::{COPIED, shell, shell_words, sorted};
 use super::{CondaInstall, PythonVersion, UV, VENV, VENV_PYTHON};
 
 /// Where a step finds the interpreter that our own program runs on: that of the prefix may be too old for it, and is what
@@ -83,8 +83,4 @@ fn install(python: PythonVersion, step: &CondaInstall) -> String {
 
 fn dated(step: &CondaInstall) -> Option<String> {
     step.exclude_newer.as_ref().map(|date| format!("--exclude-newer={date}"))
-}
-
-fn sorted(packages: &[String]) -> Vec<String> {
-    super::command::sorted(packages)
 }

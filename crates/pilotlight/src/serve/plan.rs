@@ -61,15 +61,12 @@ pub(crate) fn base(manifest: &Manifest, image: &manifest::Image) -> Result<Base,
             login,
         }))
     };
+    let python = |asked: &Option<String>| version(asked.as_deref().unwrap_or(&manifest.python.version));
     match &image.base {
         manifest::Base::DebianSlim { python_version } => {
-            let asked = python_version.as_deref().unwrap_or(&manifest.python.version);
-            Ok(Base::DebianSlim { python: version(asked)? })
+            Ok(Base::DebianSlim { python: python(python_version)? })
         }
-        manifest::Base::Conda { python_version } => {
-            let asked = python_version.as_deref().unwrap_or(&manifest.python.version);
-            Ok(Base::Conda { python: version(asked)? })
-        }
+        manifest::Base::Conda { python_version } => Ok(Base::Conda { python: python(python_version)? }),
         manifest::Base::Registry { reference, add_python, login } => registry(reference, add_python, login),
         manifest::Base::Dockerfile { add_python, login } => {
             let lines = image.steps.first().and_then(manifest::Step::dockerfile_lines);
